@@ -68,7 +68,6 @@ use mqtt5::broker::router::MessageRouter;
 use mqtt5::broker::storage::{DynamicStorage, MemoryBackend, QueueLimits};
 use mqtt5::broker::sys_topics::BrokerStats;
 use mqtt5::broker::{ResourceLimits, ResourceMonitor};
-use ring::rand::SecureRandom;
 use secrecy::SecretString;
 use tokio::sync::broadcast;
 use tokio::time::{sleep, timeout};
@@ -76,6 +75,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::guesses::Guesses;
 use crate::net::{self, ListenSetting, bind};
+use crate::secret::random_bytes;
 use crate::telemetry::Telemetry;
 use crate::topics::{DiscoveryTopics, Prefix};
 use acceptor::{Acceptor, Service};
@@ -263,10 +263,7 @@ fn library_config(largest_packet: usize) -> BrokerConfig {
 }
 
 fn random_password() -> Result<SecretString, String> {
-    let mut bytes = [0_u8; 32];
-    ring::rand::SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| "the system gives no random numbers")?;
+    let bytes: [u8; 32] = random_bytes().map_err(|error| error.to_string())?;
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(text.into())
 }

@@ -46,7 +46,7 @@ pub use document::{
     ClusterCounts, ClusterFacts, ShardRooms, cluster_document, differing_members, differing_rooms,
     state_word,
 };
-pub use etcd::{Etcd, EtcdSettings, EtcdStatus};
+pub use etcd::{Etcd, EtcdSettings, EtcdStatus, TWO_CLUSTERS};
 pub use fence::{FENCE, MemberFence, ShardFence};
 pub use forget::{forget_member, forget_rooms};
 pub use keeper::{Cluster, ClusterIdentity, ShardEvent, join};

@@ -343,7 +343,7 @@ fn read_rooms(root: &mut Reader<'_>) -> BTreeMap<RoomId, Arc<RoomConfig>> {
     for (id, mut reader) in root.by_id("rooms", RoomConfig::KEYS) {
         let room_id = RoomId::new(&id);
         if room_id.is_none() {
-            reader.error("", "a room's id takes letters, digits, _ and -");
+            reader.error("", RoomId::FORM);
         }
         let room = RoomConfig::read(&mut reader, &defaults, &id);
         reader.finish();

@@ -44,7 +44,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::gateway_id::prefix_in_id;
-use crate::topics;
+use crate::topics::{
+    AVAILABILITY, GATEWAY_AVAILABILITY, Prefix, RoomDocuments, Topic, device_of_document,
+    document_topic,
+};
 
 /// The names of one gateway in Home Assistant. Two gateways at one broker differ in their
 /// `topic_prefix`, so their topics and ids do too.
@@ -59,7 +62,11 @@ pub struct Namespace {
 impl Namespace {
     /// A topic of the gateway as the broker knows it.
     fn topic(&self, topic: &str) -> String {
-        topics::Prefix::new(self.topic_prefix.as_str()).add(topic)
+        self.prefix().add(topic)
+    }
+
+    fn prefix(&self) -> Prefix {
+        Prefix::new(self.topic_prefix.as_str())
     }
 
     /// What all ids begin with. There is no `_` in it, so the first `_` of a device's id ends it: the room `x_1`
@@ -98,10 +105,10 @@ impl Namespace {
     }
 
     /// The topics of all rooms' documents.
-    pub fn room_documents(&self) -> topics::RoomDocuments {
-        topics::RoomDocuments {
-            before: format!("{}/device/{}", self.discovery_prefix, self.room("")),
-            after: "/config".into(),
+    pub fn room_documents(&self) -> RoomDocuments {
+        RoomDocuments {
+            prefix: self.discovery_prefix.clone(),
+            device_start: self.room(""),
         }
     }
 
@@ -113,7 +120,7 @@ impl Namespace {
 
     /// The topic of a device's document.
     pub fn config_topic(&self, device: &str) -> String {
-        format!("{}/device/{device}/config", self.discovery_prefix)
+        document_topic(&self.discovery_prefix, device)
     }
 
     /// The filter for the documents of all devices.
@@ -124,8 +131,7 @@ impl Namespace {
     /// The device of a document's topic, if it can be one of this gateway, or of an earlier version of it, whose
     /// document is to be cleared.
     pub fn device<'a>(&self, topic: &'a str) -> Option<&'a str> {
-        let below = topic.strip_prefix(&self.discovery_prefix)?;
-        let device = below.strip_prefix("/device/")?.strip_suffix("/config")?;
+        let device = device_of_document(&self.discovery_prefix, topic)?;
         let is_own = |base: String| {
             let rest = device.strip_prefix(&base);
             rest.is_some_and(|rest| {
@@ -136,18 +142,25 @@ impl Namespace {
     }
 }
 
-/// Whether a document is of the gateway with this availability topic: every device of a gateway
-/// depends on it. Also one of several gateways, whose name is a level before the last.
-pub fn is_document_of(document: &Value, availability: &str) -> bool {
-    let own = document["components"]["availability"]["state_topic"].as_str();
-    let (start, end) = availability.rsplit_once('/').unwrap_or(("", availability));
-    let is_of_member = own.is_some_and(|own| {
-        let below = own.strip_prefix(start).and_then(|it| it.strip_prefix('/'));
-        below.is_some_and(|below| below.split_once('/').is_some_and(|(_, last)| last == end))
-    });
+/// Whether a document is of the gateway with this prefix of topics: every device of a gateway depends on its
+/// availability. Also one of several gateways, which has an availability of its own.
+pub fn is_document_of(document: &Value, prefix: &Prefix) -> bool {
+    let availability = prefix.add(GATEWAY_AVAILABILITY);
     let of_room = document["availability"].as_array().into_iter().flatten();
     let mut topics = of_room.map(|entry| &entry["topic"]);
-    topics.any(|topic| topic == availability) || own == Some(availability) || is_of_member
+    let own = document["components"]["availability"]["state_topic"].as_str();
+    let is_of_member = |own: &str| {
+        let topic = prefix.strip(own).and_then(Topic::parse);
+        matches!(
+            topic,
+            Some(Topic::Member {
+                below: AVAILABILITY,
+                ..
+            })
+        )
+    };
+    topics.any(|topic| *topic == availability)
+        || own.is_some_and(|own| own == availability || is_of_member(own))
 }
 
 /// A text as a part of an id: characters that are not allowed there become `other`.
@@ -167,6 +180,7 @@ fn id_text(text: &str, other: char) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topics::DiscoveryTopics;
 
     fn namespace(topic_prefix: &str) -> Namespace {
         Namespace {
@@ -237,14 +251,17 @@ mod tests {
     #[test]
     fn documents_of_rooms_and_members_are_known_by_topic_and_content() {
         let it = namespace("av");
-        let documents = it.room_documents();
         let topic = it.config_topic(&it.room("x_1"));
-        assert_eq!(topic, format!("{}x_1{}", documents.before, documents.after));
+        let discovery = DiscoveryTopics {
+            rooms: Some(it.room_documents()),
+            ..DiscoveryTopics::default()
+        };
+        assert_eq!(discovery.of_room("x_1"), Some(topic));
         let member = member_document(&it, "gw-1").value();
-        assert!(is_document_of(&member, "av/gateway/availability"));
-        assert!(!is_document_of(&member, "gateway/availability"));
+        assert!(is_document_of(&member, &it.prefix()));
+        assert!(!is_document_of(&member, &Prefix::default()));
         for document in [cluster_document(&it), gateway_document(&it)] {
-            assert!(is_document_of(&document.value(), "av/gateway/availability"));
+            assert!(is_document_of(&document.value(), &it.prefix()));
         }
     }
 

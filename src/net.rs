@@ -1,7 +1,8 @@
 //! The network below every protocol: listening, dialling, when to write, and TLS in both directions: which certificate
 //! is trusted, and words for what fails.
 //!
-//! Knows none of the protocols above it: a listener has the name of its door only to tell telemetry.
+//! Of the protocols above it, it knows only how each begins (`protocol`), so that a door can name one that is not its
+//! own. A listener has the name of its door only to tell telemetry.
 
 mod dial;
 mod files;
@@ -13,6 +14,7 @@ mod listen_error;
 mod pem;
 mod places;
 mod port_holder;
+mod protocol;
 mod tls_client;
 mod tls_failure;
 mod tls_server;
@@ -31,6 +33,7 @@ pub use listen::{Listener, Peer, accept, bind, try_bind};
 pub use listen_error::ListenSetting;
 pub use places::{HeldForAWhile, MOST_LEAVING, NoPlace, Place, Places};
 pub use port_holder::{PortHolder, port_holder};
+pub use protocol::Protocol;
 pub use tls_client::{ClientTls, ClientTlsError, ClientTlsSettings};
 pub use tls_failure::{handshake_failure, tls_failure, wants_client_certificate};
 pub use tls_server::ServerTls;

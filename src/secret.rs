@@ -1,8 +1,27 @@
-//! Comparing secrets.
+//! Making and comparing secrets.
 //!
 //! Tokens and passwords are compared as SHA-256 digests of equal length, and the comparison reads
 //! every byte: its time tells an attacker nothing about how much of a guess was right. A
 //! kept digest does not reveal the secret either.
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+/// The system gives no random numbers.
+#[derive(Debug, thiserror::Error)]
+#[error("the system gives no random numbers")]
+pub struct NoRandomNumbers;
+
+/// Random bytes that nobody can guess.
+///
+/// # Errors
+/// The system gives none.
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], NoRandomNumbers> {
+    let mut bytes = [0; N];
+    match SystemRandom::new().fill(&mut bytes) {
+        Ok(()) => Ok(bytes),
+        Err(_) => Err(NoRandomNumbers),
+    }
+}
 
 /// The digest of a secret. `==` takes the same time for all digests.
 #[derive(Debug, Clone, Copy, Eq)]

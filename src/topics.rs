@@ -20,15 +20,17 @@
 mod discovery;
 mod filter;
 mod level;
+mod member;
 mod reach;
 mod response;
 
 use std::fmt;
 
-pub use discovery::{DiscoveryTopics, RoomDocuments};
-pub use filter::{Filter, FilteredRooms, Filters};
+pub use discovery::{DiscoveryTopics, RoomDocuments, device_of_document, document_topic};
+pub use filter::{Filter, FilteredRooms, Filters, SHARE, check_wildcards, split_shared};
 pub use level::{decode_level, encode_level, is_harmless};
-pub use reach::{LevelRule, Region, SHARE, reaches};
+pub use member::MemberTopics;
+pub use reach::{LevelRule, Region, reaches};
 pub use response::check_response;
 
 /// `online` while the gateway runs; the broker's will says `offline`.
@@ -50,7 +52,7 @@ pub const ALL_GATEWAY_TOPICS: &str = "gateway/+";
 /// only some rooms see these.
 pub const NAMES_NO_ROOM: [&str; 1] = [GATEWAY_AVAILABILITY];
 
-/// Whether a room's device can be used, below the room.
+/// Whether a room's device can be used, below the room; of one of several gateways, whether it runs.
 pub const AVAILABILITY: &str = "availability";
 /// Why a room's device cannot be used, below the room.
 pub const PROBLEM: &str = "problem";
@@ -58,8 +60,10 @@ pub const PROBLEM: &str = "problem";
 /// The filter for everything below the rooms.
 pub const ALL_ROOMS: &str = "room/#";
 
-const ROOM: &str = "room/";
-const GATEWAY: &str = "gateway/";
+/// What all topics of rooms begin with.
+pub const ROOM: &str = "room/";
+/// What all topics of gateways begin with.
+pub const GATEWAY: &str = "gateway/";
 const EVENT: &str = "event/";
 /// What the topic of a result has after that of its command.
 pub const RESULT: &str = "/result";
@@ -78,8 +82,15 @@ pub enum Topic<'a> {
         /// The part below the room.
         below: Below<'a>,
     },
-    /// `gateway/…`, with what follows.
+    /// `gateway/<topic>`: of the gateway, or of several together.
     Gateway(&'a str),
+    /// `gateway/<name>/…`: of one of several gateways that share their rooms.
+    Member {
+        /// The gateway's name.
+        name: &'a str,
+        /// The part below the name.
+        below: &'a str,
+    },
 }
 
 /// The part of a topic below `room/<room>/`.
@@ -101,7 +112,10 @@ impl<'a> Topic<'a> {
     /// Parses a topic without prefix; `None` if it is not one of the gateway's.
     pub fn parse(topic: &'a str) -> Option<Self> {
         if let Some(rest) = topic.strip_prefix(GATEWAY) {
-            return Some(Self::Gateway(rest));
+            return Some(match rest.split_once('/') {
+                Some((name, below)) => Self::Member { name, below },
+                None => Self::Gateway(rest),
+            });
         }
         let (room, below) = topic.strip_prefix(ROOM)?.split_once('/')?;
         let below = match below {
@@ -121,7 +135,7 @@ impl<'a> Topic<'a> {
     pub fn of_room(self, room: &'a str) -> Self {
         match self {
             Self::Room { below, .. } => Self::Room { room, below },
-            Self::Gateway(_) => self,
+            Self::Gateway(_) | Self::Member { .. } => self,
         }
     }
 
@@ -129,7 +143,7 @@ impl<'a> Topic<'a> {
     pub fn room(&self) -> Option<&'a str> {
         match self {
             Self::Room { room, .. } => Some(room),
-            Self::Gateway(_) => None,
+            Self::Gateway(_) | Self::Member { .. } => None,
         }
     }
 
@@ -159,7 +173,8 @@ impl fmt::Display for Topic<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Room { room, below } => write!(f, "{ROOM}{room}/{below}"),
-            Self::Gateway(rest) => write!(f, "{GATEWAY}{rest}"),
+            Self::Gateway(topic) => write!(f, "{GATEWAY}{topic}"),
+            Self::Member { name, below } => write!(f, "{GATEWAY}{name}/{below}"),
         }
     }
 }
@@ -189,17 +204,6 @@ pub fn is_below_longer_prefix(topic: &str) -> bool {
         .match_indices('/')
         .map(|(slash, _)| &topic[slash + 1..]);
     ends.any(is_gateway_topic)
-}
-
-/// A topic of one of several gateways that share their rooms: `gateway/<name>/…`.
-pub fn gateway_topic(name: &str, topic: &str) -> String {
-    format!("{GATEWAY}{name}/{topic}")
-}
-
-/// Where one of several gateways has its own topic `gateway/…`; `None` for the topics of rooms and of others.
-pub fn of_gateway(name: &str, topic: &str) -> Option<String> {
-    let below = topic.strip_prefix(GATEWAY)?;
-    (!below.contains('/')).then(|| gateway_topic(name, below))
 }
 
 /// Splits a topic without prefix into the room and everything that follows it.
@@ -332,6 +336,13 @@ mod tests {
             ("room/1/audio/volume", room(Below::Other("audio/volume"))),
             ("room/1/", room(Below::Other(""))),
             ("gateway/info", Some(Topic::Gateway("info"))),
+            (
+                "gateway/gw-1/log/x",
+                Some(Topic::Member {
+                    name: "gw-1",
+                    below: "log/x",
+                }),
+            ),
             ("room/1", None),
             ("rooms/1/x", None),
             ("", None),

@@ -11,6 +11,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::config::{BrokerUrl, Config};
+use crate::telemetry::Telemetry;
 
 /// The file in the runtime directory.
 const FILE: &str = "broker-topics.json";
@@ -19,7 +20,7 @@ const LARGEST_FILE: usize = 64 << 10;
 
 /// Logs what an earlier run has left at other topics of the same broker, and remembers the present
 /// ones.
-pub fn compare(runtime: &Path, config: &Config) {
+pub fn compare(runtime: &Path, config: &Config, telemetry: &Telemetry) {
     let file = runtime.join(FILE);
     let now = topics(config);
     let before: Value = fs::read(&file)
@@ -31,10 +32,7 @@ pub fn compare(runtime: &Path, config: &Config) {
         return;
     }
     if let Some(options) = options(&before, config) {
-        tracing::warn!(
-            "the gateway publishes at other topics than before, and what it has left at the broker \
-             stays there; `poly2mqtt clear{options}` lists it, and clears it with --yes"
-        );
+        telemetry.topics_left(&options);
     }
     let new = file.with_extension("new");
     let remembered = if now["broker"].is_null() {
@@ -45,7 +43,7 @@ pub fn compare(runtime: &Path, config: &Config) {
     };
     match remembered {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            tracing::debug!(%error, "the topics at the broker are not remembered");
+            telemetry.topics_not_remembered(&error);
         }
         _ => {}
     }
@@ -192,17 +190,15 @@ mod tests {
     fn what_was_remembered_is_compared_at_the_next_start() {
         let runtime = tempfile::tempdir().unwrap();
         let stored = || fs::read(runtime.path().join(FILE)).unwrap();
-        compare(runtime.path(), &config(|_| {}));
+        let compare = |config: &Config| compare(runtime.path(), config, &Telemetry::default());
+        compare(&config(|_| {}));
         let first = stored();
-        compare(
-            runtime.path(),
-            &config(|config| config.mqtt.topic_prefix = "av".into()),
-        );
+        compare(&config(|config| config.mqtt.topic_prefix = "av".into()));
         assert_ne!(stored(), first);
         fs::write(runtime.path().join(FILE), b"\xff not what was written").unwrap();
-        compare(runtime.path(), &config(|_| {}));
+        compare(&config(|_| {}));
         assert_eq!(stored(), first);
-        compare(runtime.path(), &Config::default());
+        compare(&Config::default());
         assert!(!runtime.path().join(FILE).exists());
     }
 }

@@ -39,7 +39,7 @@ pub fn start_http(
     };
     let settings = HttpSettings::new(&config.http);
     let door = HttpDoor::start(listener, clients.clone(), members, settings, sampler)?;
-    tracing::info!(address = %door.addr(), tls = tls.is_some(), "HTTP and WebSocket");
+    (clients.telemetry).http_started(door.addr(), tls.is_some());
     Ok(Some(door))
 }
 
@@ -67,6 +67,6 @@ pub fn start_tcp(
         telemetry: clients.telemetry.clone(),
     };
     let door = TcpDoor::start(listener, clients.clone())?;
-    tracing::info!(address = %door.addr(), tls = config.tcp.tls, "plain lines");
+    (clients.telemetry).lines_started(door.addr(), config.tcp.tls);
     Ok(Some(door))
 }

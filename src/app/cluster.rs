@@ -283,9 +283,7 @@ impl RunningCluster {
         });
         self.cluster.drain();
         if !self.handed_over(rooms, deadline, long).await {
-            tracing::warn!(
-                "not all rooms could be handed over in time; the other gateways take them when this one has ended"
-            );
+            self.status.telemetry().rooms_not_handed_over();
         }
         if let Some(shared) = self.shared.as_ref().filter(|_| has_successor) {
             // Without the next owners' markers, what they are to have is passed on when the door stops.
@@ -331,9 +329,7 @@ impl RunningCluster {
         let mut view = self.cluster.view();
         let left = view.wait_for(|view| view.state == ClusterState::Ended);
         if timeout(LEAVE_TIMEOUT, left).await.is_err() {
-            tracing::warn!(
-                "the cluster could not be left in time; the other gateways notice it by themselves"
-            );
+            self.status.telemetry().cluster_not_left();
         }
         self.follower.abort();
         // The task held the other one.

@@ -7,6 +7,7 @@ use crate::broker;
 use crate::config::{BrokerUrl, Config};
 use crate::doors::clients::ClientLimits;
 use crate::net::{MOST_LEAVING, open_file_limit, share_files};
+use crate::telemetry::Telemetry;
 
 /// The process itself: standard streams, event loop, log, sockets that listen, the connection to a
 /// broker, files that are read at a reload, look-ups of names.
@@ -34,20 +35,14 @@ pub struct ConnectionShares {
 impl ConnectionShares {
     /// Shares out the files of this process. Raises the system's limit as far as permitted, and
     /// warns if it is too low.
-    pub fn new(config: &Config, limits: &ClientLimits) -> Self {
+    pub fn new(config: &Config, limits: &ClientLimits, telemetry: &Telemetry) -> Self {
         let wanted = Self::wanted(config, limits);
         let reserved = reserved(config);
         let limit = open_file_limit(reserved + wanted.sum());
         let shares = wanted.within(limit.saturating_sub(reserved));
         if shares != wanted {
-            tracing::warn!(
-                limit,
-                wanted = reserved + wanted.sum(),
-                http = shares.http,
-                tcp = shares.tcp,
-                broker = shares.broker,
-                "the limit of open files is low (ulimit -n, LimitNOFILE); fewer clients can connect"
-            );
+            let wanted = reserved + wanted.sum();
+            telemetry.few_open_files(limit, wanted, shares.http, shares.tcp, shares.broker);
         }
         shares
     }

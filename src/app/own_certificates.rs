@@ -113,7 +113,7 @@ impl OwnCertificates {
             // Files may be on a disk that is slow.
             let checked = tokio::task::spawn_blocking(move || own.check()).await;
             for warning in checked.unwrap_or_default() {
-                tracing::warn!("{warning}");
+                self.telemetry.certificate_expires(&warning);
             }
         }
     }

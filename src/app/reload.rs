@@ -7,6 +7,7 @@ use super::own_certificates::OwnCertificate;
 use super::{App, broker_topics};
 use crate::config::{self, Config};
 use crate::doors::http::HttpSettings;
+use crate::telemetry::Telemetry;
 
 impl App {
     /// Takes over a new configuration.
@@ -14,7 +15,11 @@ impl App {
     /// # Errors
     /// One message for the user about each part that cannot be taken over; all others were.
     pub async fn reload(&mut self, mut config: Config) -> Result<(), Vec<String>> {
-        let mut failed = Vec::from_iter(keep_until_restart(&self.config, &mut config));
+        let mut failed = Vec::from_iter(keep_until_restart(
+            &self.config,
+            &mut config,
+            &self.telemetry,
+        ));
         let reloaded = match (&self.tls, &config.http.tls) {
             (Some(tls), Some(files)) => tls.reload(files),
             _ => Ok(()),
@@ -53,16 +58,12 @@ impl App {
 
 /// Puts the old values of everything that changes only at a start into `new`, and logs a warning
 /// that names them. Returns the errors that this causes in the rest of the configuration.
-fn keep_until_restart(old: &Config, new: &mut Config) -> Option<String> {
+fn keep_until_restart(old: &Config, new: &mut Config, telemetry: &Telemetry) -> Option<String> {
     let changes = config::changes(old, new);
     if !changes.at_next_start.is_empty() {
-        let keys = changes.at_next_start.join(", ");
-        tracing::warn!("changes of {keys} take effect at the next start");
+        telemetry.changes_wait(&changes.at_next_start);
         if let Some(options) = broker_topics::options_after(old, new) {
-            tracing::warn!(
-                "what the gateway has published at the broker until then stays there; after that \
-                 start `poly2mqtt clear{options}` lists it, and clears it with --yes (docs/mqtt.md)"
-            );
+            telemetry.topics_will_be_left(&options);
         }
     }
     new.keep_until_restart(old);
@@ -104,7 +105,7 @@ mod tests {
     fn an_address_in_use_stays_and_keeps_its_tokens() {
         let old = config("192.0.2.1:80", 1);
         let mut new = config("127.0.0.1:80", 0);
-        let wrong = keep_until_restart(&old, &mut new);
+        let wrong = keep_until_restart(&old, &mut new, &Telemetry::default());
         assert!(wrong.unwrap().starts_with("http.token"));
         assert_eq!(new.http.listen, old.http.listen);
         assert_eq!(new.http.tokens.len(), 1);
@@ -114,7 +115,10 @@ mod tests {
     fn on_loopback_tokens_may_go() {
         let old = config("127.0.0.1:80", 1);
         let mut new = config("192.0.2.1:80", 0);
-        assert_eq!(keep_until_restart(&old, &mut new), None);
+        assert_eq!(
+            keep_until_restart(&old, &mut new, &Telemetry::default()),
+            None
+        );
         assert_eq!(new.http.listen, old.http.listen);
         assert!(new.http.tokens.is_empty());
     }

@@ -64,14 +64,14 @@ impl App {
         let http_socket = bind_configured(options.listen.http, config.http.listen)?;
         let tcp_socket = bind_configured(options.listen.tcp, config.tcp.listen)?;
 
+        let telemetry = Arc::new(Telemetry::new(options.log));
         let runtime = options.runtime.as_ref();
         if let Some(runtime) = runtime.filter(|dir| SessionFile::check_directory(dir).is_ok()) {
-            broker_topics::compare(runtime, &config);
+            broker_topics::compare(runtime, &config, &telemetry);
         }
         let store = StateStore::new();
-        let telemetry = Arc::new(Telemetry::new(options.log));
         let own_certificates = OwnCertificates::new(certificates.own, telemetry.clone());
-        let shares = ConnectionShares::new(&config, &options.limits);
+        let shares = ConnectionShares::new(&config, &options.limits, &telemetry);
         let guesses = Guesses::new(telemetry.clone());
         let broker = broker::start(
             &config,

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use mqtt5::packet::connect::ConnectPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
-use ring::rand::{SecureRandom, SystemRandom};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -37,6 +36,7 @@ use crate::command::DoorKind;
 use crate::guesses::{Attempt, Guesses, Verdict};
 use crate::net::linger;
 use crate::network::Network;
+use crate::secret::{NoRandomNumbers, random_bytes};
 use crate::telemetry::FloodKind;
 
 const WRONG_PASSWORD: Denial = Denial::new(
@@ -113,7 +113,7 @@ impl Gate {
         let login = self.login(packet, peer).await.map_err(refuse)?;
         check(&connect, answers).map_err(refuse)?;
         let assigned = if packet.client_id.is_empty() {
-            Some(random_client_id().map_err(|()| NoConnect::Gone)?)
+            Some(random_client_id().map_err(|_| NoConnect::Gone)?)
         } else {
             None
         };
@@ -261,8 +261,7 @@ fn check_will(client: &BrokerClient, packet: &ConnectPacket) -> Result<(), Denia
 }
 
 /// A client id for a client that has none.
-fn random_client_id() -> Result<String, ()> {
-    let mut bytes = [0_u8; 16];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| ())?;
+fn random_client_id() -> Result<String, NoRandomNumbers> {
+    let bytes = random_bytes()?;
     Ok(format!("auto-{:032x}", u128::from_be_bytes(bytes)))
 }

@@ -11,10 +11,10 @@ use std::borrow::Cow;
 
 use mqtt5::validation::is_path_safe_client_id;
 use ring::hmac;
-use ring::rand::SystemRandom;
 
 use super::authentication::Login;
-use crate::topics::SHARE;
+use crate::secret::random_bytes;
+use crate::topics::{SHARE, split_shared};
 
 /// The bytes of a name's secret part: enough that no two ids ever have the same.
 const NAME_BYTES: usize = 16;
@@ -35,9 +35,10 @@ impl PlaceNames {
     /// # Errors
     /// The system gives no random numbers.
     pub fn new() -> Result<Self, String> {
-        let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())
-            .map_err(|_| "the system gives no random numbers")?;
-        Ok(Self { key })
+        let key: [u8; 32] = random_bytes().map_err(|error| error.to_string())?;
+        Ok(Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+        })
     }
 
     /// The place of this client id of this user.
@@ -61,8 +62,7 @@ impl PlaceNames {
         let Login::User(user) = login else {
             return filter.into();
         };
-        let shared = filter.strip_prefix(SHARE);
-        let Some((group, inner)) = shared.and_then(|shared| shared.split_once('/')) else {
+        let Some((group, inner)) = split_shared(filter) else {
             return filter.into();
         };
         format!("{SHARE}{}/{inner}", self.secret(GROUP, user, group)).into()

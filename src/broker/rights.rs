@@ -207,7 +207,7 @@ impl BrokerRights {
                 Below::Other(state) => CATALOGUE.is_published(state),
                 _ => false,
             },
-            Some(Topic::Gateway(_)) => true,
+            Some(Topic::Gateway(_) | Topic::Member { .. }) => true,
             None => false,
         }
     }

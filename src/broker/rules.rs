@@ -8,7 +8,7 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use super::answers::Denial;
 use super::frames::{FieldReader, Frame, kind};
 use super::properties::{self, MALFORMED, PropertiesOf, check_text};
-use crate::topics::SHARE;
+use crate::topics::{SHARE, check_wildcards, split_shared};
 
 /// Reason codes that a client may put into PUBACK and PUBREC (MQTT 5, 3.4.2.1).
 const PUBACK_CODES: &[u8] = &[0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99];
@@ -190,29 +190,14 @@ fn check_unsubscribe(is_mqtt_5: bool, reader: &mut FieldReader<'_>) -> Result<()
 /// # Errors
 /// It is refused in SUBACK. The connection stays.
 pub fn check_filter(filter: &str) -> Result<(), Denial> {
-    let inner = match filter.strip_prefix(SHARE) {
-        None => filter,
-        Some(shared) => match shared.split_once('/') {
-            Some((group, inner)) if !group.is_empty() && !group.contains(['+', '#']) => inner,
-            _ => return Err(BAD_GROUP),
-        },
+    let inner = match split_shared(filter) {
+        Some((group, inner)) if !group.is_empty() && !group.contains(['+', '#']) => inner,
+        None if !filter.starts_with(SHARE) => filter,
+        _ => return Err(BAD_GROUP),
     };
-    let mut levels = inner.split('/').peekable();
-    while let Some(level) = levels.next() {
-        let is_last = levels.peek().is_none();
-        let is_right = match level {
-            "+" => true,
-            "#" => is_last,
-            _ => !level.contains(['+', '#']),
-        };
-        if !is_right {
-            return Err(BAD_FILTER);
-        }
-    }
-    if inner.is_empty() {
-        Err(BAD_FILTER)
-    } else {
-        Ok(())
+    match check_wildcards(inner) {
+        Ok(()) if !inner.is_empty() => Ok(()),
+        _ => Err(BAD_FILTER),
     }
 }
 

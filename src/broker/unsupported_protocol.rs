@@ -1,13 +1,14 @@
 //! Clients that speak something else than MQTT 3.1.1 or MQTT 5: what they speak, in words for the log,
 //! and the answer that they understand.
 //!
-//! Pure. Sees the first bytes of a connection.
+//! Pure. Sees the first bytes of a connection; [`Protocol`] recognises them.
 
 use std::borrow::Cow;
 
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 
 use super::answers::{Answers, Denial, MQTT_5};
+use crate::net::Protocol;
 
 /// The version number of MQTT 3.1.1 in CONNECT.
 pub const MQTT_311: u8 = 4;
@@ -29,19 +30,6 @@ const UNSUPPORTED: Denial = Denial::new(
 const HTTP_ANSWER: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n\
 Connection: close\r\n\r\nThis port speaks MQTT. HTTP, WebSocket and the dashboard are at the port of \
 http.listen, 8080 by default.\n";
-
-/// How requests of HTTP begin. The last one is HTTP/2.
-const HTTP_METHODS: [&[u8]; 9] = [
-    b"GET ",
-    b"POST ",
-    b"HEAD ",
-    b"PUT ",
-    b"OPTIONS ",
-    b"DELETE ",
-    b"PATCH ",
-    b"CONNECT ",
-    b"PRI ",
-];
 
 /// What a client speaks, and how it is answered.
 #[derive(Debug, PartialEq, Eq)]
@@ -93,18 +81,15 @@ impl UnsupportedProtocol {
 
     /// Bytes that do not begin with CONNECT.
     pub fn of(bytes: &[u8]) -> Self {
-        let is_http = |method: &&[u8]| bytes.starts_with(method) || method.starts_with(bytes);
-        match bytes {
-            _ if HTTP_METHODS.iter().any(is_http) => Self {
+        match Protocol::of_client_in_binary(bytes) {
+            Some(Protocol::Http) => Self {
                 why: "it speaks HTTP; HTTP and WebSocket are at http.listen".into(),
                 answer: HTTP_ANSWER.to_vec(),
             },
-            // A TLS handshake record of any version.
-            [0x16, 3, ..] => Self::unanswered(
+            Some(Protocol::Tls) => Self::unanswered(
                 "it speaks TLS, which this port does not: use mqtt://, not mqtts://",
             ),
-            // The length of the packet, then SEARCHGW (1) or CONNECT (4) of MQTT-SN.
-            [length, 1 | 4, rest @ ..] if usize::from(*length) == rest.len() + 2 => {
+            Some(Protocol::MqttSn) => {
                 Self::unanswered("it speaks MQTT-SN; a gateway for it must stand between")
             }
             _ if is_text(bytes) => Self {
@@ -115,7 +100,7 @@ impl UnsupportedProtocol {
                 .into(),
                 answer: Vec::new(),
             },
-            _ => Self::unanswered("what it sends is not MQTT"),
+            Some(Protocol::Mqtt) | None => Self::unanswered("what it sends is not MQTT"),
         }
     }
 }

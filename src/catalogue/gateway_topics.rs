@@ -88,22 +88,22 @@ pub const GATEWAY_TOPICS: &[GatewayTopic] = &[
                 nobody has, and what is wrong, or null.",
     },
     of_member(
-        "{gateway}/availability",
+        "availability",
         "Of one of several gateways, whether it runs: `online` or `offline`. That of all together is `online` while \
          any of them runs.",
     ),
     of_member(
-        "{gateway}/info",
+        "info",
         "At the broker, what one of several gateways is: its version, its rooms and its configuration.",
     ),
     of_member(
-        "{gateway}/health",
+        "health",
         "At the broker, how one of several gateways is doing, with `cluster` about its part.",
     ),
     GatewayTopic {
         is_state: false,
         ..of_member(
-            "{gateway}/log",
+            "log",
             "At the broker, a warning or an error of one of several gateways.",
         )
     },
@@ -112,7 +112,10 @@ pub const GATEWAY_TOPICS: &[GatewayTopic] = &[
 /// Of one of several gateways.
 const fn of_member(topic: &'static str, about: &'static str) -> GatewayTopic {
     GatewayTopic {
-        topic: Topic::Gateway(topic),
+        topic: Topic::Member {
+            name: "{gateway}",
+            below: topic,
+        },
         is_state: true,
         about,
     }
@@ -139,7 +142,7 @@ mod tests {
     use super::*;
     use crate::topics::{
         GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, GATEWAY_HEALTH, GATEWAY_INFO, GATEWAY_LOG,
-        of_gateway,
+        MemberTopics,
     };
 
     #[test]
@@ -161,7 +164,7 @@ mod tests {
             GATEWAY_INFO,
             GATEWAY_LOG,
         ] {
-            let of_member = of_gateway("{gateway}", topic).unwrap();
+            let of_member = MemberTopics::new("{gateway}").of(topic).unwrap();
             let parsed = Topic::parse(&of_member);
             let known = GATEWAY_TOPICS.iter().any(|it| Some(it.topic) == parsed);
             assert!(known, "{of_member}");

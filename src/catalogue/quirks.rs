@@ -2,9 +2,10 @@
 //!
 //! [`QUIRKS`] is the one list of every known deviation, each with its source and the place that
 //! handles it. The functions that forgive a body are in `forgive`; `device` handles the
-//! deviations of sessions. Add a new deviation to the list first.
+//! deviations of sessions. `source` names the drivers and recordings. Add a new deviation to the list first.
 
 mod forgive;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,9 @@ pub(super) use forgive::{
     whole,
 };
 pub use forgive::{learned_preset_offset, truth};
+pub use source::QuirkSource;
+
+use source::{AVISPL, CRESTRON, EXTRON, MIVIDAS, X30_3_10, X30_3_12};
 
 /// One deviation of firmware from the guide.
 #[derive(Debug, Clone, Copy)]
@@ -32,21 +36,6 @@ pub struct Quirk {
     pub handled: (&'static str, &'static str),
 }
 
-/// How well a deviation is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QuirkSource {
-    /// Several public drivers that were tested on hardware agree.
-    Drivers,
-    /// One public driver that was tested on hardware.
-    Driver,
-    /// Answers recorded from a Studio X30, in `tests/recorded/`.
-    Recording,
-    /// The guide's own samples contradict its text.
-    GuideSamples,
-    /// Not seen; handled because it costs nothing.
-    Precaution,
-}
-
 /// Every known deviation.
 pub const QUIRKS: &[Quirk] = &[
     // Bodies.
@@ -55,7 +44,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "answers are JSON",
         device: "a word such as CONTENT_IDLE comes without quotes, as application/json",
         firmware: "3.10 and later; seen at cameras/contentstatus",
-        source: QuirkSource::Driver,
+        source: QuirkSource::Recordings(&[X30_3_12]),
         handled: ("src/catalogue/quirks/forgive.rs", "bare_word"),
     },
     Quirk {
@@ -71,7 +60,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "a value stands in {\"result\": …} in some answers",
         device: "the value itself, for instance audio/muted and audio/volume",
         firmware: "all",
-        source: QuirkSource::Drivers,
+        source: QuirkSource::Recordings(&[X30_3_12]),
         handled: ("src/catalogue/quirks/forgive.rs", "unwrap_result"),
     },
     Quirk {
@@ -87,7 +76,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "a microphone's mute is a boolean",
         device: "0 or 1",
         firmware: "3.10 and later",
-        source: QuirkSource::Recording,
+        source: QuirkSource::Recordings(&[X30_3_12]),
         handled: ("src/catalogue/quirks/forgive.rs", "numeric_mute"),
     },
     Quirk {
@@ -114,7 +103,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "the sample numbers presets from 1",
         device: "the presets that people call 1 to 10 are 0 to 9 in paths and in presets/all",
         firmware: "unknown; told from the list",
-        source: QuirkSource::Driver,
+        source: QuirkSource::Drivers(&[EXTRON]),
         handled: ("src/catalogue/quirks/forgive.rs", "learned_preset_offset"),
     },
     Quirk {
@@ -123,7 +112,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "an unanswered incoming call is listed under the id PENDING; the entry may stand \
                  beside a live call, and without connections",
         firmware: "3.10 and later",
-        source: QuirkSource::Recording,
+        source: QuirkSource::Recordings(&[X30_3_10]),
         handled: ("src/catalogue/quirks/forgive.rs", "is_pending"),
     },
     Quirk {
@@ -131,7 +120,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "sessionId and sessionState",
         device: "id and state",
         firmware: "3.12 and later",
-        source: QuirkSource::Recording,
+        source: QuirkSource::Recordings(&[X30_3_12]),
         handled: ("src/catalogue/quirks/forgive.rs", "collaboration_session"),
     },
     Quirk {
@@ -139,7 +128,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "404 while there is none",
         device: "200 with the state INACTIVE",
         firmware: "3.12 and later",
-        source: QuirkSource::Recording,
+        source: QuirkSource::Recordings(&[X30_3_12]),
         handled: ("src/catalogue/quirks/forgive.rs", "collaboration_session"),
     },
     Quirk {
@@ -147,7 +136,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "ON or OFF for a server; up or down in system/status",
         device: "UP for a server; also all_up, some_up, none_up, all_down, off, unknown and full",
         firmware: "3.10 and later",
-        source: QuirkSource::Drivers,
+        source: QuirkSource::Drivers(&[AVISPL, EXTRON]),
         handled: ("src/catalogue/up_down.rs", "macro_rules! up"),
     },
     Quirk {
@@ -155,7 +144,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "status in the text, Status in a sample",
         device: "either",
         firmware: "all",
-        source: QuirkSource::Recording,
+        source: QuirkSource::Drivers(&[AVISPL]),
         handled: ("src/catalogue/areas/calendar.rs", "CALENDAR_STATUS"),
     },
     Quirk {
@@ -171,7 +160,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "an error has a status of its own",
         device: "200 with {\"success\": false, \"reason\": …}",
         firmware: "all; at the log-in and after commands",
-        source: QuirkSource::Drivers,
+        source: QuirkSource::Drivers(&[AVISPL, CRESTRON, EXTRON]),
         handled: (
             "src/rooms/executor/answer.rs",
             "truth(&body[\"success\"]) == Some(false)",
@@ -183,7 +172,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "every operation is there",
         device: "404, 405 or 501 to some, depending on model, mode and firmware",
         firmware: "all",
-        source: QuirkSource::Drivers,
+        source: QuirkSource::Drivers(&[AVISPL]),
         handled: ("src/rooms/reading.rs", "Unsupported"),
     },
     Quirk {
@@ -191,7 +180,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "a conference is read by its id",
         device: "404 for one that has just ended, which is no error",
         firmware: "all",
-        source: QuirkSource::Driver,
+        source: QuirkSource::Drivers(&[AVISPL]),
         handled: ("src/catalogue/operation.rs", "or_none"),
     },
     Quirk {
@@ -199,7 +188,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "has no way to answer, reject or hang up one connection",
         device: "POST /rest/conferences/callaction with ANSWER, IGNORE or HANGUP",
         firmware: "all",
-        source: QuirkSource::Drivers,
+        source: QuirkSource::Drivers(&[EXTRON, MIVIDAS]),
         handled: (
             "src/catalogue/areas/conferences.rs",
             "/rest/conferences/callaction",
@@ -210,7 +199,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "has no operation for it",
         device: "POST and DELETE /rest/cameras/near/<index>/control/tracking",
         firmware: "unknown",
-        source: QuirkSource::Driver,
+        source: QuirkSource::Drivers(&[EXTRON]),
         handled: ("src/catalogue/areas/cameras.rs", "control/tracking"),
     },
     Quirk {
@@ -218,7 +207,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "has none of /rest/system, /rest/system/mode and /rest/system/apps/state",
         device: "model and firmware, the active provider, and whether an app is in a meeting",
         firmware: "4.6.2; older firmware may lack them",
-        source: QuirkSource::Drivers,
+        source: QuirkSource::Drivers(&[AVISPL, CRESTRON, EXTRON]),
         handled: (
             "src/catalogue/areas/providers.rs",
             "/rest/system/apps/state",
@@ -230,8 +219,17 @@ pub const QUIRKS: &[Quirk] = &[
         device: "GET /rest/system/apps lists them; POST /rest/current/system/mode with enabledapps \
                  switches, which takes up to three minutes, and 200 may come with an error",
         firmware: "4.4 and later; 3.12 lists them",
-        source: QuirkSource::Driver,
+        source: QuirkSource::Drivers(&[AVISPL]),
         handled: ("src/catalogue/provider.rs", "fn accepted"),
+    },
+    Quirk {
+        name: "no provider of Poly's",
+        guide: "knows of no providers: calls are the device's own",
+        device: "system/apps lists no Poly, so nobody can go back to it: what the provider that runs refuses, such as \
+                 dialling with 403, stays refused",
+        firmware: "5.0 and later",
+        source: QuirkSource::Reported,
+        handled: ("src/rooms/mode_lock.rs", "is_lasting"),
     },
     Quirk {
         name: "device configuration",
@@ -239,7 +237,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "POST /rest/config with names reads and with vars writes; 200 comes also with names \
                  that were not set",
         firmware: "3.10 and later",
-        source: QuirkSource::Drivers,
+        source: QuirkSource::Drivers(&[AVISPL, MIVIDAS]),
         handled: ("src/catalogue/device_config.rs", "fn settings_written"),
     },
     Quirk {
@@ -254,8 +252,8 @@ pub const QUIRKS: &[Quirk] = &[
         name: "content saving",
         guide: "collaboration/contentssavestatus with status=true",
         device: "collaboration/contentsavestatus with status=True",
-        firmware: "guide 3.1, and what a driver of 2026 was tested with",
-        source: QuirkSource::Driver,
+        firmware: "guide 3.1, and what Extron's driver of 2026 was tested with",
+        source: QuirkSource::Drivers(&[EXTRON]),
         handled: (
             "src/catalogue/areas/collaboration.rs",
             "/rest/collaboration/contentsavestatus",
@@ -265,16 +263,16 @@ pub const QUIRKS: &[Quirk] = &[
         name: "DTMF",
         guide: "POST /rest/audio with the action playDTMF",
         device: "POST /rest/audio/playdtmf with dtmfChar alone",
-        firmware: "what a driver of 2026 was tested with",
-        source: QuirkSource::Driver,
+        firmware: "what Extron's driver of 2026 was tested with",
+        source: QuirkSource::Drivers(&[EXTRON]),
         handled: ("src/catalogue/areas/audio.rs", "/rest/audio/playdtmf"),
     },
     Quirk {
         name: "reboot",
         guide: "the action reboot",
         device: "restartAll, which is true",
-        firmware: "what a driver of 2026 was tested with",
-        source: QuirkSource::Driver,
+        firmware: "what Extron's driver of 2026 was tested with",
+        source: QuirkSource::Drivers(&[EXTRON]),
         handled: ("src/catalogue/areas/system.rs", "restartAll"),
     },
     Quirk {
@@ -283,7 +281,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "POST /rest/devicemanagement/devices, which changes nothing; or the same below \
                  /rest/current with null",
         firmware: "the first 3.10, the second 3.12; newer firmware one or both",
-        source: QuirkSource::Recording,
+        source: QuirkSource::Recordings(&[X30_3_10, X30_3_12]),
         handled: ("src/catalogue/areas/paired.rs", "stands_in_for"),
     },
     Quirk {
@@ -291,7 +289,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "has no operation for them",
         device: "several entries with the uid local-remote, and addresses that are none",
         firmware: "3.12",
-        source: QuirkSource::Recording,
+        source: QuirkSource::Recordings(&[X30_3_12]),
         handled: ("src/catalogue/paired.rs", "fn paired_devices"),
     },
     Quirk {
@@ -300,7 +298,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "GET /rest/calllog/entries?limit=n, newest first, with times in milliseconds; the entry of a \
                  call is written some time after the call is gone from the list",
         firmware: "3.10; 4.0 and 5.0 may lack it",
-        source: QuirkSource::Recording,
+        source: QuirkSource::Recordings(&[X30_3_10]),
         handled: ("src/rooms/schedule/after_call.rs", "AFTER_CALL_DELAYS"),
     },
     Quirk {
@@ -308,7 +306,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "has no operation for it",
         device: "GET /rest/current/session/sessions, or the same without current; the ids in it are secrets",
         firmware: "3.10 and later",
-        source: QuirkSource::Recording,
+        source: QuirkSource::Recordings(&[X30_3_12]),
         handled: ("src/catalogue/session_list.rs", "fn without_ids"),
     },
     Quirk {
@@ -317,7 +315,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "twelve entries with gaps in their numbers: few are connected, some have no name, others \
                  are virtual devices",
         firmware: "3.10",
-        source: QuirkSource::Recording,
+        source: QuirkSource::Recordings(&[X30_3_10]),
         handled: ("src/catalogue/sources.rs", "fn sources"),
     },
     // Sessions.
@@ -327,7 +325,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "403, and the body may be an HTML page; also for a missing XSRF token and for \
                  writes that Teams or Zoom mode refuses",
         firmware: "all",
-        source: QuirkSource::Drivers,
+        source: QuirkSource::Drivers(&[AVISPL, CRESTRON, EXTRON]),
         handled: ("src/device/probe.rs", "why_forbidden"),
     },
     Quirk {
@@ -336,7 +334,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "the log-in sets the cookie XSRF-TOKEN, whose value must come back as the header \
                  X-XSRF-Token of POST, PUT and DELETE",
         firmware: "4.6.2 and later; an administrator can switch it off from 4.7.0 on",
-        source: QuirkSource::Drivers,
+        source: QuirkSource::Drivers(&[AVISPL, EXTRON]),
         handled: ("src/device/session.rs", "XSRF-TOKEN"),
     },
     Quirk {
@@ -344,7 +342,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "says nothing of it",
         device: "the id contains + and /, and is not known when it comes back percent-encoded",
         firmware: "all",
-        source: QuirkSource::Drivers,
+        source: QuirkSource::Drivers(&[AVISPL, CRESTRON]),
         handled: ("src/device/session.rs", "ID_COOKIE"),
     },
     Quirk {
@@ -352,15 +350,15 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "says nothing of it",
         device: "400 with SessionPortLockout after too many failed log-ins",
         firmware: "all",
-        source: QuirkSource::Driver,
+        source: QuirkSource::Drivers(&[CRESTRON]),
         handled: ("src/device/login_reply.rs", "SessionPortLockout"),
     },
     Quirk {
         name: "another status for a refused log-in",
         guide: "says nothing of it",
         device: "SessionAlreadyActive and SessionNoActiveSession with 400, 412 or 403",
-        firmware: "412 seen by a driver; 403 said of 4.4",
-        source: QuirkSource::Driver,
+        firmware: "412 seen by the driver for Mividas; 403 said of 4.4",
+        source: QuirkSource::Drivers(&[CRESTRON, MIVIDAS]),
         handled: ("src/device/login_reply.rs", "OTHER_REASONS"),
     },
     Quirk {
@@ -369,7 +367,7 @@ pub const QUIRKS: &[Quirk] = &[
         device: "403 with SessionMaxActiveSessionsReached: sessions that are never deleted live \
                  for days",
         firmware: "all",
-        source: QuirkSource::Recording,
+        source: QuirkSource::Drivers(&[EXTRON]),
         handled: (
             "src/device/login_reply.rs",
             "SessionMaxActiveSessionsReached",
@@ -380,7 +378,7 @@ pub const QUIRKS: &[Quirk] = &[
         guide: "sessions are made with POST; of DELETE it says nothing",
         device: "DELETE /rest/session frees the session; without it the answer is 405 or 501",
         firmware: "all; 4.4 is said to lack it",
-        source: QuirkSource::Drivers,
+        source: QuirkSource::Drivers(&[CRESTRON]),
         handled: (
             "src/catalogue/areas/session.rs",
             "delete(\"/rest/session\")",

@@ -64,7 +64,7 @@ fn patience(text: &str) -> Result<Duration, String> {
 }
 
 fn room_id(text: &str) -> Result<RoomId, String> {
-    RoomId::new(text).ok_or_else(|| "a room's id takes letters, digits, _ and -".to_owned())
+    RoomId::new(text).ok_or_else(|| RoomId::FORM.to_owned())
 }
 
 fn fingerprint(text: &str) -> Result<Fingerprint, String> {

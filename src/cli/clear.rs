@@ -15,7 +15,9 @@ use crate::config::{BrokerUrl, Config};
 use crate::doors::mqtt::{RetainedMessage, Survey};
 use crate::gateway_id::GatewayId;
 use crate::home_assistant::Namespace;
-use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Prefix, RoomTopics, gateway_topic};
+use crate::topics::{
+    ALL_GATEWAY_TOPICS, ALL_ROOMS, GATEWAY, MemberTopics, Prefix, ROOM, RoomTopics,
+};
 use selection::{Selected, Selection};
 
 /// Mosquitto drops what is above a thousand messages for one subscription. Above this number rooms
@@ -158,7 +160,7 @@ fn topics(count: usize) -> String {
 /// The broker refuses, or does not tell what it holds.
 async fn look(survey: &mut Survey, selection: &Selection) -> Result<Vec<RetainedMessage>, String> {
     let below = |topic: &str| selection.prefix.add(topic);
-    let members = below(&gateway_topic("+", "+"));
+    let members = below(&MemberTopics::ANY.all());
     let states = [below(ALL_ROOMS), below(ALL_GATEWAY_TOPICS), members];
     let mut found = survey.retained(&states).await?;
     // A broker that refuses this may still tell by wildcards; one that has gone fails at the next question.
@@ -173,7 +175,7 @@ async fn look(survey: &mut Survey, selection: &Selection) -> Result<Vec<Retained
         let every = [below(&RoomTopics::ANY.availability())];
         found.extend(survey.retained(&every).await?);
         for room in selection.rooms_in(&found) {
-            let room = [below(&format!("{}#", RoomTopics::new(&room).start()))];
+            let room = [below(&RoomTopics::new(&room).all())];
             found.extend(survey.retained(&room).await?);
         }
     }
@@ -187,8 +189,7 @@ async fn look(survey: &mut Survey, selection: &Selection) -> Result<Vec<Retained
 /// Why it cannot be known what the broker holds, if that is so: it holds a topic that it tells when it is
 /// asked by name, and nothing when it is asked by a wildcard.
 fn untold(found: &[RetainedMessage], named: &[RetainedMessage], prefix: &Prefix) -> Option<String> {
-    let kinds =
-        [ALL_ROOMS, ALL_GATEWAY_TOPICS].map(|all| prefix.add(all.trim_end_matches(['#', '+'])));
+    let kinds = [ROOM, GATEWAY].map(|start| prefix.add(start));
     let topic = kinds.iter().find_map(|kind| {
         let is_of_kind = |message: &&RetainedMessage| message.topic.starts_with(kind);
         let is_told = found.iter().any(|message| is_of_kind(&message));

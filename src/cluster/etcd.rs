@@ -29,9 +29,12 @@ use crate::net::{Authorities, Handshakes, ServerWords, Trust, client_config};
 use crate::os_error::cause_words;
 use answer::{cannot_send, read_answer};
 use endpoints::Endpoints;
-use refusal::{EtcdRefusal, login_refusal, refusal};
+use refusal::{EtcdRefusal, NOT_ETCD, login_refusal, refusal};
 
 pub use status::EtcdStatus;
+
+/// What is wrong where the configured addresses lead to members of several clusters.
+pub const TWO_CLUSTERS: &str = "the addresses in cluster.etcd belong to two clusters of etcd";
 
 /// How long a call may take: etcd answers in milliseconds, is without a leader for 1.3 s at the advised settings, and a
 /// heartbeat of more than two seconds is of no use.
@@ -181,7 +184,7 @@ impl Etcd {
             .compare_exchange(0, cluster, Ordering::AcqRel, Ordering::Acquire);
         match known {
             Err(other) if other != cluster => Err(EtcdRefusal::Final(RegistryError::Refused(
-                "the addresses in cluster.etcd belong to two clusters of etcd".into(),
+                TWO_CLUSTERS.into(),
             ))),
             _ => Ok(reply),
         }
@@ -328,11 +331,8 @@ fn reply_in(
     if status != StatusCode::OK {
         return Err(refusal(status, answer));
     }
-    wire::reply(transaction, answer).ok_or_else(|| {
-        EtcdRefusal::Final(RegistryError::InDoubt(
-            "what answers is not etcd 3.4 or later".into(),
-        ))
-    })
+    wire::reply(transaction, answer)
+        .ok_or_else(|| EtcdRefusal::Final(RegistryError::InDoubt(NOT_ETCD.into())))
 }
 
 /// The token in etcd's answer to a log-in.

@@ -7,7 +7,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -18,6 +17,7 @@ use super::record::MemberRecord;
 use super::registry::{Registry, RegistryError, TransactionReply};
 use super::room_digests::RoomDigests;
 use super::view::{ClusterView, DifferingShard};
+use crate::secret::random_bytes;
 use crate::telemetry::Telemetry;
 
 /// Longest sleep without a look at the clock: the timer stands still while the machine sleeps.
@@ -178,13 +178,12 @@ pub fn join<R: Registry>(
 
 /// A text that no other process has.
 fn nonce() -> String {
-    let mut bytes = [0_u8; 16];
     // Without random numbers there is no TLS either; the process id and the clock have to do.
-    if SystemRandom::new().fill(&mut bytes).is_err() {
+    let bytes = random_bytes().unwrap_or_else(|_| {
         let clock = BootInstant::now().as_nanos().to_be_bytes();
         let process = u64::from(std::process::id()).to_be_bytes();
-        bytes = [clock, process].concat().try_into().unwrap_or(bytes);
-    }
+        [clock, process].concat().try_into().unwrap_or([0_u8; 16])
+    });
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -8,6 +8,9 @@ use std::sync::Arc;
 pub struct RoomId(Arc<str>);
 
 impl RoomId {
+    /// What an id takes, for messages.
+    pub const FORM: &str = "a room's id takes letters, digits, _ and -";
+
     /// The id, if it is one.
     pub fn new(text: &str) -> Option<Self> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';

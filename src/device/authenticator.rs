@@ -262,10 +262,7 @@ impl Authenticator {
             .session(generation),
             AttemptOutcome::Unreachable(problem) => Err(problem),
             AttemptOutcome::Broken(error) => Err(self.endpoint.login_broke(&error)),
-            AttemptOutcome::Large(_) => Err(Problem::new(
-                ProblemCode::Offline,
-                "the connection broke during the log-in",
-            )),
+            AttemptOutcome::Large(_) => Err(Endpoint::broken_login()),
         };
         Ok((reply, cookies))
     }

@@ -227,12 +227,16 @@ impl Endpoint {
     /// Why a log-in broke off after it was sent.
     pub fn login_broke(&self, error: &HttpError) -> Problem {
         let late = late_problem(&self.address(), error, &self.handshakes);
-        late.or_else(|| error.problem()).unwrap_or_else(|| {
-            Problem::new(
-                ProblemCode::Offline,
-                "the connection broke during the log-in",
-            )
-        })
+        late.or_else(|| error.problem())
+            .unwrap_or_else(Self::broken_login)
+    }
+
+    /// A log-in broke off, and nothing says why.
+    pub fn broken_login() -> Problem {
+        Problem::new(
+            ProblemCode::Offline,
+            "the connection broke during the log-in",
+        )
     }
 
     /// `host:port`, for messages.

@@ -5,7 +5,7 @@ use super::entities::{Scope, read_only};
 use super::{Namespace, id_text};
 use crate::catalogue::{Enabled, Entity};
 use crate::topics::{
-    GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, GATEWAY_HEALTH, GATEWAY_INFO, of_gateway,
+    GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, GATEWAY_HEALTH, GATEWAY_INFO, MemberTopics,
 };
 
 /// It says whether the gateway runs, so it has no availability of its own.
@@ -161,7 +161,7 @@ pub fn member_document(namespace: &Namespace, name: &str) -> Document {
         ..DeviceInfo::default()
     };
     let prefix = format!("{}_{}", namespace.entity_prefix(), id_text(name, '_'));
-    let topic = |topic: &str| of_gateway(name, topic).unwrap_or_default();
+    let topic = |topic: &str| MemberTopics::new(name).of(topic).unwrap_or_default();
     document(namespace, device, prefix, ENTITIES, &topic)
 }
 

@@ -34,7 +34,7 @@ pub fn document() -> Value {
     for known in GATEWAY_TOPICS {
         let id = match known.topic {
             Topic::Room { below, .. } => id(&below.to_string()),
-            Topic::Gateway(_) => id(&known.topic.to_string()),
+            Topic::Gateway(_) | Topic::Member { .. } => id(&known.topic.to_string()),
         };
         parts.message(&id, message::of_gateway_topic(known.topic));
         let address = known.topic.to_string();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use super::mode_lock::ModeLock;
 use super::schedule::PollIntervals;
 use super::settings::RoomSettings;
 use crate::catalogue::{Operation, operations};

@@ -2,9 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ring::rand::{SecureRandom, SystemRandom};
-
-use crate::secret::SecretDigest;
+use crate::secret::{SecretDigest, random_bytes};
 
 /// Letters and digits that nobody confuses.
 const ALPHABET: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
@@ -37,9 +35,7 @@ impl OneTimeCode {
     /// # Errors
     /// The system has no random numbers.
     pub fn new() -> Result<(Self, String), String> {
-        let mut random = [0_u8; CODE_LENGTH];
-        let filled = SystemRandom::new().fill(&mut random);
-        filled.map_err(|_| "the system gives no random numbers".to_owned())?;
+        let random: [u8; CODE_LENGTH] = random_bytes().map_err(|error| error.to_string())?;
         let letters = random.map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
         let text: String = letters.iter().collect();
         let shown = format!("{}-{}", &text[..CODE_LENGTH / 2], &text[CODE_LENGTH / 2..]);

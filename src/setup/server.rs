@@ -249,7 +249,7 @@ async fn new_room(file: &SetupFile, request: AddRequest) -> Result<NewRoom, Stri
     let identity = identity.map_err(|error| error.to_string())?;
     let id = match request.id.as_str() {
         "" => suggested_id(&config, &identity, &address.url),
-        id => RoomId::new(id).ok_or("a room's id takes letters, digits, _ and -")?,
+        id => RoomId::new(id).ok_or(RoomId::FORM)?,
     };
     Ok(NewRoom {
         id,

@@ -1,6 +1,23 @@
-//! Home Assistant's topics at a broker, as far as everyone must keep clear of them.
+//! Home Assistant's topics at a broker: where a device's document is, and what everyone must keep clear of.
 //!
-//! Pure. What is published there is `home_assistant`'s.
+//! Pure. The devices' ids, and what is published there, are `home_assistant`'s.
+
+/// The level before a device's id.
+pub(super) const DEVICE: &str = "device";
+/// The level after it.
+pub(super) const CONFIG: &str = "config";
+
+/// The topic of a device's document, `homeassistant/device/<id>/config`; of `+` the filter of all.
+pub fn document_topic(prefix: &str, device: &str) -> String {
+    format!("{prefix}/{DEVICE}/{device}/{CONFIG}")
+}
+
+/// The inverse of [`document_topic`]: the device's id.
+pub fn device_of_document<'a>(prefix: &str, topic: &'a str) -> Option<&'a str> {
+    let below = topic.strip_prefix(prefix)?.strip_prefix('/')?;
+    let device = below.strip_prefix(DEVICE)?.strip_prefix('/')?;
+    device.strip_suffix(CONFIG)?.strip_suffix('/')
+}
 
 /// Where Home Assistant looks for devices, and where it says that it has started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +47,11 @@ impl DiscoveryTopics {
         topic == self.status || below.is_some_and(|below| below.starts_with('/'))
     }
 
+    /// The topic of a device's document.
+    pub fn document(&self, device: &str) -> String {
+        document_topic(&self.prefix, device)
+    }
+
     /// The topic of a room's document, if there are such documents.
     pub fn of_room(&self, room: &str) -> Option<String> {
         self.rooms.as_ref().map(|rooms| rooms.topic(room))
@@ -44,20 +66,20 @@ impl DiscoveryTopics {
 /// The topics of the documents of rooms. They differ only in the room's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomDocuments {
-    /// What comes before the id.
-    pub before: String,
-    /// What comes after it.
-    pub after: String,
+    /// What the topics of discovery begin with.
+    pub prefix: String,
+    /// What the ids of the rooms' devices begin with; the room's id is the rest.
+    pub device_start: String,
 }
 
 impl RoomDocuments {
     fn topic(&self, room: &str) -> String {
-        format!("{}{room}{}", self.before, self.after)
+        document_topic(&self.prefix, &format!("{}{room}", self.device_start))
     }
 
     fn room<'a>(&self, topic: &'a str) -> Option<&'a str> {
-        let below = topic.strip_prefix(&self.before)?;
-        let room = below.strip_suffix(&self.after)?;
+        let device = device_of_document(&self.prefix, topic)?;
+        let room = device.strip_prefix(&self.device_start)?;
         (!room.is_empty() && !room.contains('/')).then_some(room)
     }
 }
@@ -70,8 +92,8 @@ mod tests {
     fn the_room_of_a_document_is_found_by_its_topic() {
         let topics = DiscoveryTopics {
             rooms: Some(RoomDocuments {
-                before: "homeassistant/device/poly2mqtt_".into(),
-                after: "/config".into(),
+                prefix: "homeassistant".into(),
+                device_start: "poly2mqtt_".into(),
             }),
             ..DiscoveryTopics::default()
         };

@@ -10,6 +10,32 @@ use crate::visible::visible_start;
 /// A longer filter matches no topic of the gateway.
 const LONGEST: usize = 1024;
 
+/// Begins a shared subscription: `$share/<group>/<filter>` (MQTT 5, section 4.8.2).
+pub const SHARE: &str = "$share/";
+
+/// The group and the filter of a shared subscription, either of which may be empty.
+pub fn split_shared(filter: &str) -> Option<(&str, &str)> {
+    filter.strip_prefix(SHARE)?.split_once('/')
+}
+
+/// Whether wildcards stand only where they may (MQTT 5, section 4.7.1).
+///
+/// # Errors
+/// What is wrong, for a message.
+pub fn check_wildcards(filter: &str) -> Result<(), &'static str> {
+    let mut levels = filter.split('/').peekable();
+    while let Some(level) = levels.next() {
+        let is_last = levels.peek().is_none();
+        if level.contains('#') && (level != "#" || !is_last) {
+            return Err("# must be the whole last level");
+        }
+        if level.contains('+') && level != "+" {
+            return Err("+ must be a whole level");
+        }
+    }
+    Ok(())
+}
+
 /// A valid topic filter.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Filter(Box<str>);
@@ -27,16 +53,10 @@ impl Filter {
         if text.contains('\0') {
             return wrong("it holds NUL");
         }
-        let last = text.split('/').count() - 1;
-        for (n, level) in text.split('/').enumerate() {
-            if level.contains('#') && (level != "#" || n != last) {
-                return wrong("# must be the whole last level");
-            }
-            if level.contains('+') && level != "+" {
-                return wrong("+ must be a whole level");
-            }
+        match check_wildcards(text) {
+            Ok(()) => Ok(Self(text.into())),
+            Err(what) => wrong(what),
         }
-        Ok(Self(text.into()))
     }
 
     /// As it was written.
@@ -204,7 +224,7 @@ impl Filters {
                 let is_more = !matches!(below, Below::Availability | Below::Problem);
                 is_more.then_some(room)
             }
-            Topic::Gateway(_) => None,
+            Topic::Gateway(_) | Topic::Member { .. } => None,
         }));
         FilteredRooms::Some(some)
     }

@@ -6,10 +6,8 @@
 
 use std::sync::Arc;
 
-use super::{GATEWAY, Prefix, RESPONSE, ROOM, encode_level};
-
-/// Begins a shared subscription: `$share/<group>/<filter>` (MQTT 5, section 4.8.2).
-pub const SHARE: &str = "$share/";
+use super::discovery::{CONFIG, DEVICE};
+use super::{GATEWAY, Prefix, RESPONSE, ROOM, SHARE, check_wildcards, encode_level, split_shared};
 
 /// One level of a region.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,9 +87,9 @@ impl Region {
     pub fn of_documents(discovery_prefix: &str, device: LevelRule) -> Self {
         let mut levels = literal(discovery_prefix);
         levels.extend([
-            LevelRule::Is("device".into()),
+            LevelRule::Is(DEVICE.into()),
             device,
-            LevelRule::Is("config".into()),
+            LevelRule::Is(CONFIG.into()),
         ]);
         Self::exactly(levels)
     }
@@ -141,23 +139,13 @@ fn literal(levels: &str) -> Vec<LevelRule> {
 /// Whether a subscription can match a topic in one of these regions. One that is no valid filter
 /// counts as one that can.
 pub fn reaches(filter: &str, regions: &[Region]) -> bool {
-    let filter = match filter.strip_prefix(SHARE) {
-        None if filter == "$share" => return true,
-        None => filter,
-        Some(rest) => match rest.split_once('/') {
-            Some((group, filter)) if !group.is_empty() => filter,
-            _ => return true,
-        },
+    let filter = match split_shared(filter) {
+        Some((group, filter)) if !group.is_empty() => filter,
+        None if filter != "$share" && !filter.starts_with(SHARE) => filter,
+        _ => return true,
     };
-    !is_valid(filter) || regions.iter().any(|region| region.is_reached_by(filter))
-}
-
-/// Whether wildcards stand only where they may (MQTT 5, section 4.7.1).
-fn is_valid(filter: &str) -> bool {
-    let mut levels = filter.split('/').rev();
-    let last = levels.next().unwrap_or_default();
-    let plain = |level: &str| level == "+" || !level.contains(['+', '#']);
-    !filter.is_empty() && (last == "#" || plain(last)) && levels.all(plain)
+    let is_valid = !filter.is_empty() && check_wildcards(filter).is_ok();
+    !is_valid || regions.iter().any(|region| region.is_reached_by(filter))
 }
 
 #[cfg(test)]

@@ -214,7 +214,7 @@ impl Follower {
         ] {
             if let Err(failed) = self.rooms.arrive(rooms, previous_owner, &self.config).await {
                 for error in failed {
-                    tracing::error!("{error}");
+                    self.status.telemetry().taken_room_failed(&error);
                 }
             }
         }

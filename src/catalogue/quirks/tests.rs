@@ -11,9 +11,10 @@ use crate::catalogue::{
     Call, CallPhase, Context, Params, Request, RequestBody, TimeLimit, connections, operations,
     read_body,
 };
+use crate::command::{ErrorCode, Failure};
 use crate::config::Certificate;
 use crate::device::{Device, LoginReply, ProblemCode};
-use crate::rooms::testing::device_settings;
+use crate::rooms::testing::{ModeLock, device_settings};
 
 const CONTEXT: Context = Context {
     now: 0,
@@ -241,6 +242,19 @@ async fn check(name: &str) {
             let refused = crate::catalogue::switch_accepted(&json!({"error": "INVALIDAPP"}));
             assert!(refused.is_err());
         }
+        "no provider of Poly's" => {
+            let call = Call::parse("call/dial", &"a@example.com".into(), &mut None).unwrap();
+            let dial = call.request(0).unwrap();
+            let stays_refused = |apps| {
+                let mut lock = ModeLock::default();
+                lock.learn(crate::catalogue::PROVIDERS, Some(&apps));
+                lock.note(&dial, &Failure::new(ErrorCode::ModeLocked, ""));
+                lock.refusal_of(&dial).is_some()
+            };
+            let [teams, poly] = ["Teams", "Poly"].map(|name| json!({"appName": name}));
+            assert!(stays_refused(json!([teams])));
+            assert!(!stays_refused(json!([teams, poly])));
+        }
         "device configuration" => {
             assert!(is_there("POST", "/rest/config"));
             let set = "config/set";
@@ -390,6 +404,21 @@ async fn every_quirk_is_handled_where_the_list_says() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.contains(place), "{}: {place} in {file}", quirk.name);
+    }
+}
+
+#[test]
+fn every_source_can_be_looked_up() {
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded");
+    for quirk in QUIRKS {
+        let (named, are_files) = match quirk.source {
+            QuirkSource::Recordings(files) => (files, true),
+            QuirkSource::Drivers(drivers) => (drivers, false),
+            QuirkSource::GuideSamples | QuirkSource::Reported | QuirkSource::Precaution => continue,
+        };
+        assert!(!named.is_empty(), "{}", quirk.name);
+        let is_there = |file: &&str| !are_files || recorded.join(file).is_file();
+        assert!(named.iter().all(is_there), "{}: {named:?}", quirk.name);
     }
 }
 

@@ -63,7 +63,7 @@ impl Selection {
         if let Some(topic) = self.prefix.strip(&message.topic) {
             match Retained::of(topic) {
                 Retained::State { room, .. } => return !self.has_room(room),
-                Retained::Other if Topic::parse(topic).is_some_and(is_about_gateway) => {
+                Retained::Other if Topic::parse(topic).is_some_and(|it| it.room().is_none()) => {
                     return self.rooms.is_none();
                 }
                 Retained::Other => {}
@@ -73,8 +73,7 @@ impl Selection {
             return false;
         };
         let document = serde_json::from_slice(&message.payload).unwrap_or_default();
-        is_document_of(&document, &self.prefix.add(GATEWAY_AVAILABILITY))
-            && !self.has_device(device)
+        is_document_of(&document, &self.prefix) && !self.has_device(device)
     }
 
     fn has_room(&self, room: &str) -> bool {
@@ -118,10 +117,6 @@ impl Selection {
         let rooms = topics.filter_map(|topic| Topic::parse(topic)?.room());
         rooms.map(str::to_owned).collect()
     }
-}
-
-fn is_about_gateway(topic: Topic<'_>) -> bool {
-    matches!(topic, Topic::Gateway(_))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::cli::output::print;
 use crate::cluster::{ClusterSurvey, Etcd, RoomDigests, forget_member, forget_rooms};
 use crate::config::{ClusterConfig, Config};
 use crate::doors::mqtt::Survey;
-use crate::topics::{Prefix, gateway_topic};
+use crate::topics::{MemberTopics, Prefix};
 
 #[derive(Debug, clap::Args)]
 pub struct Forget {
@@ -69,9 +69,9 @@ async fn forget(
     if let Some(settings) = broker_settings(config) {
         let mut survey = Survey::connect(&settings).await.map_err(CliError::Other)?;
         let prefix = Prefix::new(&*config.mqtt.topic_prefix);
-        let below = [prefix.add(&gateway_topic(name, "+"))];
+        let below = [prefix.add(&MemberTopics::new(name).all())];
         let found = survey.retained(&below).await.map_err(CliError::Other)?;
-        let availability = prefix.add(&gateway_topic(name, "availability"));
+        let availability = prefix.add(&MemberTopics::new(name).availability());
         let id = config.gateway_id();
         let own = found
             .into_iter()

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::cluster::{ClusterSurvey, EtcdStatus, SHARDS, SurveyedMember, shard_of};
+use crate::cluster::{ClusterSurvey, EtcdStatus, SHARDS, SurveyedMember, TWO_CLUSTERS, shard_of};
 
 /// A member of etcd, and how it is or why that cannot be known.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ impl ClusterReport {
             }
         }
         if clusters.len() > 1 {
-            problems.push("the addresses in cluster.etcd belong to two clusters of etcd".into());
+            problems.push(TWO_CLUSTERS.into());
         }
         problems.extend(self.caveat.map(str::to_owned));
         match &self.survey {

@@ -6,6 +6,8 @@ use serde_json::Value;
 use crate::cluster::registry::RegistryError;
 use crate::visible::is_invisible;
 
+/// Something else answers, or an older etcd.
+pub const NOT_ETCD: &str = "what answers is not etcd 3.4 or later";
 /// How much of what etcd says is shown.
 const LONGEST_MESSAGE: usize = 120;
 
@@ -39,9 +41,9 @@ pub fn refusal(status: StatusCode, body: &[u8]) -> EtcdRefusal {
         Some(7) => EtcdRefusal::Rights,
         // INVALID_ARGUMENT, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, UNIMPLEMENTED: nothing happened.
         Some(3 | 8 | 9 | 12) => EtcdRefusal::Final(RegistryError::Refused(words)),
-        None if status == StatusCode::NOT_FOUND => EtcdRefusal::Final(RegistryError::Refused(
-            "what answers is not etcd 3.4 or later".into(),
-        )),
+        None if status == StatusCode::NOT_FOUND => {
+            EtcdRefusal::Final(RegistryError::Refused(NOT_ETCD.into()))
+        }
         // A leader was lost, or a time limit passed: the write may be on its way.
         _ => EtcdRefusal::Final(RegistryError::InDoubt(format!(
             "{words} (HTTP {})",

@@ -6,7 +6,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::refusal::{EtcdRefusal, refusal, shown};
+use super::refusal::{EtcdRefusal, NOT_ETCD, refusal, shown};
 use super::{CALL_TIMEOUT, Etcd, takes_no_token, to_json};
 use crate::cluster::registry::RegistryError;
 
@@ -78,11 +78,7 @@ pub fn status_in(
     if code != StatusCode::OK {
         return Err(refusal(code, answer));
     }
-    read(answer, took).ok_or_else(|| {
-        EtcdRefusal::Final(RegistryError::Refused(
-            "what answers is not etcd 3.4 or later".into(),
-        ))
-    })
+    read(answer, took).ok_or_else(|| EtcdRefusal::Final(RegistryError::Refused(NOT_ETCD.into())))
 }
 
 /// What the caller is told of a refusal after a log-in.

@@ -7,10 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
-use ring::rand::{SecureRandom, SystemRandom};
 use ring::{hkdf, hmac};
 
 use crate::config::{RoomConfig, Secret};
+use crate::secret::random_bytes;
 
 /// What a sealed text begins with: the version of its form.
 const VERSION: &str = "1.";
@@ -63,8 +63,7 @@ impl Seal {
 
     /// Seals a text; none if the machine gives no random numbers.
     pub fn seal(&self, text: &[u8]) -> Option<String> {
-        let mut salt = [0; SALT_LENGTH];
-        SystemRandom::new().fill(&mut salt).ok()?;
+        let salt: [u8; SALT_LENGTH] = random_bytes().ok()?;
         let (key, nonce) = self.key(&salt)?;
         let mut sealed = text.to_vec();
         key.seal_in_place_append_tag(nonce, Aad::from(self.place), &mut sealed)

@@ -60,7 +60,7 @@ impl Grant {
                     GATEWAY_INFO | GATEWAY_HEALTH | GATEWAY_LOG | GATEWAY_CLUSTER
                 ) || NAMES_NO_ROOM.contains(&topic)
             }
-            None => false,
+            Some(Topic::Member { .. }) | None => false,
         }
     }
 

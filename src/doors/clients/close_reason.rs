@@ -35,7 +35,7 @@ impl CloseReason {
         Some(match self {
             Self::ClientLeft | Self::PingTimeout | Self::SendTimeout => return None,
             Self::ProtocolError => "the message violates the protocol",
-            Self::OtherProtocol(protocol) => protocol.message(),
+            Self::OtherProtocol(protocol) => protocol.message,
             Self::InvalidText => "the message is not UTF-8 text",
             Self::MessageTooLarge => "the message is too large; files are uploaded over HTTP",
             Self::BadToken => "the token is missing, wrong or no longer valid",

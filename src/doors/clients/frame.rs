@@ -10,7 +10,7 @@ use crate::catalogue::is_deep;
 use crate::command::{ErrorCode, Outcome, file_url};
 use crate::json::{JsonText, is_number};
 use crate::state::StateValue;
-use crate::topics::{Filter, RoomTopics, split_room};
+use crate::topics::{Filter, RoomTopics, split_room, split_shared};
 use crate::visible::{visible, visible_start};
 
 /// The longest start of a filter, in characters, that is repeated in a message.
@@ -101,26 +101,23 @@ pub(super) fn trimmed(text: &str) -> &str {
 /// does: the client would wait for ever.
 pub fn read_filter(text: &str) -> Result<Filter, String> {
     let filter = Filter::new(text)?;
-    let Some(rest) = text.strip_prefix('$') else {
+    if !text.starts_with('$') {
         return Ok(filter);
-    };
+    }
     let shown = |text| visible_start(text, LONGEST_SHOWN);
-    let none = || format!("\"{}\": no topic here begins with $", shown(text));
-    let (kind, rest) = rest.split_once('/').ok_or_else(none)?;
-    let own = match kind {
-        "share" => rest.split_once('/').map(|(_group, own)| own),
-        // EMQX's.
-        "queue" | "exclusive" => Some(rest),
-        _ => None,
+    let of_emqx = || {
+        let mut starts = ["$queue/", "$exclusive/"].into_iter();
+        starts.find_map(|start| text.strip_prefix(start))
     };
-    Err(match own {
+    let own = split_shared(text).map(|(_group, own)| own);
+    Err(match own.or_else(of_emqx) {
         Some(own) => format!(
             "\"{}\": shared subscriptions are for MQTT clients of a broker; here every client gets \
              everything: subscribe to \"{}\"",
             shown(text),
             shown(own)
         ),
-        None => none(),
+        None => format!("\"{}\": no topic here begins with $", shown(text)),
     })
 }
 

@@ -2,13 +2,16 @@
 //!
 //! Pure.
 
+use crate::topics::RoomTopics;
+
 /// Rooms that are named; an installation may have hundreds.
 const NAMED_ROOMS: usize = 20;
 
 /// The lines, each with `help` before it: a controller that reads states must not take one for a state.
 pub fn lines(rooms: &[&str]) -> Vec<String> {
     let room = rooms.first().copied().unwrap_or("1");
-    let volume = format!("room/{room}/audio/volume");
+    let topics = RoomTopics::new(room);
+    let everything = topics.all();
     let named = rooms.iter().take(NAMED_ROOMS).copied();
     let mut named = named.collect::<Vec<_>>().join(", ");
     match rooms.len() {
@@ -17,13 +20,19 @@ pub fn lines(rooms: &[&str]) -> Vec<String> {
         all => named += &format!(" and {} more", all - NAMED_ROOMS),
     }
     let examples = [
-        (format!("{volume}/set 40"), "a command; its result follows"),
-        (format!("{volume}/get"), "reads a state from the device"),
         (
-            format!("subscribe room/{room}/#"),
+            topics.below("audio/volume/set") + " 40",
+            "a command; its result follows",
+        ),
+        (
+            topics.below("audio/volume/get"),
+            "reads a state from the device",
+        ),
+        (
+            format!("subscribe {everything}"),
             "all states, then every change",
         ),
-        (format!("unsubscribe room/{room}/#"), "ends that"),
+        (format!("unsubscribe {everything}"), "ends that"),
         ("ping".into(), "is answered with pong"),
         ("token TOKEN".into(), "comes first, where tokens are needed"),
     ];

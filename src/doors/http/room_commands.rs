@@ -18,6 +18,7 @@ use super::{HttpState, response};
 use crate::catalogue::{CATALOGUE, Route};
 use crate::command::CommandAuthority;
 use crate::render::{console, console_command};
+use crate::topics::RoomTopics;
 
 /// The commands and queries of a room, what the parameters in their topics are, and what its states mean.
 pub async fn commands(
@@ -39,7 +40,7 @@ pub async fn commands(
         let mut command = console_command(route);
         let reads = RoomRequest::new(&room, &route.topic).only_reads();
         command["method"] = if reads { "GET" } else { "POST" }.into();
-        command["url"] = format!("/room/{room}/{}", route.topic).into();
+        command["url"] = format!("/{}", RoomTopics::new(&room).below(&route.topic)).into();
         command["allowed"] = is_allowed(authority, route, allow).into();
         command
     };

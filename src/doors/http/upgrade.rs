@@ -52,14 +52,14 @@ pub async fn check_websocket(
     if is_mqtt_path || wants_websocket && names_mqtt(request.headers()) {
         let (parts, _) = request.into_parts();
         let network = Network::of(sender_address(&state, &parts));
-        let (kind, name) = (FloodKind::OtherProtocol, OtherProtocol::Mqtt.name());
+        let (kind, name) = (FloodKind::OtherProtocol, OtherProtocol::MQTT.name());
         state
             .clients
             .telemetry
             .flood(DoorKind::WebSocket, kind, network, name);
         let message = format!(
             "{}; over a WebSocket, /ws takes frames of text (docs/websocket.md)",
-            OtherProtocol::Mqtt.message()
+            OtherProtocol::MQTT.message
         );
         return response::error_code(ErrorCode::NotFound, &message);
     }

@@ -257,7 +257,7 @@ mod tests {
         for reason in [
             CloseReason::Stopping,
             CloseReason::ProtocolError,
-            CloseReason::OtherProtocol(OtherProtocol::Mqtt),
+            CloseReason::OtherProtocol(OtherProtocol::MQTT),
             CloseReason::InvalidText,
             CloseReason::MessageTooLarge,
             CloseReason::TooManyClients,

@@ -37,7 +37,7 @@ use crate::topics::GATEWAY_AVAILABILITY;
 
 /// How long writing the DISCONNECT may take. Without one the broker publishes the will, which says
 /// the same as what was published before.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often it is looked whether the broker's answers are overdue. Their deadlines are longer.
 const DEADLINE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 

@@ -21,7 +21,7 @@ use super::error::ConnectionLost;
 use super::packets::{BrokerPacket, ConnAck, PacketReader};
 use super::reason::ReasonCode;
 use super::settings::{BROKER_CONNECT_TIMEOUT, BrokerAddress, MqttSettings, connect_packet};
-use crate::net::{ClientTls, Stream, dial};
+use crate::net::{ClientTls, Protocol, Stream, dial};
 
 /// With this much waiting to be written, further items wait in the outbox, where a state that
 /// changes again takes no more room. A larger buffer than twice this is given back when it is
@@ -206,16 +206,16 @@ fn read_failed(error: io::Error) -> ConnectionLost {
     }
 }
 
-/// What answers instead of a broker, by its first bytes: HTTP, or a TLS alert or handshake.
+/// What answers instead of a broker, in words.
 fn other_protocol(arrived: &[u8], in_tls: bool) -> Option<&'static str> {
-    match arrived {
-        [b'H', b'T', b'T', b'P', ..] if in_tls => Some(
+    match Protocol::of_server(arrived)? {
+        Protocol::Http if in_tls => Some(
             "a web server (HTTP), not an MQTT broker; a broker that shares the port with one is chosen by \
              mqtt.alpn",
         ),
-        [b'H', b'T', b'T', b'P', ..] => Some("a web server (HTTP), not an MQTT broker"),
-        [0x15 | 0x16, 3, ..] => Some("TLS: the URL has to begin with mqtts://"),
-        _ => None,
+        Protocol::Http => Some("a web server (HTTP), not an MQTT broker"),
+        Protocol::Tls => Some("TLS: the URL has to begin with mqtts://"),
+        Protocol::Mqtt | Protocol::MqttSn => None,
     }
 }
 

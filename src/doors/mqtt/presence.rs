@@ -35,7 +35,7 @@ use crate::gateway_id::GatewayId;
 use crate::net::ClientTls;
 use crate::telemetry::{Telemetry, broker_span};
 use crate::topics::{
-    GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, Prefix, RoomTopics, Topic, gateway_topic,
+    GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, MemberTopics, Prefix, RoomTopics, Topic,
 };
 
 /// How long after the speaker's connection broke the broker says `offline`. The next speaker needs four seconds
@@ -179,7 +179,7 @@ impl Presence {
         let prefix = &self.settings.prefix;
         let mut survey = Survey::connect(&self.settings).await?;
         let filters = [
-            prefix.add(&gateway_topic("+", "availability")),
+            prefix.add(&MemberTopics::ANY.availability()),
             prefix.add(&RoomTopics::ANY.availability()),
         ];
         let mut found = survey.retained(&filters).await?;

@@ -91,6 +91,19 @@ impl ReasonCode {
     }
 }
 
+/// Why the broker does not grant the subscription to a filter: the reason in SUBACK, if it has one for it.
+pub fn refused_filter(reason: Option<ReasonCode>) -> String {
+    match reason {
+        Some(reason) => reason.to_string(),
+        None => "its answer leaves this filter out".to_owned(),
+    }
+}
+
+/// Why a filter is left out at which the broker ends the connection. `lost`: how the connection ended.
+pub fn ended_at_filter(lost: &str) -> String {
+    format!("it ends the connection: {lost}")
+}
+
 impl fmt::Display for ReasonCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {

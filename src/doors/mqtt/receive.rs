@@ -19,6 +19,7 @@ use super::first_commands::FirstCommands;
 use super::mark::Mark;
 use super::message::{Delivery, ReplyAddress};
 use super::packets::{BrokerPacket, PacketReader, SubAck};
+use super::reason::{ended_at_filter, refused_filter};
 use super::redelivery::Redeliveries;
 use super::settings::MqttSettings;
 use super::subscription::Subscription;
@@ -126,7 +127,7 @@ impl Receiver {
         };
         let mark = Mark::of(&publish);
         let (store, subscriber) = (&context.store, &context.subscriber);
-        if let Some(Topic::Gateway(_)) = Topic::parse(topic) {
+        if let Some(Topic::Gateway(_) | Topic::Member { .. }) = Topic::parse(topic) {
             subscriber.gateway_told(store, topic, &publish.payload, mark, !publish.retain);
             return false;
         }
@@ -313,10 +314,7 @@ impl Receiver {
                 telemetry.broker_weakened_subscription(&not.filter);
                 continue;
             }
-            let reason = match not.reason {
-                Some(reason) => reason.to_string(),
-                None => "its answer leaves this filter out".to_owned(),
-            };
+            let reason = refused_filter(not.reason);
             let effect = match not.is_commands {
                 true => NO_COMMANDS,
                 false => self.effect(&not.filter),
@@ -328,7 +326,7 @@ impl Receiver {
 
     /// The broker ends the connection at this filter, which is not asked for any more.
     pub fn left_out(&self, filter: &str, lost: &ConnectionLost) {
-        let reason = format!("it ends the connection: {lost}");
+        let reason = ended_at_filter(&lost.to_string());
         let telemetry = &self.context.telemetry;
         telemetry.broker_refused_subscription(filter, &reason, self.effect(filter));
     }

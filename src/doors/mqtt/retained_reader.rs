@@ -15,7 +15,7 @@ use super::DoorContext;
 use super::mark::Mark;
 use super::shared::SharedRooms;
 use super::shared::retained_states::StateDigest;
-use super::survey::Survey;
+use super::survey::{Survey, UNANSWERED};
 use crate::gateway_id::MessageOwner;
 use crate::topics::{RoomTopics, Topic};
 
@@ -64,7 +64,7 @@ async fn read(
             .map(|room| prefix.add(&RoomTopics::new(room).all()))
             .collect();
         let read = timeout(TELL_TIMEOUT, survey.retained_now(&filters)).await;
-        let messages = read.map_err(|_| "the broker does not answer the subscription")??;
+        let messages = read.map_err(|_| UNANSWERED)??;
         told(context, shared, &rooms, messages);
         match timeout(IDLE_TIMEOUT, next_rooms(shared)).await {
             Ok(next) => rooms = next,

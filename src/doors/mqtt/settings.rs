@@ -19,7 +19,7 @@ use super::shared::SharedRooms;
 use crate::config::{Fingerprint, host_port};
 use crate::gateway_id::GatewayId;
 use crate::net::{ClientTls, ClientTlsSettings, Handshakes, ServerWords};
-use crate::topics::{DiscoveryTopics, GATEWAY_AVAILABILITY, Prefix, of_gateway};
+use crate::topics::{DiscoveryTopics, GATEWAY_AVAILABILITY, MemberTopics, Prefix};
 
 /// From the look-up of the broker's name to its CONNACK. A broker takes milliseconds; a busy one
 /// with TLS over a slow line takes seconds.
@@ -143,7 +143,7 @@ impl MqttSettings {
     /// Where the broker has a topic of this gateway. What is about one of several gateways is below its name.
     pub(super) fn at_broker(&self, topic: &str) -> String {
         let own = self.shared.as_ref();
-        match own.and_then(|shared| of_gateway(shared.name(), topic)) {
+        match own.and_then(|shared| MemberTopics::new(shared.name()).of(topic)) {
             Some(topic) => self.prefix.add(&topic),
             None => self.prefix.add(topic),
         }

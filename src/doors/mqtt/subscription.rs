@@ -15,22 +15,22 @@ use super::DoorContext;
 use super::packets::SubAck;
 use super::reason::ReasonCode;
 use super::settings::SUBACK_TIMEOUT;
-use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Prefix, RoomTopics, gateway_topic};
+use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, MemberTopics, Prefix, RoomTopics};
 
 /// How long after a refusal the commands are asked for again: somebody may have changed the broker's
 /// access rules.
-const ASK_AGAIN_DELAY: Duration = Duration::from_secs(60);
+pub(super) const ASK_AGAIN_DELAY: Duration = Duration::from_secs(60);
 
 /// So many connections that ended at a filter show that the filter is why, if the broker answered
 /// other filters before, or gave a reason. One may have had another cause.
-const ENDS_UNTIL_LEFT_OUT: u32 = 2;
+pub(super) const ENDS_UNTIL_LEFT_OUT: u32 = 2;
 /// Without either the broker may only be starting or closing old connections. Then ends count only if
 /// they span this long.
 const ENDS_SPAN: Duration = Duration::from_secs(30);
 /// After this long such a filter is asked for again for the first time.
 const LEFT_OUT_AT_FIRST: Duration = ASK_AGAIN_DELAY;
 /// And after this long from then on. It costs one connection.
-const LEFT_OUT_FOR: Duration = Duration::from_secs(10 * 60);
+pub(super) const LEFT_OUT_FOR: Duration = Duration::from_secs(10 * 60);
 
 /// The filters at which connections ended.
 #[derive(Debug, Default)]
@@ -136,7 +136,9 @@ pub fn retained_filter(context: &DoorContext) -> Filter {
     let gateway = gateway_filter(&settings.prefix);
     match &settings.shared {
         Some(shared) => Filter {
-            path: settings.prefix.add(&gateway_topic(shared.name(), "info")),
+            path: settings
+                .prefix
+                .add(&MemberTopics::new(shared.name()).info()),
             ..gateway
         },
         None => gateway,

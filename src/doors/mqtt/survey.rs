@@ -24,6 +24,8 @@ use super::settings::{MqttSettings, client_tls};
 const SILENCE: Duration = Duration::from_millis(700);
 /// The same after a PINGRESP. Mosquitto sends what it retains before that, other brokers do it beside.
 const SILENCE_AFTER_PING: Duration = Duration::from_millis(50);
+/// No SUBACK has come.
+pub(super) const UNANSWERED: &str = "the broker does not answer the subscription";
 /// How long the broker may take to acknowledge.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// So many times in a row nothing is acknowledged before the clearing is given up: a broker that drops what is
@@ -108,7 +110,7 @@ impl Survey {
                 if is_answered {
                     return Ok(messages);
                 }
-                return Err("the broker does not answer the subscription".into());
+                return Err(UNANSWERED.into());
             };
             match packet.map_err(|lost| lost.to_string())? {
                 BrokerPacket::SubAck(ack) => {

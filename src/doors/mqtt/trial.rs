@@ -15,19 +15,18 @@ use rumqttc::v5::mqttbytes::v5::{
 };
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::connection::DISCONNECT_TIMEOUT;
 use super::delivery::DELIVERY_TIMEOUT;
 use super::error::ConnectionLost;
 use super::link::BrokerLink;
 use super::packets::BrokerPacket;
 use super::session::SessionLimits;
 use super::settings::{MqttSettings, client_tls};
-use crate::topics::{self, ALL_GATEWAY_TOPICS, ALL_ROOMS, RESULT, RoomTopics};
+use crate::topics::{self, ALL_GATEWAY_TOPICS, ALL_ROOMS, RESULT, RoomTopics, Topic};
 
 /// How long the broker may take to answer about the rights, with the time for delivery; it takes
 /// milliseconds.
 const RIGHTS_TIMEOUT: Duration = Duration::from_secs(7);
-/// How long writing the DISCONNECT may take.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// Added to the client id, so that a gateway that runs keeps its connection.
 const CLIENT_ID_SUFFIX: &str = "-check";
 /// The last level of the topics where the trial publishes.
@@ -163,10 +162,9 @@ impl Asked {
     fn new(settings: &MqttSettings, topics: &TrialTopics) -> Self {
         let own = [ALL_ROOMS, ALL_GATEWAY_TOPICS].map(|filter| settings.prefix.add(filter));
         let rooms = topics.rooms.iter().take(MOST_ROOMS_TRIED);
-        let rooms = rooms.map(|room| settings.prefix.add(&format!("room/{room}/event/{CHECK}")));
-        let gateway = settings.prefix.add(&format!("gateway/{CHECK}"));
-        let discovery = &settings.discovery.prefix;
-        let discovery = format!("{discovery}/device/{}/config", settings.client_id);
+        let rooms = rooms.map(|room| settings.prefix.add(&RoomTopics::new(room).event(CHECK)));
+        let gateway = settings.prefix.add(&Topic::Gateway(CHECK).to_string());
+        let discovery = settings.discovery.document(&settings.client_id);
         let discovery = topics.discovery.then_some(discovery);
         let result = topics.rooms.first();
         let result = result.map(|room| settings.prefix.add(&RoomTopics::new(room).result(CHECK)));

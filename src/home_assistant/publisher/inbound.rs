@@ -13,7 +13,6 @@ use crate::gateway_id::MessageOwner;
 use crate::home_assistant::announcer::{Author, DocumentAction};
 use crate::home_assistant::inbound::InboundMessage;
 use crate::home_assistant::is_document_of;
-use crate::topics;
 
 /// At most this many devices of old versions are counted: any client can publish documents.
 const COUNTED_DEVICES: usize = 4096;
@@ -96,9 +95,6 @@ impl Task {
     /// Whether the document names this gateway's availability. With another prefix before it, it is
     /// of another gateway whose ids only begin alike.
     fn is_below_own_prefix(&self, document: &Value) -> bool {
-        is_document_of(
-            document,
-            &self.namespace.topic(topics::GATEWAY_AVAILABILITY),
-        )
+        is_document_of(document, &self.namespace.prefix())
     }
 }

@@ -83,7 +83,7 @@ pub fn file(content_type: &str) -> Value {
 pub fn of_gateway_topic(topic: Topic<'_>) -> Value {
     let below = match topic {
         Topic::Room { below, .. } => below,
-        Topic::Gateway(below) => match below.trim_start_matches("{gateway}/") {
+        Topic::Gateway(below) | Topic::Member { below, .. } => match below {
             "log" => return json!({"payload": log_entry()}),
             "cluster" => return json!({"payload": cluster()}),
             "availability" => Below::Availability,

@@ -138,6 +138,27 @@ impl Telemetry {
         }
     }
 
+    /// A room that this gateway has taken cannot run here.
+    pub fn taken_room_failed(&self, error: &str) {
+        tracing::error!(target: CLUSTER, "{error}");
+    }
+
+    /// This gateway ends, and rooms are still its own.
+    pub fn rooms_not_handed_over(&self) {
+        tracing::warn!(
+            target: CLUSTER,
+            "not all rooms could be handed over in time; the other gateways take them when this one has ended"
+        );
+    }
+
+    /// This gateway ends, and is still in the cluster.
+    pub fn cluster_not_left(&self) {
+        tracing::warn!(
+            target: CLUSTER,
+            "the cluster could not be left in time; the other gateways notice it by themselves"
+        );
+    }
+
     /// A command was passed on to the gateway that has its room.
     pub fn command_passed_on(&self) {
         self.metrics.cluster.commands_passed_on.inc();

@@ -27,8 +27,8 @@ impl DocumentMember {
         };
         let mut settings = settings(port).sharing(CLUSTER, shared.clone());
         settings.discovery.rooms = Some(RoomDocuments {
-            before: "homeassistant/device/poly2mqtt_".into(),
-            after: "/config".into(),
+            prefix: "homeassistant".into(),
+            device_start: "poly2mqtt_".into(),
         });
         let devices = Arc::<Devices>::default();
         let door = MqttDoor::start(

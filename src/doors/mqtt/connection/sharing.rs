@@ -20,7 +20,7 @@ use crate::doors::mqtt::shared::messages::{DONE, MOVED, ROOMS_A_MARKER, done, ma
 use crate::doors::mqtt::shared::room_filters::{RefusedRoom, RoomFilterRequest, RoomFilters};
 use crate::doors::mqtt::shared::{Inner, SharedRooms};
 use crate::doors::mqtt::subscription::{filters, gateway_filter, rooms_filter};
-use crate::topics::{RoomTopics, gateway_topic};
+use crate::topics::{MemberTopics, RoomTopics};
 
 /// What it means that a room's filter is not granted.
 const ROOM_NOT_HEARD: &str = "no command of this room arrives here; others do. It is asked for again from \
@@ -249,7 +249,7 @@ impl Connection {
         let inner = &mut *inner;
         let filters = &inner.filters;
         let due = (inner.arbiter).markers(|room| filters.is_granted(room), Instant::now());
-        let topic = gateway_topic(shared.name(), MOVED);
+        let topic = MemberTopics::new(shared.name()).below(MOVED);
         let topic = self.context.settings.prefix.add(&topic);
         for ((arrival, revision), rooms) in due {
             for rooms in rooms.chunks(ROOMS_A_MARKER) {
@@ -284,7 +284,7 @@ pub(super) fn name_finished(
         return Ok(());
     }
     let finished = std::mem::take(&mut session.finished);
-    let topic = gateway_topic(shared.name(), DONE);
+    let topic = MemberTopics::new(shared.name()).below(DONE);
     let publish = Publish {
         topic: context.settings.prefix.add(&topic).into(),
         payload: done(&finished).into(),
@@ -297,14 +297,16 @@ pub(super) fn name_finished(
 /// filters come after them.
 pub(super) fn shared_filters(context: &DoorContext, shared: &SharedRooms) -> Vec<Filter> {
     let settings = &context.settings;
-    let of_all = |kind: &str| settings.prefix.add(&gateway_topic("+", kind));
+    let of_all = |kind: &str| settings.prefix.add(&MemberTopics::ANY.below(kind));
     let live = |path: String, nolocal: bool| Filter {
         path,
         nolocal,
         ..rooms_filter(context)
     };
     let info = Filter {
-        path: settings.prefix.add(&gateway_topic(shared.name(), "info")),
+        path: settings
+            .prefix
+            .add(&MemberTopics::new(shared.name()).info()),
         ..gateway_filter(&settings.prefix)
     };
     let own = [

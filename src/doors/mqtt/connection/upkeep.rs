@@ -19,7 +19,7 @@ use crate::doors::mqtt::session::BrokerSession;
 use crate::doors::mqtt::subscription::{own_rooms_filter, retained_filter};
 use crate::state::StateStore;
 use crate::topics::{
-    ALL_GATEWAY_TOPICS, ALL_ROOMS, Below, GATEWAY_AVAILABILITY, GATEWAY_INFO, Topic,
+    ALL_GATEWAY_TOPICS, ALL_ROOMS, Below, GATEWAY_AVAILABILITY, GATEWAY_INFO, ROOM, Topic,
 };
 
 /// How long after the start of a connection that is not the first `gateway/availability` is published
@@ -63,7 +63,7 @@ impl Upkeep {
             && let Ok(topic) = std::str::from_utf8(&publish.topic)
             && let Some(topic) = context.settings.prefix.strip(topic)
             && (topic == GATEWAY_INFO
-                || publish.retain && matches!(Topic::parse(topic), Some(Topic::Gateway(_))))
+                || publish.retain && Topic::parse(topic).is_some_and(|it| it.room().is_none()))
         {
             self.retained.told();
         }
@@ -186,7 +186,7 @@ impl Connection {
 
 /// The rooms whose availability is in the store.
 fn rooms(store: &StateStore) -> Vec<String> {
-    let topics = store.topics_below("room/");
+    let topics = store.topics_below(ROOM);
     let room = |topic: &Arc<str>| match Topic::parse(topic) {
         Some(Topic::Room {
             room,

@@ -107,8 +107,12 @@ impl Receiver {
             return 0;
         };
         match Topic::parse(topic) {
-            Some(Topic::Gateway(below)) => {
-                self.gateway_told(shared, topic, below, &publish, now);
+            Some(Topic::Gateway(_)) => {
+                self.gateway_told(topic, &publish);
+                return self.act(shared);
+            }
+            Some(Topic::Member { name, below }) => {
+                self.member_told(shared, name, below, &publish, now);
                 return self.act(shared);
             }
             Some(Topic::Room {
@@ -297,32 +301,33 @@ impl Receiver {
             .refuse(DoorKind::Mqtt, reply, &publish.payload, failure);
     }
 
-    /// A message of a gateway came, perhaps of this one.
-    fn gateway_told(
+    /// A message came from where a gateway alone says what it is. The members of a cluster say nothing there but
+    /// through the presence session. Another gateway may.
+    fn gateway_told(&self, topic: &str, publish: &Publish) {
+        if topic == GATEWAY_INFO {
+            let context = &self.context;
+            let mark = Mark::of(publish);
+            (context.subscriber).gateway_told(
+                &context.store,
+                topic,
+                &publish.payload,
+                mark,
+                !publish.retain,
+            );
+        }
+    }
+
+    /// A message of one of the gateways came, perhaps of this one.
+    fn member_told(
         &self,
         shared: &Arc<SharedRooms>,
-        topic: &str,
+        name: &str,
         below: &str,
         publish: &Publish,
         now: Instant,
     ) {
-        let Some((name, kind)) = below.split_once('/') else {
-            // The members of a cluster say nothing here but through the presence session. Another gateway may.
-            if topic == GATEWAY_INFO {
-                let context = &self.context;
-                let mark = Mark::of(publish);
-                (context.subscriber).gateway_told(
-                    &context.store,
-                    topic,
-                    &publish.payload,
-                    mark,
-                    !publish.retain,
-                );
-            }
-            return;
-        };
         let is_own = name == shared.name();
-        match kind {
+        match below {
             MOVED => {
                 let Some(marker) = read_marker(&publish.payload) else {
                     return;

@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::doors::mqtt::packets::SubAck;
-use crate::doors::mqtt::reason::ReasonCode;
+use crate::doors::mqtt::reason::{ReasonCode, ended_at_filter, refused_filter};
 use crate::doors::mqtt::settings::SUBACK_TIMEOUT;
+use crate::doors::mqtt::subscription::{ASK_AGAIN_DELAY, ENDS_UNTIL_LEFT_OUT, LEFT_OUT_FOR};
 
 /// So many filters are in one packet. Brokers take 500 in some milliseconds, and the packet stays below the
 /// smallest packet sizes that are configured.
@@ -24,13 +25,6 @@ pub struct FilterPace {
     pub filters_a_packet: usize,
     pub pause: Duration,
 }
-
-/// A filter that was refused is asked for again after this time.
-const ASK_AGAIN_DELAY: Duration = Duration::from_secs(60);
-/// A filter at which connections end is left out for this time.
-const LEFT_OUT_FOR: Duration = Duration::from_secs(10 * 60);
-/// So many connections in a row must end at a filter that was asked for alone.
-const ENDS_UNTIL_LEFT_OUT: u32 = 2;
 
 /// A packet that is to be sent now.
 #[derive(Debug, PartialEq, Eq)]
@@ -209,10 +203,7 @@ impl RoomFilters {
                     self.granted.insert(room);
                 }
                 reason => {
-                    let reason = match reason {
-                        Some(reason) => reason.to_string(),
-                        None => "its answer leaves this filter out".to_owned(),
-                    };
+                    let reason = refused_filter(reason);
                     self.granted.remove(&room);
                     let again = now + ASK_AGAIN_DELAY;
                     self.refused.insert(room.clone(), (again, reason.clone()));
@@ -253,7 +244,7 @@ impl RoomFilters {
                 *ends += u32::from(is_alone);
                 if *ends >= ENDS_UNTIL_LEFT_OUT {
                     *ends = 0;
-                    let reason = format!("it ends the connection: {lost}");
+                    let reason = ended_at_filter(lost);
                     self.refused
                         .insert(room.clone(), (now + LEFT_OUT_FOR, reason.clone()));
                     left_out = Some(RefusedRoom { room, reason });
