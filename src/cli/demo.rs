@@ -213,9 +213,11 @@ impl Demo {
                 password: Secret::new("456"),
                 certificate: Certificate::parse(&pinned).ok_or_else(unusable)?,
                 // A simulated device cannot be broken for good.
-                allow: ["system/reboot", "directory/import"]
-                    .map(str::to_owned)
-                    .into(),
+                allow: Arc::new(
+                    ["system/reboot", "directory/import"]
+                        .map(str::to_owned)
+                        .into(),
+                ),
                 settings: Vec::new(),
                 poll: PollConfig::default(),
                 preset_offset: None,

@@ -1,6 +1,7 @@
 //! `[rooms.<id>]`, and `[defaults]` for the rooms that do not set a key themselves.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
@@ -32,8 +33,8 @@ pub struct RoomConfig {
     pub password: Secret,
     /// `certificate` or `ca_file`.
     pub certificate: Certificate,
-    /// `allow`.
-    pub allow: BTreeSet<String>,
+    /// `allow`. All rooms that take it from `[defaults]` share it.
+    pub allow: Arc<BTreeSet<String>>,
     /// `settings`, each once.
     pub settings: Vec<String>,
     /// `poll`.
@@ -345,7 +346,7 @@ pub struct RoomDefaults {
     has_password: bool,
     password: Option<Secret>,
     certificate: Option<Certificate>,
-    allow: Option<BTreeSet<String>>,
+    allow: Option<Arc<BTreeSet<String>>>,
     settings: Option<Vec<String>>,
     poll: PollConfig,
     preset_offset: Option<i8>,
@@ -401,7 +402,7 @@ pub fn device_url(text: &str) -> Result<Url, String> {
     canonical.ok_or_else(|| DEVICE_URL.takes.into())
 }
 
-fn read_allow(reader: &mut Reader<'_>) -> Option<BTreeSet<String>> {
+fn read_allow(reader: &mut Reader<'_>) -> Option<Arc<BTreeSet<String>>> {
     let allow = reader.list("allow")?;
     for command in &allow {
         if !GUARDED.contains(&command.as_str()) {
@@ -412,7 +413,7 @@ fn read_allow(reader: &mut Reader<'_>) -> Option<BTreeSet<String>> {
             reader.error("allow", message);
         }
     }
-    Some(allow.into_iter().collect())
+    Some(Arc::new(allow.into_iter().collect()))
 }
 
 fn read_readiness(reader: &mut Reader<'_>) -> Option<Option<TimeOfDay>> {

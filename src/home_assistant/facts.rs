@@ -96,7 +96,7 @@ impl RoomFacts {
             id: id.to_owned(),
             name: room.name.clone(),
             url: room.url.to_string(),
-            allow: room.allow.clone(),
+            allow: BTreeSet::clone(&room.allow),
             preset_names: room.presets.clone(),
             online: store.room(id).is_some_and(|room| room.online),
             model: text("model"),

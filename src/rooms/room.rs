@@ -38,7 +38,7 @@ pub struct Room {
 #[derive(Debug)]
 pub struct RoomEntrance {
     max_command_age: Duration,
-    allow: BTreeSet<String>,
+    allow: Arc<BTreeSet<String>>,
     preset_names: Arc<PresetNames>,
     queue: Arc<Queue>,
     publisher: Arc<RoomPublisher>,

@@ -28,7 +28,7 @@ pub struct RoomSettings {
     /// A command older than this when its turn comes is not carried out.
     pub max_command_age: Duration,
     /// The guarded commands that this room takes from senders who are not administrators.
-    pub allow: BTreeSet<String>,
+    pub allow: Arc<BTreeSet<String>>,
     /// The largest file that is held in memory, in bytes.
     pub max_payload: usize,
     /// When the room is checked each day.

@@ -1,6 +1,5 @@
 //! Helpers of the unit tests of rooms.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +63,7 @@ pub fn room_settings() -> RoomSettings {
         preset_names: Arc::default(),
         setting_names: Arc::default(),
         max_command_age: Duration::from_secs(5),
-        allow: BTreeSet::new(),
+        allow: Arc::default(),
         max_payload: 1 << 20,
         readiness: None,
         readiness_dial: None,

@@ -91,12 +91,6 @@ impl BrokerClient {
             inflight.sent.push_back((None, id));
         }
     }
-
-    /// How many rooms are online.
-    pub fn online(&self) -> usize {
-        let said = self.said.lock().unwrap();
-        said.rooms.values().filter(|(online, _)| *online).count()
-    }
 }
 
 async fn hear(

@@ -1,5 +1,5 @@
 //! What the cluster costs while nothing happens: processor, memory, requests to etcd, and the time that commands take,
-//! against gateways that know nothing of each other.
+//! against a gateway without `[cluster]`.
 
 use std::time::Duration;
 
@@ -20,64 +20,25 @@ fn span(world: &World) -> Duration {
     Duration::from_secs(if world.settings.thoroughness > 1 {
         60
     } else {
-        5
+        20
     })
 }
 
-/// What a gateway uses, processor in percent of a core and memory in MB: the mean of as many gateways without
-/// `[cluster]`, each with its share of the rooms, so that the machine has the same to do.
-#[allow(clippy::cast_precision_loss)]
-pub async fn alone(world: &World) -> (f64, f64) {
-    let rooms = world.settings.rooms;
-    let share = world.settings.share();
-    let mut gateways = Vec::new();
-    for number in 0..MEMBERS {
-        let mut gateway = Gateway::alone(&world.shared, number);
-        let first = number * share;
-        gateway.configure_some(&world.shared, first..rooms.min(first + share));
-        gateway.start(&world.shared);
-        gateways.push(gateway);
-    }
-    // Thousands of rooms need their time for the first log-in.
-    for _ in 0..1200 + rooms {
-        if world.broker_client.online() >= rooms {
-            break;
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-    if world.broker_client.online() < rooms {
-        world.violation(
-            "whole again",
-            "the gateways alone do not get their rooms online",
-            clock::now(),
-        );
-    }
-    settle(world).await;
-    let span = span(world);
-    // All at the same time, as those of the cluster are: what one does slows down the others.
-    let before: f64 = gateways.iter().map(Gateway::processor_seconds).sum();
-    sleep(span).await;
-    let after: f64 = gateways.iter().map(Gateway::processor_seconds).sum();
-    let processor = (after - before) / span.as_secs_f64() * 100.0 / MEMBERS as f64;
-    let memory = gateways.iter().map(Gateway::memory).sum::<f64>() / MEMBERS as f64;
-    for gateway in &mut gateways {
-        if !gateway.stop().await {
-            world.violation(
-                "ends",
-                "a gateway alone does not end after SIGTERM",
-                clock::now(),
-            );
+/// What a gateway uses.
+#[derive(Debug, Clone, Copy)]
+struct Usage {
+    processor_seconds: f64,
+    /// In MB.
+    memory: f64,
+}
+
+impl Usage {
+    fn of(gateway: &Gateway) -> Self {
+        Self {
+            processor_seconds: gateway.processor_seconds(),
+            memory: gateway.memory(),
         }
     }
-    let strangers = world.record.lock().unwrap().strangers;
-    if strangers > 0 {
-        world.violation(
-            "overlaps",
-            "connections do not come from the gateway's address",
-            clock::now(),
-        );
-    }
-    (processor, memory)
 }
 
 /// Waits until the first reads of all rooms are done, and their reads go on at their usual pace.
@@ -94,81 +55,103 @@ async fn settle(world: &World) {
     sleep(long).await;
 }
 
-/// What gateways use while nothing happens, against those alone; and what commands take.
+/// What gateways use while nothing happens, and what commands take, against a gateway without `[cluster]` that runs
+/// beside the cluster and has as many rooms as each of them. All are measured at the same time: what runs on this
+/// machine slows down everything.
 #[allow(clippy::cast_precision_loss)]
-pub async fn quiet(world: &World, alone: (f64, f64)) {
+pub async fn quiet(world: &World) {
     *world.rate.lock().unwrap() = 0;
+    let mut beside = Gateway::beside(&world.shared);
+    beside.configure_some(&world.shared, world.settings.rooms_beside());
+    beside.start(&world.shared);
+    let rooms = world.settings.rooms_beside().len();
+    // Thousands of rooms need their time for the first log-in.
+    for _ in 0..1200 + rooms {
+        if online(beside.http).await == Some(rooms) {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
     settle(world).await;
+    usage(world, &beside).await;
+    latencies(world, &beside).await;
+    if !beside.stop().await {
+        world.violation(
+            "ends",
+            "the gateway beside the cluster does not end after SIGTERM",
+            clock::now(),
+        );
+    }
+    let strangers = world.record.lock().unwrap().strangers;
+    if strangers > 0 {
+        world.violation(
+            "overlaps",
+            "connections do not come from the gateway's address",
+            clock::now(),
+        );
+    }
+    usual(world);
+}
+
+/// Processor, memory and requests to etcd.
+#[allow(clippy::cast_precision_loss)]
+async fn usage(world: &World, beside: &Gateway) {
     let span = span(world);
+    let percent = |before: Usage, after: Usage| {
+        (after.processor_seconds - before.processor_seconds) / span.as_secs_f64() * 100.0
+    };
     let requests: Vec<_> = (0..MEMBERS)
         .map(|gateway| world.paths.etcd_requests(gateway))
         .collect();
     let mut before = Vec::new();
     for gateway in 0..MEMBERS {
-        before.push(world.gateway(gateway).await.processor_seconds());
+        before.push(Usage::of(&*world.gateway(gateway).await));
     }
+    let before_beside = Usage::of(beside);
     sleep(span).await;
     let (mut processor, mut memory) = (0.0, 0.0);
     let mut most = 0;
     for gateway in 0..MEMBERS {
         let now = world.gateway(gateway).await;
-        let spent = (now.processor_seconds() - before[gateway]) / span.as_secs_f64() * 100.0;
+        let after = Usage::of(&now);
+        let spent = percent(before[gateway], after);
         println!(
             "{}: {spent:.2} % of a core, {:.1} MB",
-            now.name,
-            now.memory()
+            now.name, after.memory
         );
         processor += spent / MEMBERS as f64;
-        memory += now.memory() / MEMBERS as f64;
+        memory += after.memory / MEMBERS as f64;
         let sent = world.paths.etcd_requests(gateway) - requests[gateway];
         world
             .report
             .sample("etcd requests", sent as f64 / span.as_secs_f64());
         most = most.max(world.rooms_of(gateway).len());
     }
-    println!("alone: {:.2} % of a core, {:.1} MB", alone.0, alone.1);
-    world.report.sample("processor", processor - alone.0);
-    world.report.sample("memory", memory - alone.1);
+    let after = Usage::of(beside);
+    let spent = percent(before_beside, after);
+    println!("alone: {spent:.2} % of a core, {:.1} MB", after.memory);
+    world.report.sample("processor", processor - spent);
+    world.report.sample("memory", memory - after.memory);
     let mean = world.settings.rooms as f64 / MEMBERS as f64;
     world.report.sample("imbalance", most as f64 / mean);
-    latencies(world).await;
-    let median = |figure| world.report.median(figure);
-    if let (Some(alone), Some(owner), Some(other)) = (
-        median("alone latency"),
-        median("owner latency"),
-        median("other latency"),
-    ) {
-        println!(
-            "commands, p50: alone {alone:.3} ms, at the owner {owner:.3}, elsewhere {other:.3}"
-        );
-        world.report.sample("owner ratio", owner / alone);
-        world.report.sample("other more", other - owner);
-    }
-    usual(world);
 }
 
-/// What commands take at a gateway that runs beside the cluster with as many rooms, at the owner, and at another
-/// gateway: by turns, since this machine is not equally fast all the time.
-async fn latencies(world: &World) {
+/// What commands take at the gateway beside the cluster, at the owner, and at another gateway: by turns, since this
+/// machine is not equally fast all the time.
+async fn latencies(world: &World, beside: &Gateway) {
     let most = if world.settings.thoroughness > 1 {
         1000
     } else {
         100
     };
-    let rooms = world.settings.rooms_beside();
-    let mut beside = Gateway::beside(&world.shared);
-    beside.configure_some(&world.shared, rooms.clone());
-    beside.start(&world.shared);
     let alone = WebSocketClient::connect(beside.http, world.ledger.clone());
-    // Thousands of rooms need their time for the first log-in.
-    for _ in 0..1200 + rooms.len() {
-        if online(beside.http).await == Some(rooms.len()) && alone.is_connected() {
+    for _ in 0..1200 {
+        if alone.is_connected() {
             break;
         }
         sleep(Duration::from_millis(100)).await;
     }
-    settle(world).await;
-    let mut rooms_alone = rooms.cycle();
+    let mut rooms_alone = world.settings.rooms_beside().cycle();
     for gateway in 0..MEMBERS {
         let (owner, other) = (
             &world.websockets[gateway],
@@ -184,12 +167,17 @@ async fn latencies(world: &World) {
             }
         }
     }
-    if !beside.stop().await {
-        world.violation(
-            "ends",
-            "the gateway beside the cluster does not end after SIGTERM",
-            clock::now(),
+    let median = |figure| world.report.median(figure);
+    if let (Some(alone), Some(owner), Some(other)) = (
+        median("alone latency"),
+        median("owner latency"),
+        median("other latency"),
+    ) {
+        println!(
+            "commands, p50: alone {alone:.3} ms, at the owner {owner:.3}, elsewhere {other:.3}"
         );
+        world.report.sample("owner ratio", owner / alone);
+        world.report.sample("other more", other - owner);
     }
 }
 

@@ -100,7 +100,6 @@ fn obey(
             paths.set(gateway.parse().unwrap(), Target::Devices, read_path(path));
         }
         ["clear"] => paths.clear(),
-        ["expire"] => devices.iter().for_each(SimulatedDevice::expire_sessions),
         _ => {
             for (number, device) in (first..).zip(devices) {
                 // The judge has gone if this fails, and the process ends.
@@ -274,11 +273,6 @@ impl Farm {
     /// Everything passes again.
     pub fn clear(&self) {
         self.order("clear");
-    }
-
-    /// Ends all sessions at all devices.
-    pub fn expire_sessions(&self) {
-        self.order("expire");
     }
 
     /// How many sessions each device has.

@@ -10,7 +10,7 @@ use poly2mqtt_test_support::{free_port, program, watchdog};
 use tokio::time::{Instant, sleep};
 
 use crate::farm::Device;
-use crate::proxy::{ALONE, MEMBERS, source};
+use crate::proxy::{ALONE, source};
 
 /// A gateway that is told to stop has this long: it hands its rooms over first.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -84,20 +84,9 @@ impl Gateway {
         }
     }
 
-    /// A gateway without `[cluster]`.
-    pub fn alone(shared: &Shared, number: usize) -> Self {
-        Self::named(
-            format!("alone-{}", number + 1),
-            ALONE,
-            shared,
-            free_port(),
-            0,
-        )
-    }
-
     /// A gateway without `[cluster]` that runs beside the cluster, with rooms and topics of its own.
     pub fn beside(shared: &Shared) -> Self {
-        let mut gateway = Self::alone(shared, MEMBERS);
+        let mut gateway = Self::named("beside".into(), ALONE, shared, free_port(), 0);
         gateway.topic_prefix = Some("beside");
         gateway
     }

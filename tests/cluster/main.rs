@@ -9,7 +9,7 @@
 //! # Map
 //!
 //! ```text
-//! run        one run: alone for comparison, the fixed acts, acts at random, the judgements
+//! run        one run: what it costs, the fixed acts, acts at random, the judgements
 //! world      etcd, broker, devices, gateways and their paths; watch, clients
 //! acts       what is done to them; timeline, which records it
 //! measures   the acts whose recovery is measured; costs, while nothing happens

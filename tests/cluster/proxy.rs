@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The gateways of the cluster.
 pub const MEMBERS: usize = 3;
-/// The place of the gateway that runs alone, for comparison.
+/// The place of the gateway without `[cluster]`.
 pub const ALONE: usize = MEMBERS;
 /// All that have paths of their own.
 const GATEWAYS: usize = MEMBERS + 1;

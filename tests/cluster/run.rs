@@ -1,5 +1,5 @@
-//! One run: a gateway alone for comparison, the fixed acts that are measured, acts at random, and the judgements
-//! after each of them.
+//! One run: what a cluster costs, the fixed acts that are measured, acts at random, and the judgements after each of
+//! them.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -42,14 +42,7 @@ pub async fn run(settings: Settings) -> usize {
 async fn everything(world: &World, random: &mut Random) {
     let settings = &world.settings;
     let times = settings.thoroughness;
-    let alone = match times {
-        0 => None,
-        _ => Some(costs::alone(world).await),
-    };
-    world.farm.expire_sessions();
     let mut judge = Judge::default();
-    // What the gateway alone asked has no owner.
-    forget(world).await;
     for gateway in 0..MEMBERS {
         world.start_gateway(gateway).await;
     }
@@ -62,8 +55,8 @@ async fn everything(world: &World, random: &mut Random) {
         return;
     }
     measures::usual(world);
-    if let Some(alone) = alone {
-        costs::quiet(world, alone).await;
+    if times > 0 {
+        costs::quiet(world).await;
     }
     judge.everything(world).await;
     let kills = match times {
@@ -149,21 +142,6 @@ pub async fn two_at_one_device() -> BTreeMap<&'static str, usize> {
     judge.everything(&world).await;
     load.abort();
     world.report.broken()
-}
-
-/// Forgets all requests and commands so far.
-async fn forget(world: &World) {
-    // With thousands of rooms the broker takes its time for what they said at their end.
-    for _ in 0..300 {
-        if world.broker_client.online() == 0 {
-            break;
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-    sleep(Duration::from_millis(500)).await;
-    world.record.lock().unwrap().take(u64::MAX);
-    world.ledger.take(u64::MAX);
-    world.broker_client.said.lock().unwrap().gateway.clear();
 }
 
 /// How long after its end a failing path to devices may still deliver what it held back.

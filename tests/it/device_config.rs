@@ -302,7 +302,7 @@ async fn what_the_device_refuses_is_named_and_so_is_what_it_did() {
 #[tokio::test]
 async fn setting_needs_the_rooms_allow_over_mqtt() {
     let it = Gateway::start_with(BrokerKind::Embedded, Options::default(), |room| {
-        room.allow.clear();
+        room.allow = std::sync::Arc::default();
     })
     .await;
     it.online().await;

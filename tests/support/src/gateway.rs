@@ -1,6 +1,6 @@
 //! The whole gateway with simulated devices and a broker, as a user would run it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +51,8 @@ pub fn room(device: &SimulatedDevice) -> RoomConfig {
         allow: GUARDED
             .iter()
             .map(|command| (*command).to_owned())
-            .collect(),
+            .collect::<BTreeSet<_>>()
+            .into(),
         settings: Vec::new(),
         poll: PollConfig {
             fast: Duration::from_millis(400),
