@@ -25,7 +25,7 @@ mod uptime;
 
 pub use events::{ClientRefusal, EtcdOutcome, PollOutcome, ShardChange};
 pub use floods::FloodKind;
-pub use log_layer::log_layer;
+pub use log_layer::RingLayer;
 pub use log_limits::LogLimits;
 pub use log_ring::{LogEntry, LogKind, LogQuery, LogRing};
 pub use lost_log_lines::{log_line_lost, lost_log_lines};

@@ -3,21 +3,25 @@
 //! The gateway's lines go through `writer`, which never waits; the other commands write directly.
 
 mod format;
+mod lines;
 mod panics;
 mod writer;
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing::Subscriber;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::{Layer, Registry};
 
+use lines::Lines;
 use writer::LogWriter;
 
-use crate::telemetry::{LogRing, SPAN_TARGET, log_layer};
+use crate::telemetry::{LogRing, RingLayer, SPAN_TARGET};
 
 /// What the libraries may log at most; `filter` names the exceptions.
 const LIBRARIES: LevelFilter = LevelFilter::WARN;
@@ -92,24 +96,28 @@ fn start_writing(
         .with_writer(writer(json));
     if json {
         // The list of spans holds the current one, so that is not written again.
-        start_layers(layer.json().with_current_span(false), filter, ring);
+        subscriber(layer.json().with_current_span(false), filter, ring).init();
     } else {
         let layer = layer.fmt_fields(format::EscapedFields::default());
-        start_layers(layer, filter, ring);
+        subscriber(layer, filter, ring).init();
     }
     for wrong in wrong_filter.into_iter().chain(wrong_format) {
         tracing::warn!("{wrong}");
     }
 }
 
-/// Starts the log. The filter is that of the written lines alone.
-fn start_layers(
+/// What takes all lines. The filter is that of the written ones alone.
+fn subscriber(
     written: impl Layer<Registry> + Send + Sync,
-    filter: EnvFilter,
+    filter: Targets,
     ring: Option<Arc<LogRing>>,
-) {
-    let written = tracing_subscriber::registry().with(written.with_filter(filter));
-    written.with(ring.map(log_layer)).init();
+) -> impl Subscriber + Send + Sync + for<'span> LookupSpan<'span> {
+    let lines = Lines {
+        written,
+        filter,
+        ring: ring.map(RingLayer),
+    };
+    tracing_subscriber::registry().with(lines)
 }
 
 /// A variable that is set and not empty.
@@ -133,27 +141,23 @@ fn is_json(format: Option<&str>) -> (bool, Option<String>) {
 /// The filter that the environment asks for, or the gateway's own lines of `level`; and what is wrong
 /// with the environment's. The spans that name room and broker are always part of it; they write no
 /// lines themselves.
-fn filter(environment: Option<&str>, level: LevelFilter) -> (EnvFilter, Option<String>) {
-    let asked = environment.map(|asked| {
-        let text = directives(asked)?;
-        EnvFilter::try_new(text).map_err(|error| format!("{asked:?}: {error}"))
-    });
-    match asked {
+fn filter(environment: Option<&str>, level: LevelFilter) -> (Targets, Option<String>) {
+    match environment.map(asked_lines) {
         Some(Ok(filter)) => (filter, None),
         Some(Err(wrong)) => {
             let wrong = format!(
                 "POLY2MQTT_LOG is ignored: {wrong}; it takes off, error, warn, info, debug or \
                  trace, or parts of the gateway as in info,poly2mqtt::doors::mqtt=debug"
             );
-            (EnvFilter::new(own_lines(level)), Some(wrong))
+            (own_lines(level), Some(wrong))
         }
-        None => (EnvFilter::new(own_lines(level)), None),
+        None => (own_lines(level), None),
     }
 }
 
-/// The directives of a filter that people write. A level alone is that of the gateway's own lines;
-/// a library's lines are asked for by its name.
-fn directives(asked: &str) -> Result<String, String> {
+/// The lines of a filter that people write. A level alone is that of the gateway's own lines; a library's lines are
+/// asked for by its name.
+fn asked_lines(asked: &str) -> Result<Targets, String> {
     let mut level = None;
     let mut named = Vec::new();
     for part in asked
@@ -161,21 +165,24 @@ fn directives(asked: &str) -> Result<String, String> {
         .map(str::trim)
         .filter(|part| !part.is_empty())
     {
+        // A filter by span, such as `[room]=debug`, is none of ours.
         if let Ok(asked) = part.parse() {
             level = Some(asked);
-        } else if part.contains(['=', '[']) || is_own(part) {
-            named.push(part);
+        } else if is_own(part) || part.contains('=') && !part.contains('[') {
+            let lines = part.parse::<Targets>();
+            named.push(lines.map_err(|error| format!("{asked:?}: {error}"))?);
         } else {
             return Err(format!("{part:?} is no level"));
         }
     }
-    let first = match level {
+    let mut lines = match level {
         Some(level) => own_lines(level),
         None if named.is_empty() => return Err(format!("{asked:?} is no level")),
-        None => format!("{SPAN_TARGET}=info"),
+        None => Targets::new().with_target(SPAN_TARGET, LevelFilter::INFO),
     };
-    // Later directives win over earlier ones of the same name.
-    Ok([vec![first.as_str()], named].concat().join(","))
+    // Later ones win over earlier ones of the same name.
+    named.into_iter().for_each(|named| lines.extend(named));
+    Ok(lines)
 }
 
 /// Whether a part of the gateway is named, such as `poly2mqtt::doors::mqtt`.
@@ -187,12 +194,13 @@ fn is_own(part: &str) -> bool {
 }
 
 /// The gateway's own lines of this level, and warnings of the libraries if they are within it.
-fn own_lines(level: LevelFilter) -> String {
-    let mut filter = LIBRARIES.min(level).to_string();
-    for library in LOUD_LIBRARIES {
-        filter += &format!(",{library}={}", LevelFilter::ERROR.min(level));
-    }
-    filter + &format!(",poly2mqtt={level},{SPAN_TARGET}=info")
+fn own_lines(level: LevelFilter) -> Targets {
+    let loud = LOUD_LIBRARIES.map(|library| (library, LevelFilter::ERROR.min(level)));
+    Targets::new()
+        .with_default(LIBRARIES.min(level))
+        .with_targets(loud)
+        .with_target("poly2mqtt", level)
+        .with_target(SPAN_TARGET, LevelFilter::INFO)
 }
 
 #[cfg(test)]
@@ -204,22 +212,39 @@ mod tests {
     use crate::network::Network;
     use crate::telemetry::{FloodKind, Telemetry, broker_span, room_span};
 
+    /// The log of `events` with this filter, in text.
+    fn text_of(environment: Option<&str>, events: impl FnOnce()) -> String {
+        let log = Log::default();
+        let layer = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_writer(log.clone())
+            .fmt_fields(format::EscapedFields::default());
+        write(layer, environment, events);
+        log.text()
+    }
+
+    fn write(
+        layer: impl Layer<Registry> + Send + Sync,
+        environment: Option<&str>,
+        events: impl FnOnce(),
+    ) {
+        let (filter, _) = filter(environment, LevelFilter::INFO);
+        tracing::subscriber::with_default(subscriber(layer, filter, None), events);
+    }
+
     /// The log of `events`, in text or as JSON, with this filter.
     fn logged(environment: &str, json: bool, events: impl FnOnce(&Arc<Telemetry>)) -> String {
-        let log = Log::default();
-        let builder = tracing_subscriber::fmt()
-            .with_env_filter(filter(Some(environment), LevelFilter::INFO).0)
-            .with_ansi(false)
-            .with_writer(log.clone());
         let telemetry = Arc::<Telemetry>::default();
         let events = || events(&telemetry);
-        if json {
-            let builder = builder.json().with_current_span(false);
-            tracing::subscriber::with_default(builder.finish(), events);
-        } else {
-            let builder = builder.fmt_fields(format::EscapedFields::default());
-            tracing::subscriber::with_default(builder.finish(), events);
+        if !json {
+            return text_of(Some(environment), events);
         }
+        let log = Log::default();
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(log.clone())
+            .json()
+            .with_current_span(false);
+        write(layer, Some(environment), events);
         log.text()
     }
 
@@ -347,15 +372,11 @@ mod tests {
     #[test]
     fn the_libraries_of_broker_and_tls_write_no_warnings() {
         let lines = |environment| {
-            let log = Log::default();
-            let subscriber = tracing_subscriber::fmt()
-                .with_env_filter(filter(environment, LevelFilter::INFO).0)
-                .with_writer(log.clone());
-            tracing::subscriber::with_default(subscriber.finish(), || {
+            let log = text_of(environment, || {
                 tracing::warn!(target: "rustls::check", "received another message");
                 tracing::warn!(target: "mqtt5::broker", "a client failed");
             });
-            log.text().lines().count()
+            log.lines().count()
         };
         assert_eq!(lines(None), 0);
         assert_eq!(lines(Some("warn")), 0);
@@ -364,12 +385,7 @@ mod tests {
 
     /// How many lines of the gateway and of a library a filter shows, from error to trace.
     fn shown(filter_text: Option<&str>) -> [usize; 2] {
-        let log = Log::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_env_filter(filter(filter_text, LevelFilter::INFO).0)
-            .with_ansi(false)
-            .with_writer(log.clone());
-        tracing::subscriber::with_default(subscriber.finish(), || {
+        let log = text_of(filter_text, || {
             macro_rules! lines {
                 ($target:literal) => {
                     tracing::error!(target: $target, "");
@@ -382,7 +398,7 @@ mod tests {
             lines!("poly2mqtt::rooms");
             lines!("hyper_util::client");
         });
-        ["poly2mqtt::rooms", "hyper_util"].map(|target| log.text().matches(target).count())
+        ["poly2mqtt::rooms", "hyper_util"].map(|target| log.matches(target).count())
     }
 
     #[test]
@@ -421,6 +437,8 @@ mod tests {
             ("poly2mqtt::rooms:debug", "is no level"),
             (",", "is no level"),
             ("6", "\"6\" is no level"),
+            ("[room]=debug", "\"[room]=debug\" is no level"),
+            ("info,hyper[request]=debug", "is no level"),
         ] {
             let (_, wrong) = filter(Some(text), LevelFilter::INFO);
             let wrong = wrong.unwrap_or_default();

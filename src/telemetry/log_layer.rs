@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
@@ -20,20 +20,23 @@ use super::room_events::ROOM_EVENTS_MODULE;
 use super::spans::{ROOM_SPAN, SPAN_TARGET};
 
 /// The layer that feeds a ring: lines of level info and worse, whatever the log itself shows.
-pub fn log_layer<S>(ring: Arc<LogRing>) -> impl Layer<S>
-where
-    S: Subscriber + for<'span> LookupSpan<'span>,
-{
-    let own = Targets::new().with_target("poly2mqtt", LevelFilter::INFO);
-    LogLayer(ring).with_filter(own)
-}
+#[derive(Debug)]
+pub struct RingLayer(pub Arc<LogRing>);
 
-struct LogLayer(Arc<LogRing>);
+impl RingLayer {
+    /// The least of the levels that a ring keeps.
+    pub const LEVEL: LevelFilter = LevelFilter::INFO;
+
+    /// Whether a ring keeps such lines.
+    pub fn wants(metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("poly2mqtt") && *metadata.level() <= Self::LEVEL
+    }
+}
 
 /// The room of a span, kept with the span.
 struct SpanRoom(Box<str>);
 
-impl<S> Layer<S> for LogLayer
+impl<S> Layer<S> for RingLayer
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
 {
@@ -51,7 +54,7 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let metadata = event.metadata();
-        if metadata.module_path() == Some(ROOM_EVENTS_MODULE) {
+        if !Self::wants(metadata) || metadata.module_path() == Some(ROOM_EVENTS_MODULE) {
             return;
         }
         let mut line = Line::default();
@@ -125,7 +128,7 @@ mod tests {
     fn a_line_has_its_room_its_level_and_its_fields() {
         let ring = Arc::<LogRing>::default();
         let telemetry = Telemetry::new(ring.clone());
-        let subscriber = tracing_subscriber::registry().with(log_layer(ring.clone()));
+        let subscriber = tracing_subscriber::registry().with(RingLayer(ring.clone()));
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: "poly2mqtt", version = "1", "started");
             tracing::debug!(target: "poly2mqtt", "too small");

@@ -1,7 +1,7 @@
 //! The events of rooms: commands, availability, calls. Each that a person may want to look up goes into the
 //! [`LogRing`](super::LogRing); some are log lines too.
 //!
-//! The lines of this module do not go through the ring's layer (`log_layer`): they would be there twice.
+//! The lines of this module do not go through the ring's layer (`RingLayer`): they would be there twice.
 //! Payloads of commands go nowhere: they may hold a PIN or a password.
 
 use std::sync::Arc;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use poly2mqtt::app::{App, AppOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::secrets;
 use poly2mqtt_test_support::gateway::timings;
@@ -27,7 +28,7 @@ pub fn serve_if_asked() {
     let told = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(std::io::stderr)
-        .with_filter(EnvFilter::new(log));
+        .with_filter(log.parse::<Targets>().unwrap());
     tracing_subscriber::registry()
         .with(told)
         .with(secrets::layer())
