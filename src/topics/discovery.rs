@@ -105,10 +105,19 @@ mod tests {
             "homeassistant/device/poly2mqtt-gateway/config",
             "homeassistant/device/poly2mqtt_1/2/config",
             "homeassistant/device/poly2mqtt_1",
+            "homeassistant/device/poly2mqtt_1/config/",
+            "homeassistant//device/poly2mqtt_1/config",
+            "homeassistant2/device/poly2mqtt_1/config",
             "homeassistant/status",
         ] {
             assert_eq!(topics.room_of(other), None, "{other}");
         }
+        let nested = document_topic("site/ha", "lamp");
+        assert_eq!(nested, "site/ha/device/lamp/config");
+        assert_eq!(device_of_document("site/ha", &nested), Some("lamp"));
+        assert_eq!(device_of_document("site", &nested), None);
+        assert_eq!(device_of_document("x", "x/device/config"), None);
+        assert_eq!(device_of_document("x", "x/device//config"), Some(""));
         assert_eq!(DiscoveryTopics::default().of_room("1"), None);
         assert_eq!(DiscoveryTopics::default().room_of(&topic), None);
     }
