@@ -26,7 +26,7 @@ mod response;
 
 use std::fmt;
 
-pub use discovery::{DiscoveryTopics, RoomDocuments, device_of_document, document_topic};
+pub use discovery::{DiscoveryTopics, device_of_document, document_topic};
 pub use filter::{Filter, FilteredRooms, Filters, SHARE, check_wildcards, split_shared};
 pub use level::{decode_level, encode_level, is_harmless};
 pub use member::MemberTopics;
@@ -336,7 +336,13 @@ mod tests {
             ),
             ("room/1/audio/volume", room(Below::Other("audio/volume"))),
             ("room/1/", room(Below::Other(""))),
-            ("room//x", Some(Topic::Room { room: "", below: Below::Other("x") })),
+            (
+                "room//x",
+                Some(Topic::Room {
+                    room: "",
+                    below: Below::Other("x"),
+                }),
+            ),
             ("room/1/result", room(Below::Other("result"))),
             ("gateway/info", Some(Topic::Gateway("info"))),
             ("gateway/", Some(Topic::Gateway(""))),
