@@ -14,10 +14,11 @@
 //!             └── places          a client id and a group belong to a user
 //! ```
 //!
-//! `tickets` keeps the commands of one client from standing before those of others. `net::Places` bounds the connections that have not logged in. `rights` says what users may publish
-//! and see, `limits` has the bounds, `answers` the packets that refuse, `frames` and `message` the
-//! form of packets. `rules`, `connect_rules` and `properties` know what MQTT forbids a client to
-//! send, `corrections` what the library must not send.
+//! `tickets` keeps the commands of one client from standing before those of others. `net::Places` bounds
+//! the connections that have not logged in. `rights` says what users may publish and see, `limits` has the
+//! bounds, `answers` the packets that refuse, `frames` and `message` the form of packets. `rules`,
+//! `connect_rules` and `properties` know what MQTT forbids a client to send, `corrections` what the library
+//! must not send, `unsupported_protocol` what is said to clients of other protocols and versions.
 
 mod acceptor;
 mod answers;

@@ -6,8 +6,8 @@
 //! ```text
 //! client          repeats a request where that is safe       transfer: files that stream
 //! authenticator   logs in and out, one at a time             login_limiter, login_backoff, login_reply
-//! identity        what does the device say it is?
-//! start_throttle  what thousands of rooms do at a start, by turns
+//! identity        what does the device say it is?            session_holders: who holds its sessions
+//! start_throttle  what thousands of rooms do at a start      priority_semaphore: who waits for a turn
 //! probe           is a session valid? what does a 403 mean?     unauthenticated: a read without a log-in
 //! endpoint        one request, one response; two at a time   sessions, session_store, session_file
 //! fence           may requests begin, where several gateways share the device?

@@ -45,8 +45,7 @@ use serde_json::Value;
 
 use crate::gateway_id::prefix_in_id;
 use crate::topics::{
-    AVAILABILITY, GATEWAY_AVAILABILITY, Prefix, RoomDocuments, Topic, device_of_document,
-    document_topic,
+    AVAILABILITY, GATEWAY_AVAILABILITY, Prefix, Topic, device_of_document, document_topic,
 };
 
 /// The names of one gateway in Home Assistant. Two gateways at one broker differ in their
@@ -104,12 +103,9 @@ impl Namespace {
         format!("{}-Gateway-{name}", self.base())
     }
 
-    /// The topics of all rooms' documents.
-    pub fn room_documents(&self) -> RoomDocuments {
-        RoomDocuments {
-            prefix: self.discovery_prefix.clone(),
-            device_start: self.room(""),
-        }
+    /// What the ids of all rooms' devices begin with.
+    pub fn room_devices(&self) -> String {
+        self.room("")
     }
 
     /// The id of a room's device. It is made from the room's id alone, so that the history stays
@@ -253,7 +249,7 @@ mod tests {
         let it = namespace("av");
         let topic = it.config_topic(&it.room("x_1"));
         let discovery = DiscoveryTopics {
-            rooms: Some(it.room_documents()),
+            room_devices: Some(it.room_devices()),
             ..DiscoveryTopics::default()
         };
         assert_eq!(discovery.of_room("x_1"), Some(topic));

@@ -26,7 +26,7 @@ mod response;
 
 use std::fmt;
 
-pub use discovery::{DiscoveryTopics, RoomDocuments, device_of_document, document_topic};
+pub use discovery::{DiscoveryTopics, device_of_document, document_topic};
 pub use filter::{Filter, FilteredRooms, Filters, SHARE, check_wildcards, split_shared};
 pub use level::{decode_level, encode_level, is_harmless};
 pub use member::MemberTopics;
@@ -325,6 +325,7 @@ mod tests {
     #[test]
     fn topics_are_taken_apart() {
         let room = |below| Some(Topic::Room { room: "1", below });
+        let member = |name, below| Some(Topic::Member { name, below });
         for (topic, wanted) in [
             ("room/1/availability", room(Below::Availability)),
             ("room/1/problem", room(Below::Problem)),
@@ -335,19 +336,28 @@ mod tests {
             ),
             ("room/1/audio/volume", room(Below::Other("audio/volume"))),
             ("room/1/", room(Below::Other(""))),
-            ("gateway/info", Some(Topic::Gateway("info"))),
             (
-                "gateway/gw-1/log/x",
-                Some(Topic::Member {
-                    name: "gw-1",
-                    below: "log/x",
+                "room//x",
+                Some(Topic::Room {
+                    room: "",
+                    below: Below::Other("x"),
                 }),
             ),
+            ("room/1/result", room(Below::Other("result"))),
+            ("gateway/info", Some(Topic::Gateway("info"))),
+            ("gateway/", Some(Topic::Gateway(""))),
+            ("gateway/gw-1/log/x", member("gw-1", "log/x")),
+            ("gateway/gw-1/", member("gw-1", "")),
+            ("gateway//info", member("", "info")),
+            ("gateway", None),
+            ("/gateway/info", None),
             ("room/1", None),
             ("rooms/1/x", None),
             ("", None),
         ] {
             assert_eq!(Topic::parse(topic), wanted, "{topic}");
+            let again = wanted.map(|it| it.to_string());
+            assert!(again.is_none_or(|again| again == topic), "{topic}");
         }
         assert_eq!(
             Topic::command("room/1/audio/mute"),

@@ -119,9 +119,9 @@ const TABLE: &[Row] = &[
         Grade::A, "drivers: from 4.6.2; can be switched off in 4.7"),
     row(Feature::SystemInfo, "`system`", [1, 0, 0, 1, 1, 1], Grade::A, "drivers; said to be missing in 4.4")
         .calls(&[(ANY, "system")], Missing::Path),
-    row(Feature::SystemMode, "`system/mode`, `current/system/mode`", [0, 0, 1, 1, 1, 1], Grade::B, "one driver")
+    row(Feature::SystemMode, "`system/mode`, `current/system/mode`", [0, 0, 1, 1, 1, 1], Grade::B, "the drivers for Crestron (the first) and Symphony (the second)")
         .calls(&[(ANY, "system/mode"), (ANY, "current/system/mode")], Missing::Path),
-    row(Feature::AppsState, "`system/apps/state`", [0, 0, 1, 1, 1, 1], Grade::B, "one driver")
+    row(Feature::AppsState, "`system/apps/state`", [0, 0, 1, 1, 1, 1], Grade::B, "Extron's driver of 2026")
         .calls(&[(ANY, "system/apps/state")], Missing::Path),
     row(Feature::Apps, "`system/apps`, `current/system/apps`", [1, 0, 1, 1, 1, 1], Grade::B, RECORDED)
         .calls(&[(ANY, "system/apps"), (ANY, "current/system/apps")], Missing::Path),
@@ -142,24 +142,24 @@ const TABLE: &[Row] = &[
     row(Feature::LogOut, "`DELETE session`", [1, 1, 0, 1, 1, 1], Grade::C, "drivers; said to be missing in 4.4")
         .calls(&[("DELETE", "session")], Missing::Method),
     row(Feature::OneAccessError, "403 is the one error of access", [0, 0, 1, 0, 0, 0], Grade::C, "said of the guide for 4.4"),
-    row(Feature::AlreadyActive412, "`SessionAlreadyActive` comes with 412", [0, 0, 0, 0, 1, 1], Grade::B, "one driver"),
+    row(Feature::AlreadyActive412, "`SessionAlreadyActive` comes with 412", [0, 0, 0, 0, 1, 1], Grade::B, "the driver for Mividas"),
     row(Feature::VolumeWithoutRange, "a volume out of range is limited, not refused", [0, 0, 1, 0, 0, 0], Grade::C, "said of the guide for 4.4"),
     row(Feature::BareWords, "a word without quotes at `cameras/contentstatus`", [1, 0, 0, 1, 1, 1], Grade::B, RECORDED),
     row(Feature::Lists, "lists where the guide's samples have one object, `mute` as 0 or 1, `UP` for `ON`", [1, 0, 0, 1, 1, 1], Grade::B, RECORDED),
     row(Feature::ShortCollaboration, "`id` and `state` at `collaboration`", [1, 0, 0, 1, 1, 1], Grade::B, RECORDED),
     row(Feature::IdleCollaboration, "`INACTIVE` in place of 404 without a collaboration", [1, 0, 0, 0, 0, 0], Grade::B, RECORDED),
-    row(Feature::LowerCaseCalendar, "`status` for `Status` at `calendar`", [0, 0, 0, 1, 1, 1], Grade::B, "one driver"),
+    row(Feature::LowerCaseCalendar, "`status` for `Status` at `calendar`", [0, 0, 0, 1, 1, 1], Grade::B, "the driver for Symphony"),
     row(Feature::TrackingState, "`trackingstate` of cameras", [0, 1, 1, 1, 1, 1], Grade::C, "not in the guide and not recorded"),
     row(Feature::ContentsSaveStatus, "`collaboration/contentssavestatus`", [0, 1, 1, 1, 0, 0], Grade::A, "guide 4.0.0")
         .calls(&[(ANY, "collaboration/contentssavestatus")], Missing::Path),
-    row(Feature::ContentSaveStatus, "`collaboration/contentsavestatus` with `True` or `False`", [1, 0, 0, 1, 1, 1], Grade::A, "guide 3.1; a driver of 2026")
+    row(Feature::ContentSaveStatus, "`collaboration/contentsavestatus` with `True` or `False`", [1, 0, 0, 1, 1, 1], Grade::A, "guide 3.1; Extron's driver of 2026")
         .calls(&[(ANY, "collaboration/contentsavestatus")], Missing::Path),
     row(Feature::DtmfAction, "`POST audio`", [1, 1, 1, 1, 0, 0], Grade::A, "guide 4.0.0; that newer firmware lacks it is an assumption")
         .calls(&[("POST", "audio")], Missing::Method),
-    row(Feature::PlayDtmf, "`audio/playdtmf`", [0, 0, 0, 1, 1, 1], Grade::B, "a driver of 2026")
+    row(Feature::PlayDtmf, "`audio/playdtmf`", [0, 0, 0, 1, 1, 1], Grade::B, "Extron's driver of 2026")
         .calls(&[(ANY, "audio/playdtmf")], Missing::Path),
     row(Feature::RebootAction, "reboot by `action`", [1, 1, 1, 1, 0, 0], Grade::A, "guide 4.0.0; that newer firmware lacks it is an assumption"),
-    row(Feature::RestartAll, "reboot by `restartAll`", [0, 0, 0, 1, 1, 1], Grade::B, "a driver of 2026"),
+    row(Feature::RestartAll, "reboot by `restartAll`", [0, 0, 0, 1, 1, 1], Grade::B, "Extron's driver of 2026"),
     row(Feature::FullConferences, "`terms`, and an entry `PENDING` beside a live call, at `conferences`", [1, 0, 0, 0, 1, 0], Grade::B, "recording of 3.10"),
     row(Feature::PolyCalls, "Poly calls", [1, 1, 1, 1, 1, 0], Grade::C, "said of 5.0")
         .calls(&[

@@ -40,7 +40,7 @@ pub fn extra_topics(config: &Config) -> Option<(ExtraTopics, PublisherInput)> {
     let status = config.home_assistant.status_topic.clone();
     let names = namespace(config);
     let filters = match &config.cluster {
-        // The documents of rooms are heard room by room.
+        // The documents of rooms are subscribed to room by room.
         Some(cluster) => vec![
             status,
             names.config_topic(&names.gateway()),
@@ -109,10 +109,10 @@ pub fn discovery_topics(config: &Config) -> DiscoveryTopics {
     DiscoveryTopics {
         prefix: config.home_assistant.prefix.clone(),
         status: config.home_assistant.status_topic.clone(),
-        rooms: config
+        room_devices: config
             .home_assistant
             .discovery
-            .then(|| namespace(config).room_documents()),
+            .then(|| namespace(config).room_devices()),
     }
 }
 

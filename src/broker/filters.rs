@@ -1,7 +1,8 @@
 //! How many filters clients subscribe to.
 //!
 //! The library compares every message with every filter that has a wildcard, level by level, so these
-//! are few and have few levels together; one user has a part of them. A filter without one costs memory only: Home Assistant has one for each entity of each room.
+//! are few and have few levels together; one user has a part of them. A filter without one costs memory
+//! only: Home Assistant has one for each entity of each room.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};

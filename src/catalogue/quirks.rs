@@ -223,7 +223,7 @@ pub const QUIRKS: &[Quirk] = &[
         handled: ("src/catalogue/provider.rs", "fn accepted"),
     },
     Quirk {
-        name: "no provider of Poly's",
+        name: "no Poly provider",
         guide: "knows of no providers: calls are the device's own",
         device: "system/apps lists no Poly, so nobody can go back to it: what the provider that runs refuses, such as \
                  dialling with 403, stays refused",

@@ -1,10 +1,11 @@
-//! A limit on how many devices do something at once, at which urgent ones do not stand in line with thousands of others.
+//! A limit on how many devices do something at once. A device for which a command waits does not stand in line behind
+//! thousands of others.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// So many devices for which commands wait do not stand in line with the others, at each such limit.
+/// So many devices for which commands wait need not stand in line, at each such limit.
 const MOST_URGENT: usize = 20;
 
 /// A semaphore with permits of their own for the urgent. Clones share the permits.
@@ -23,8 +24,8 @@ impl PrioritySemaphore {
         }
     }
 
-    /// A permit of the line in which all wait, or when there is a hurry one for the urgent, whichever comes first. `None`
-    /// only if they were closed, which they never are.
+    /// A permit of the line in which all wait, or, when there is a hurry, one for the urgent: whichever comes first.
+    /// `None` only if they were closed, which they never are.
     pub async fn acquire(&self, hurry: impl Future<Output = ()>) -> Option<OwnedSemaphorePermit> {
         let urgent = async {
             hurry.await;
@@ -59,7 +60,6 @@ mod tests {
                     pending::<()>().await;
                 }
             };
-            // Timers need a runtime; what waits in line has none yet.
             Box::pin(async move { semaphore.acquire(hurry).await })
         };
         let permits: Vec<_> = (0..PERMITS)

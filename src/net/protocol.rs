@@ -1,7 +1,7 @@
-//! Which protocol the other side of a connection speaks, known by its first bytes: a door that speaks another one says
-//! so at once, instead of leaving both sides to wait for what never comes.
+//! Which protocol the other side of a connection speaks, by its first bytes: so a door that speaks another one can say
+//! so at once, and neither side waits for what never comes.
 //!
-//! Pure. The only list of what is recognised. What is said about it is each door's.
+//! Pure. The only list of what is recognised. Each door has its own words for it.
 
 /// A protocol that many programs speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +116,7 @@ mod tests {
             (b"GET / HTTP/1.1\r\n", Protocol::Http),
             (b"POST /room/1/audio/mute HTTP/1.1\r\n", Protocol::Http),
             (b"OPTIONS * HTTP/1.0\r\n", Protocol::Http),
+            (b"TRACE / HTTP/1.1\r\n", Protocol::Http),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Protocol::Http),
             (
                 b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",

@@ -26,8 +26,9 @@ pub struct DiscoveryTopics {
     pub prefix: String,
     /// Home Assistant's birth and will message.
     pub status: String,
-    /// The documents of the gateway's rooms, if it publishes any.
-    pub rooms: Option<RoomDocuments>,
+    /// What the ids of the rooms' devices begin with, if the gateway publishes documents of rooms. The room's id is
+    /// the rest.
+    pub room_devices: Option<String>,
 }
 
 impl Default for DiscoveryTopics {
@@ -35,7 +36,7 @@ impl Default for DiscoveryTopics {
         Self {
             prefix: "homeassistant".into(),
             status: "homeassistant/status".into(),
-            rooms: None,
+            room_devices: None,
         }
     }
 }
@@ -54,32 +55,14 @@ impl DiscoveryTopics {
 
     /// The topic of a room's document, if there are such documents.
     pub fn of_room(&self, room: &str) -> Option<String> {
-        self.rooms.as_ref().map(|rooms| rooms.topic(room))
+        let start = self.room_devices.as_ref()?;
+        Some(self.document(&format!("{start}{room}")))
     }
 
     /// The room of a document's topic.
     pub fn room_of<'a>(&self, topic: &'a str) -> Option<&'a str> {
-        self.rooms.as_ref()?.room(topic)
-    }
-}
-
-/// The topics of the documents of rooms. They differ only in the room's id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoomDocuments {
-    /// What the topics of discovery begin with.
-    pub prefix: String,
-    /// What the ids of the rooms' devices begin with; the room's id is the rest.
-    pub device_start: String,
-}
-
-impl RoomDocuments {
-    fn topic(&self, room: &str) -> String {
-        document_topic(&self.prefix, &format!("{}{room}", self.device_start))
-    }
-
-    fn room<'a>(&self, topic: &'a str) -> Option<&'a str> {
         let device = device_of_document(&self.prefix, topic)?;
-        let room = device.strip_prefix(&self.device_start)?;
+        let room = device.strip_prefix(self.room_devices.as_ref()?)?;
         (!room.is_empty() && !room.contains('/')).then_some(room)
     }
 }
@@ -91,10 +74,7 @@ mod tests {
     #[test]
     fn the_room_of_a_document_is_found_by_its_topic() {
         let topics = DiscoveryTopics {
-            rooms: Some(RoomDocuments {
-                prefix: "homeassistant".into(),
-                device_start: "poly2mqtt_".into(),
-            }),
+            room_devices: Some("poly2mqtt_".into()),
             ..DiscoveryTopics::default()
         };
         let topic = topics.of_room("x_1").unwrap();
@@ -105,10 +85,19 @@ mod tests {
             "homeassistant/device/poly2mqtt-gateway/config",
             "homeassistant/device/poly2mqtt_1/2/config",
             "homeassistant/device/poly2mqtt_1",
+            "homeassistant/device/poly2mqtt_1/config/",
+            "homeassistant//device/poly2mqtt_1/config",
+            "homeassistant2/device/poly2mqtt_1/config",
             "homeassistant/status",
         ] {
             assert_eq!(topics.room_of(other), None, "{other}");
         }
+        let nested = document_topic("site/ha", "lamp");
+        assert_eq!(nested, "site/ha/device/lamp/config");
+        assert_eq!(device_of_document("site/ha", &nested), Some("lamp"));
+        assert_eq!(device_of_document("site", &nested), None);
+        assert_eq!(device_of_document("x", "x/device/config"), None);
+        assert_eq!(device_of_document("x", "x/device//config"), Some(""));
         assert_eq!(DiscoveryTopics::default().of_room("1"), None);
         assert_eq!(DiscoveryTopics::default().room_of(&topic), None);
     }

@@ -251,6 +251,23 @@ mod tests {
     }
 
     #[test]
+    fn shared_subscriptions_have_a_group_and_a_filter() {
+        for (filter, wanted) in [
+            ("$share/g/a/b", Some(("g", "a/b"))),
+            ("$share/g//a", Some(("g", "/a"))),
+            ("$share/g/", Some(("g", ""))),
+            ("$share//a", Some(("", "a"))),
+            ("$share/g", None),
+            ("$share/", None),
+            ("$share", None),
+            ("$shared/g/a", None),
+            ("a/$share/g/b", None),
+        ] {
+            assert_eq!(split_shared(filter), wanted, "{filter}");
+        }
+    }
+
+    #[test]
     fn filters_say_which_rooms_they_are_about() {
         let some = |rooms: &[&'static str]| FilteredRooms::Some(rooms.iter().copied().collect());
         for (texts, wanted) in [

@@ -4,7 +4,7 @@
 
 use super::{AVAILABILITY, Topic};
 
-/// What a gateway is, below its name.
+/// What one of several gateways is, below its name.
 const INFO: &str = "info";
 
 /// The topics of one of several gateways.
@@ -63,7 +63,14 @@ mod tests {
         let own = MemberTopics::new("gw-1");
         assert_eq!(own.info(), "gateway/gw-1/info");
         assert_eq!(own.of(GATEWAY_INFO), Some(own.info()));
-        for other in ["room/1/availability", "gateway/gw-2/info", "x"] {
+        for other in [
+            "room/1/availability",
+            "gateway/gw-2/info",
+            "gateway/info/",
+            "gateway//info",
+            "gateway",
+            "x",
+        ] {
             assert_eq!(own.of(other), None, "{other}");
         }
         assert_eq!(MemberTopics::ANY.availability(), "gateway/+/availability");

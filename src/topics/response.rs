@@ -59,7 +59,7 @@ mod tests {
         let discovery = DiscoveryTopics {
             prefix: "ha/av".into(),
             status: "ha/born".into(),
-            rooms: None,
+            room_devices: None,
         };
         let check = |prefix, response| check_response(prefix, &discovery, "1", response);
         for bad in [

@@ -62,7 +62,7 @@ impl Kind {
         matches!(self, Self::Broker | Self::BrokerPath)
     }
 
-    /// Gateways may be unable to drive rooms or to hear commands.
+    /// Gateways may be unable to drive rooms or to receive commands.
     pub fn is_of_gateway(self) -> bool {
         !matches!(self, Self::EtcdLeader | Self::EtcdMemberPath)
     }

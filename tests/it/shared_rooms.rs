@@ -19,7 +19,6 @@ use poly2mqtt::doors::mqtt::{
 use poly2mqtt::gateway_id::MessageOwner;
 use poly2mqtt::home_assistant::{DocumentLimits, InboundMessage};
 use poly2mqtt::state::{RoomStatus, StateStore, StateValue};
-use poly2mqtt::topics::RoomDocuments;
 use poly2mqtt_test_support::client::{Client, text};
 use poly2mqtt_test_support::raw_mqtt::packet;
 use poly2mqtt_test_support::scripted_broker::{Script, ScriptedBroker};

@@ -15,14 +15,14 @@ pub enum QuirkSource {
     Precaution,
 }
 
-/// For Symphony, in Java. The recording of 3.12.0 is its tests'.
+/// The driver for Symphony, in Java. The recording of 3.12.0 is its tests'.
 pub(super) const AVISPL: &str = "https://github.com/AVISPL/dal-codecs-singlecodecs-polycom-videoos";
-/// For Extron's control processors, in Python. It has no repository of its own: public projects for these processors have
-/// copies, which begin with this line.
+/// The driver for Extron's control processors, in Python. It has no repository of its own: public projects for these
+/// processors have copies, which begin with this line.
 pub(super) const EXTRON: &str = "Copyright 2026, Extron. All rights reserved.";
-/// For Mividas, in Python: `endpoint/ext_api/poly_studiox.py`. The recording of 3.10.0 is its tests'.
+/// The driver for Mividas, in Python: `endpoint/ext_api/poly_studiox.py`. The recording of 3.10.0 is its tests'.
 pub(super) const MIVIDAS: &str = "https://github.com/HL727/Meeting";
-/// For Crestron's control processors, in C#.
+/// The driver for Crestron's control processors, in C#.
 pub(super) const CRESTRON: &str = "https://github.com/sifuas/PolyVideoOSRestAPI";
 
 /// Studio X30, VideoOS 3.10.0.

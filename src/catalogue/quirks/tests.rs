@@ -242,7 +242,7 @@ async fn check(name: &str) {
             let refused = crate::catalogue::switch_accepted(&json!({"error": "INVALIDAPP"}));
             assert!(refused.is_err());
         }
-        "no provider of Poly's" => {
+        "no Poly provider" => {
             let call = Call::parse("call/dial", &"a@example.com".into(), &mut None).unwrap();
             let dial = call.request(0).unwrap();
             let stays_refused = |apps| {

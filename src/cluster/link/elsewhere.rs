@@ -128,8 +128,8 @@ impl RoomsElsewhere {
         self.lock().look = changed.look;
         for room in &changed.rooms {
             let holder = self.holders.holder(room);
-            let steps = self.lock().set_holder(room, holder, &self.links);
-            self.carry_out(room, steps);
+            let actions = self.lock().set_holder(room, holder, &self.links);
+            self.carry_out(room, actions);
         }
         if changed.are_all {
             let rooms: HashSet<Arc<str>> = changed.rooms.into_iter().collect();
@@ -141,10 +141,10 @@ impl RoomsElsewhere {
         self.tell_arrival();
     }
 
-    fn carry_out(&self, room: &Arc<str>, steps: Vec<StatesAction>) {
+    fn carry_out(&self, room: &Arc<str>, actions: Vec<StatesAction>) {
         let topics = RoomTopics::new(room);
-        for step in steps {
-            match step {
+        for action in actions {
+            match action {
                 StatesAction::TakeOverOwn { all } => {
                     let mut values = Vec::new();
                     for topic in self.own.topics_below(&topics.start()) {

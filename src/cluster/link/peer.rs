@@ -66,7 +66,7 @@ pub enum NotTaken {
     Full(Box<PassedCommand>),
 }
 
-/// What becomes of the commands of a link that has ended.
+/// The commands without a result of a link that has ended.
 #[derive(Debug, Default)]
 pub struct UnansweredCommands {
     /// They were sent: whether they were carried out is unknown.

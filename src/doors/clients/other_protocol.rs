@@ -35,7 +35,7 @@ impl OtherProtocol {
             Protocol::Http => Some(Self::HTTP),
             Protocol::Tls => Some(Self::TLS),
             Protocol::Mqtt => Some(Self::MQTT),
-            // It is so short that what is no text may look like it.
+            // Its packets are so short that other bytes may look like one.
             Protocol::MqttSn => None,
         }
     }

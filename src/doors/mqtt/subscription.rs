@@ -130,7 +130,7 @@ pub fn filters(context: &DoorContext, with_retained: bool) -> Vec<Filter> {
     own.into_iter().chain(extra).collect()
 }
 
-/// The filter by which a gateway hears that the broker still holds what it has published.
+/// The filter by which a gateway learns that the broker still holds what it has published.
 pub fn retained_filter(context: &DoorContext) -> Filter {
     let settings = &context.settings;
     let gateway = gateway_filter(&settings.prefix);

@@ -27,7 +27,7 @@ pub enum Fault {
     NotDone,
     /// Its result says that it was not carried out, and it was.
     Done,
-    /// It has no result, and a gateway could have heard it.
+    /// It has no result, and a gateway could have received it.
     Silence,
 }
 
@@ -82,7 +82,7 @@ fn of_broker(sent: &Sent, acts: &[Act]) -> bool {
     })
 }
 
-/// Nobody may have heard it: over the broker, what it had under way is lost with it, and two gateways that fail at
+/// Perhaps nobody has received it: over the broker, what it had under way is lost with it, and two gateways that fail at
 /// the same time may be the owner and its deputy.
 fn may_be_silent(sent: &Sent, acts: &[Act]) -> bool {
     if sent.door != Door::Broker {

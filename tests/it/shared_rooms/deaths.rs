@@ -7,7 +7,7 @@ async fn a_deputy_settles_what_a_dead_owner_has_left() {
     an_owner_dies(false).await;
 }
 
-/// It takes its room itself, and has not heard what came meanwhile.
+/// It takes its room itself, and has not received what came meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deputy_settles_for_an_owner_that_is_started_again_at_once() {
     an_owner_dies(true).await;
@@ -140,7 +140,7 @@ async fn a_paused_owner_that_comes_back_answers_nothing_a_second_time() {
         async || !owner.devices.unanswered.lock().unwrap().is_empty(),
     )
     .await;
-    // From now on it may not act. It still hears.
+    // From now on it may not act. It still receives.
     owner.rules.may_act.store(false, Ordering::Relaxed);
     client
         .publish_with(set, "2", false, numbered(2, None))

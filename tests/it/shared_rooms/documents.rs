@@ -26,10 +26,7 @@ impl DocumentMember {
             document_limits: watch::channel(DocumentLimits::new(1 << 20)).0,
         };
         let mut settings = settings(port).sharing(CLUSTER, shared.clone());
-        settings.discovery.rooms = Some(RoomDocuments {
-            prefix: "homeassistant".into(),
-            device_start: "poly2mqtt_".into(),
-        });
+        settings.discovery.room_devices = Some("poly2mqtt_".into());
         let devices = Arc::<Devices>::default();
         let door = MqttDoor::start(
             settings,

@@ -32,7 +32,7 @@ impl Site {
         let discovery = DiscoveryTopics {
             prefix: self.discovery.clone(),
             status: format!("{}/status", self.discovery),
-            rooms: None,
+            room_devices: None,
         };
         BrokerRights::new(users, Prefix::new(self.prefix.as_str()), discovery)
     }

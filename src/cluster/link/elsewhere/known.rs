@@ -1,6 +1,6 @@
 //! What is known of each room: who has it, who wants it, and what its owner was asked for.
 //!
-//! Calls no state store. Every change gives the steps that the caller carries out.
+//! Calls no state store. Every change gives the actions that the caller carries out.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -192,7 +192,7 @@ impl KnownRooms {
         holder: Holder,
         links: &Links,
     ) -> Vec<StatesAction> {
-        let mut steps = Vec::new();
+        let mut actions = Vec::new();
         let want_all = self.wants_all();
         let known = self.rooms.entry(room.clone());
         let known = known.or_insert_with(|| KnownRoom::new(RoomSource::Own));
@@ -204,12 +204,12 @@ impl KnownRooms {
             Holder::Me | Holder::NotShared => {
                 if !was_own {
                     known.source = RoomSource::Coming(HashSet::new());
-                    steps.push(StatesAction::TellAvailability);
+                    actions.push(StatesAction::TellAvailability);
                 }
             }
             Holder::Member(member) => {
                 if was_own {
-                    steps.push(StatesAction::TakeOverOwn { all });
+                    actions.push(StatesAction::TakeOverOwn { all });
                 }
                 let is_new = !matches!(&known.source, RoomSource::Member(old) if *old == member);
                 if is_new {
@@ -220,16 +220,16 @@ impl KnownRooms {
             }
             Holder::Nobody(why) => {
                 if was_own {
-                    steps.push(StatesAction::TakeOverOwn { all });
+                    actions.push(StatesAction::TakeOverOwn { all });
                 }
                 if !matches!(known.source, RoomSource::Nobody) {
                     known.source = RoomSource::Nobody;
-                    steps.push(StatesAction::NoOwner(why));
+                    actions.push(StatesAction::NoOwner(why));
                 }
             }
         }
         known.ask(room, want_all, links);
-        steps
+        actions
     }
 
     /// Forgets the rooms that are not among these and that nobody wants.

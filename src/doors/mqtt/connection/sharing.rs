@@ -23,10 +23,10 @@ use crate::doors::mqtt::subscription::{filters, gateway_filter, rooms_filter};
 use crate::topics::{MemberTopics, RoomTopics};
 
 /// What it means that a room's filter is not granted.
-const ROOM_NOT_HEARD: &str = "no command of this room arrives here; others do. It is asked for again from \
+const ROOM_NOT_GRANTED: &str = "no command of this room arrives here; others do. It is asked for again from \
                               time to time: check the broker's access rules for this user";
 /// What it means that the filter of a room's document is not granted.
-const DOCUMENT_NOT_HEARD: &str = "what the broker holds of this room for Home Assistant is not known, so entities \
+const DOCUMENT_NOT_GRANTED: &str = "what the broker holds of this room for Home Assistant is not known, so entities \
                                   may change for a moment when the room comes to this gateway";
 /// What a packet of filters has beside them, and each filter beside its topic (MQTT 5, section 3.8).
 const SUBSCRIBE_OVERHEAD: usize = 16;
@@ -77,7 +77,7 @@ impl Connection {
             return Ok(());
         }
         self.follow_filters(&shared, session, FilterKind::Room)?;
-        if self.context.settings.discovery.rooms.is_some() {
+        if self.context.settings.discovery.room_devices.is_some() {
             self.follow_filters(&shared, session, FilterKind::Document)?;
         }
         self.publish_markers(&shared, session)?;
@@ -205,8 +205,8 @@ impl Connection {
     fn tell_refused(&self, kind: FilterKind, refused: &RefusedRoom) {
         let filter = filter_path(&self.context.settings, kind, &refused.room);
         let effect = match kind {
-            FilterKind::Room => ROOM_NOT_HEARD,
-            FilterKind::Document => DOCUMENT_NOT_HEARD,
+            FilterKind::Room => ROOM_NOT_GRANTED,
+            FilterKind::Document => DOCUMENT_NOT_GRANTED,
         };
         let telemetry = &self.context.telemetry;
         telemetry.broker_refused_subscription(&filter, &refused.reason, effect);

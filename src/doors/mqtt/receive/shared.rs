@@ -161,10 +161,7 @@ impl Receiver {
         }
         let (room, command) = (Arc::<str>::from(room), command.to_owned());
         self.redeliveries.take(&publish);
-        let lane = match publish.qos {
-            QoS::AtMostOnce => QosLane::AtMostOnce,
-            QoS::AtLeastOnce | QoS::ExactlyOnce => QosLane::AtLeastOnce,
-        };
+        let lane = lane(publish.qos);
         let shared_command = SharedCommand {
             id: CommandId::of(&publish),
             came_retained: match publish.retain {
@@ -192,8 +189,8 @@ impl Receiver {
     pub fn act(&mut self, shared: &Arc<SharedRooms>) -> usize {
         let mut answers = 0;
         loop {
-            let act = shared.lock().arbiter.next_action();
-            let (command, origin) = match act {
+            let action = shared.lock().arbiter.next_action();
+            let (command, origin) = match action {
                 None => return answers,
                 Some(CommandAction::Publish(result)) => {
                     self.context.subscriber.outbox.push_reply(result);
@@ -301,8 +298,8 @@ impl Receiver {
             .refuse(DoorKind::Mqtt, reply, &publish.payload, failure);
     }
 
-    /// A message came from where a gateway alone says what it is. The members of a cluster say nothing there but
-    /// through the presence session. Another gateway may.
+    /// A message at `gateway/…` came. The members of a cluster publish there over the presence session only. But a
+    /// gateway outside of the cluster may publish its own.
     fn gateway_told(&self, topic: &str, publish: &Publish) {
         if topic == GATEWAY_INFO {
             let context = &self.context;
@@ -317,7 +314,7 @@ impl Receiver {
         }
     }
 
-    /// A message of one of the gateways came, perhaps of this one.
+    /// A message at `gateway/<name>/…` came, perhaps this gateway's own.
     fn member_told(
         &self,
         shared: &Arc<SharedRooms>,
@@ -333,10 +330,7 @@ impl Receiver {
                     return;
                 };
                 let says = (marker.arrival, marker.revision);
-                let lane = match publish.qos {
-                    QoS::AtMostOnce => QosLane::AtMostOnce,
-                    QoS::AtLeastOnce | QoS::ExactlyOnce => QosLane::AtLeastOnce,
-                };
+                let lane = lane(publish.qos);
                 let mut inner = shared.lock();
                 for room in marker.rooms {
                     match is_own {
@@ -357,5 +351,12 @@ impl Receiver {
             }
             _ => {}
         }
+    }
+}
+
+fn lane(qos: QoS) -> QosLane {
+    match qos {
+        QoS::AtMostOnce => QosLane::AtMostOnce,
+        QoS::AtLeastOnce | QoS::ExactlyOnce => QosLane::AtLeastOnce,
     }
 }

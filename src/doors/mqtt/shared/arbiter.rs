@@ -5,8 +5,8 @@
 //! - The owner of a room carries out what it receives. A deputy remembers it, until it sees its result.
 //! - In a planned move the new owner publishes a marker. The broker gives every subscriber the same
 //!   order, so the commands before the marker are the former owner's, and those after it the new one's.
-//! - When an owner died, its deputy settles what it remembers, in order, and takes what comes after that. What gets no
-//!   result for some minutes, whoever else has received it answers: the deputy may have subscribed a moment ago.
+//! - When an owner died, its deputy settles what it remembers, in order, and takes what comes after that. The deputy may
+//!   have subscribed a moment ago: so whoever else has received a command answers it, if it has no result for some minutes.
 //! - A marker that was slow on its way to the broker may come after that of a later owner. Each has the
 //!   [`Revision`] of its ownership, and the greater one counts.
 //!

@@ -83,6 +83,9 @@ pub struct Marker {
     pub rooms: Vec<String>,
 }
 
+/// How a marker says [`Arrival::TakenOverUnsubscribed`]. Gateways of other versions know it by this word.
+const TAKEN_OVER_UNSUBSCRIBED: &str = "taken_over_unheard";
+
 /// The payload of a marker.
 pub fn marker(arrival: Arrival, revision: Revision, rooms: &[Arc<str>]) -> String {
     let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
@@ -90,7 +93,7 @@ pub fn marker(arrival: Arrival, revision: Revision, rooms: &[Arc<str>]) -> Strin
         Arrival::Moved => "moved",
         Arrival::Begun => "begun",
         Arrival::TakenOver => "taken_over",
-        Arrival::TakenOverUnheard => "taken_over_unheard",
+        Arrival::TakenOverUnsubscribed => TAKEN_OVER_UNSUBSCRIBED,
     };
     json!({"how": how, "revision": revision, "rooms": rooms}).to_string()
 }
@@ -102,7 +105,7 @@ pub fn read_marker(payload: &[u8]) -> Option<Marker> {
         "moved" => Arrival::Moved,
         "begun" => Arrival::Begun,
         "taken_over" => Arrival::TakenOver,
-        "taken_over_unheard" => Arrival::TakenOverUnheard,
+        TAKEN_OVER_UNSUBSCRIBED => Arrival::TakenOverUnsubscribed,
         _ => return None,
     };
     let rooms = marker["rooms"].as_array()?.iter();
@@ -200,7 +203,7 @@ mod tests {
         for arrival in [
             Arrival::Moved,
             Arrival::TakenOver,
-            Arrival::TakenOverUnheard,
+            Arrival::TakenOverUnsubscribed,
         ] {
             let text = marker(arrival, 7, &rooms);
             let read = Marker {

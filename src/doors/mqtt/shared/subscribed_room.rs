@@ -43,7 +43,7 @@ pub enum Arrival {
     TakenOver,
     /// The former owner is dead, and the new one was not subscribed: its process was started a moment ago.
     /// Whoever remembers commands before the marker settles them.
-    TakenOverUnheard,
+    TakenOverUnsubscribed,
 }
 
 /// What this gateway is for a room that has left, and whether a deputy stays one.

@@ -69,7 +69,7 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
             return;
         }
         match (subscribed.role, arrival) {
-            (RoomRole::Deputy, Arrival::TakenOverUnheard) => self.settle_for_other(room, lane),
+            (RoomRole::Deputy, Arrival::TakenOverUnsubscribed) => self.settle_for_other(room, lane),
             // The former owner is alive, and answers for what came before, but for what it has never received.
             (RoomRole::Deputy, Arrival::Moved) => {
                 if subscribed.after_leaving == AfterLeaving::Unsubscribed {
@@ -92,7 +92,7 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
                 let is_unsubscribed = subscribed.after_leaving == AfterLeaving::Unsubscribed;
                 self.dropped_results += subscribed.give_up(&mut self.usage, now);
                 match arrival {
-                    Arrival::TakenOverUnheard => self.settle_for_other(room, lane),
+                    Arrival::TakenOverUnsubscribed => self.settle_for_other(room, lane),
                     Arrival::TakenOver | Arrival::Begun => return self.orphan(room, lane),
                     Arrival::Moved => {}
                 }

@@ -54,7 +54,7 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
 
     /// It is the owner from its marker on: it was the owner before its process was started again. Its deputy settles.
     pub fn take_back(&mut self, room: &Arc<str>, revision: Revision) {
-        self.take(room, revision, Arrival::TakenOverUnheard);
+        self.take(room, revision, Arrival::TakenOverUnsubscribed);
     }
 
     fn take(&mut self, room: &Arc<str>, revision: Revision, arrival: Arrival) {
@@ -69,7 +69,7 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
         } else if arrival == Arrival::TakenOver {
             subscribed.arrival = arrival;
         }
-        if arrival == Arrival::TakenOverUnheard {
+        if arrival == Arrival::TakenOverUnsubscribed {
             return;
         }
         let term = subscribed.term;

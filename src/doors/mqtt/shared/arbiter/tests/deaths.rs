@@ -66,7 +66,7 @@ fn what_was_passed_on_to_a_gateway_that_died_is_answered_by_one() {
 
 /// The owner died soon after another gateway had become the deputy in place of this one.
 #[test]
-fn what_only_a_former_deputy_has_heard_is_answered_in_the_end() {
+fn what_only_a_former_deputy_has_received_is_answered_in_the_end() {
     let former_deputy = || {
         let (mut arbiter, now) = (TestArbiter::default(), Instant::now());
         arbiter.deputize(&room(), now);

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_deputy_settles_for_an_owner_that_has_not_heard_the_room() {
+fn a_deputy_settles_for_an_owner_that_was_not_subscribed() {
     let (mut new, now) = (TestArbiter::default(), Instant::now());
     let mut deputy = TestArbiter::default();
     deputy.deputize(&room(), now);
@@ -11,7 +11,7 @@ fn a_deputy_settles_for_an_owner_that_has_not_heard_the_room() {
         deputy.command(ROOM, lane, Numbered(number), true, now);
     }
     new.take_back(&room(), 2);
-    let says = (Arrival::TakenOverUnheard, 2);
+    let says = (Arrival::TakenOverUnsubscribed, 2);
     assert_eq!(
         new.markers(|_| true, now).into_keys().collect::<Vec<_>>(),
         [says]
@@ -38,7 +38,7 @@ fn a_deputy_settles_for_an_owner_that_has_not_heard_the_room() {
     other.take_back(&room(), 3);
     other.markers(|_| true, now);
     other.disconnected();
-    let again = (Arrival::TakenOverUnheard, 3);
+    let again = (Arrival::TakenOverUnsubscribed, 3);
     assert_eq!(
         other.markers(|_| true, now).into_keys().collect::<Vec<_>>(),
         [again]
@@ -46,7 +46,7 @@ fn a_deputy_settles_for_an_owner_that_has_not_heard_the_room() {
 }
 
 #[test]
-fn a_deputy_that_is_to_hear_no_more_keeps_what_nobody_else_may_know() {
+fn a_deputy_that_is_to_unsubscribe_keeps_what_nobody_else_may_know() {
     let lane = QosLane::AtLeastOnce;
     let deputy = || {
         let (mut deputy, now) = (TestArbiter::default(), Instant::now());
@@ -62,9 +62,9 @@ fn a_deputy_that_is_to_hear_no_more_keeps_what_nobody_else_may_know() {
     };
     // Its owner was started again and has received nothing.
     let (mut asked, now) = deputy();
-    asked.others_marker(ROOM, LANES[0], (Arrival::TakenOverUnheard, 2), now);
+    asked.others_marker(ROOM, LANES[0], (Arrival::TakenOverUnsubscribed, 2), now);
     assert_eq!(actions(&mut asked), []);
-    asked.others_marker(ROOM, LANES[1], (Arrival::TakenOverUnheard, 2), now);
+    asked.others_marker(ROOM, LANES[1], (Arrival::TakenOverUnsubscribed, 2), now);
     let settled = [1, 2].map(|number| CommandAction::SettleForOther(Numbered(number)));
     assert_eq!(actions(&mut asked), settled);
     asked.tick(true, now);
