@@ -253,3 +253,66 @@ fn a_room_that_its_shards_owner_does_not_know_goes_to_a_member_that_does() {
     let owners = simulation.owners(1);
     assert_eq!(owners[shard_of("room-0").index()].as_deref(), Some("gw-2"));
 }
+
+#[test]
+fn owners_and_heirs_are_worked_out_when_they_change_and_not_with_each_heartbeat() {
+    let mut simulation = Simulation::new(7, 3);
+    simulation.run(Duration::from_secs(15));
+    simulation.assert_settled();
+    let before = simulation.view(0);
+    let revision = simulation.seen_revision();
+    simulation.run(Duration::from_secs(5));
+    assert!(simulation.seen_revision() > revision + 20);
+    let after = simulation.view(0);
+    assert!(Arc::ptr_eq(&after.owners, &before.owners));
+    assert!(Arc::ptr_eq(&after.heirs, &before.heirs));
+    assert!(Arc::ptr_eq(&after.members, &before.members));
+    simulation.leave(2);
+    simulation.run(Duration::from_secs(3));
+    let after = simulation.view(0);
+    assert!(after.owners != before.owners);
+}
+
+#[test]
+fn a_members_key_that_a_person_has_changed_is_shown_as_it_is() {
+    let mut simulation = Simulation::new(9, 2);
+    simulation.run(Duration::from_secs(15));
+    let before = simulation.view(0).members[1].clone();
+    // Its next heartbeat would put everything right.
+    simulation.kill(1);
+    let record = MemberRecord {
+        nonce: "nonce-1".into(),
+        advertise: "http://elsewhere".into(),
+        weight: before.weight,
+        version: before.version.clone(),
+        since: before.since,
+        leaving: before.leaving,
+        rooms: before.rooms.clone(),
+        named_rooms: String::new(),
+    };
+    simulation.put("/c/members/gw-2", &record.to_text());
+    simulation.run(Duration::from_secs(1));
+    let after = &simulation.view(0).members[1];
+    assert_eq!(after.advertise, "http://elsewhere");
+    assert_eq!(after.shards, before.shards);
+}
+
+#[test]
+fn heirs_stay_while_the_rooms_of_a_member_are_read() {
+    let mut simulation = Simulation::new(8, 3);
+    simulation.run(Duration::from_secs(15));
+    simulation.assert_settled();
+    let before = simulation.view(0);
+    simulation.configure(2, rooms(0..3, |room| room));
+    let mut is_seen = false;
+    for _ in 0..5000 {
+        simulation.run(Duration::from_millis(1));
+        let view = simulation.view(0);
+        is_seen |= view.members[2].rooms != before.members[2].rooms;
+        if !view.differing.is_empty() {
+            break;
+        }
+        assert!(view.heirs == before.heirs);
+    }
+    assert!(is_seen);
+}
