@@ -93,6 +93,12 @@ impl ShardFence {
     }
 
     /// Whether it refuses for ever.
+    /// A fence that lets nothing through.
+    #[cfg(test)]
+    pub fn closed() -> Self {
+        Self::new(&MemberFence::closed())
+    }
+
     #[cfg(test)]
     pub(super) fn is_given_up(&self) -> bool {
         self.is_given_up.load(Ordering::Acquire)

@@ -3,6 +3,9 @@
 //!
 //! Owns the order in which rooms, fence, broker and cluster learn of a change. The decisions are the cluster's.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +65,7 @@ enum HandOver {
     Done,
     /// Its rooms run on, since one of them has a command that takes long.
     Postponed,
-    /// This time of ownership had ended before its rooms stopped.
+    /// The shard was lost meanwhile.
     Overtaken,
 }
 
@@ -290,6 +293,10 @@ impl Follower {
             sessions
                 .flush(&[held], Instant::now() + FLUSH_TIMEOUT)
                 .await;
+            // It was lost meanwhile: nothing of it is handed over.
+            if !placed.has(held) {
+                return HandOver::Overtaken;
+            }
             if let Some(shared) = &shared {
                 shared.released(&ids);
             }

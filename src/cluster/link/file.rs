@@ -3,7 +3,11 @@
 //!
 //! Owns the form of that request and of its response. No file is held whole in memory.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use base64::Engine;
@@ -12,14 +16,13 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderName, Request, Response, StatusCode};
-use hyper::body::Incoming;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::FILE_PATH;
 use super::connect::{Dialer, MemberRequestError};
 use super::frame::{self, NoFrame};
 use super::passed::PassedCommand;
-use super::peer::Link;
+use super::peer::{Link, RESULT_TIMEOUT};
 use super::router::Router;
 use super::wire::{CommandHead, OutcomeHead};
 use crate::command::{
@@ -34,6 +37,9 @@ pub const FILE_ANSWER_HEADER: HeaderName = HeaderName::from_static("x-poly2mqtt-
 const FILE: &str = "file";
 /// The largest result that comes instead of a file.
 const LARGEST_OUTCOME: usize = 64 << 20;
+/// How long nothing may come of a file that has begun. An owner gives its device up sooner, so only one with a fault is
+/// silent for so long.
+const LONGEST_FILE_SILENCE: Duration = Duration::from_secs(60);
 
 /// What the owner answers.
 #[derive(Debug)]
@@ -73,11 +79,13 @@ pub(super) async fn send(
             None => std::future::pending().await,
         }
     };
+    let until = Instant::now() + RESULT_TIMEOUT;
     let response = tokio::select! {
         response = dialer.request(link.member(), request) => response,
         () = link.disconnected() => return router.lost(passed, &name),
         // Nobody waits for the file any more, and dropping the request tells the owner.
         () = abandoned => return router.lost(passed, &name),
+        () = sleep_until(until) => return router.lost(passed, &name),
     };
     let response = match response {
         Ok(response) => response,
@@ -91,6 +99,7 @@ pub(super) async fn send(
         }
         Err(MemberRequestError::Broken(_)) => return router.lost(passed, &name),
     };
+    let response = response.map(Body::new);
     match response.status() {
         StatusCode::OK => {}
         StatusCode::MISDIRECTED_REQUEST => return not_here(&router, passed, download, &name),
@@ -120,6 +129,7 @@ pub(super) async fn send(
             let result = tokio::select! {
                 result = outcome(response) => result,
                 () = link.disconnected() => None,
+                () = sleep_until(until) => None,
             };
             drop(download);
             match result {
@@ -182,19 +192,21 @@ fn not_here(
     }
 }
 
-/// Takes a file to the client. `None` if it was cut off.
-async fn receive(mut download: Download, response: Response<Incoming>) -> Option<FileAnswer> {
-    let header = |name| response.headers().get(name)?.to_str().ok();
+/// Takes a file to the client. `None` if it was cut off, or nothing comes of it any more.
+async fn receive(mut download: Download, response: Response<Body>) -> Option<FileAnswer> {
+    let (head, body) = response.into_parts();
+    let header = |name| head.headers.get(name)?.to_str().ok();
     let content_type: Arc<str> = header(CONTENT_TYPE).unwrap_or_default().into();
     let length = header(CONTENT_LENGTH).and_then(|length| length.parse().ok());
     download.begin(Head {
         content_type: content_type.clone(),
         length,
     });
-    let mut chunks = Body::new(response.into_body()).into_data_stream();
+    let mut chunks = body.into_data_stream();
     loop {
         let chunk = tokio::select! {
-            chunk = chunks.next() => chunk,
+            // A client that takes its time does not count.
+            chunk = timeout(LONGEST_FILE_SILENCE, chunks.next()) => chunk.ok()?,
             () = download.abandoned() => return None,
         };
         match chunk {
@@ -216,8 +228,8 @@ async fn receive(mut download: Download, response: Response<Incoming>) -> Option
 type CommandResult = (Option<crate::json::JsonText>, Result<Success, Failure>);
 
 /// The result in a response.
-async fn outcome(response: Response<Incoming>) -> Option<CommandResult> {
-    let body = to_bytes(Body::new(response.into_body()), LARGEST_OUTCOME).await;
+async fn outcome(response: Response<Body>) -> Option<CommandResult> {
+    let body = to_bytes(response.into_body(), LARGEST_OUTCOME).await;
     let read = |body| -> Result<CommandResult, NoFrame> {
         let (head, body) = frame::decode::<OutcomeHead>(body)?;
         head.into_result(body)

@@ -19,7 +19,7 @@ use super::{MOST_UNANSWERED, Member};
 
 /// The longest that a command may take at its owner, which answers every command by itself: a check of a room
 /// takes minutes. Only an owner with a fault lets this pass.
-const RESULT_TIMEOUT: Duration = Duration::from_secs(900);
+pub(super) const RESULT_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// A link to another member, whether or not it is connected.
 #[derive(Debug)]

@@ -90,15 +90,17 @@ impl Members {
         let before = self.snapshot.clone();
         self.snapshot
             .update(reply.revision, &self.keys.members, members, table, newer);
-        if self.snapshot.differs(&before) {
+        let differs = self.snapshot.differs(&before);
+        if differs {
             self.is_reconciled = false;
             self.handover_until = now + HANDOVER_TIME;
             self.note_members(&before);
             self.agreement.keep_only(&self.snapshot);
-            self.update_view();
         }
         if self.snapshot.rooms_differ(&before) {
             self.is_reconciled = false;
+        }
+        if differs || self.snapshot.records_differ(&before) {
             self.update_view();
         }
         self.read_rooms(&request.reads_rooms_of, reply);

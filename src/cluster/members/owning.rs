@@ -24,10 +24,6 @@ impl Members {
 
     /// Brings what this gateway holds in line with the table.
     pub(super) fn reconcile(&mut self, before: &Snapshot, created: u64, now: BootInstant) {
-        let members = self.snapshot.placed_members();
-        if members != self.placement.members() {
-            self.placement = Placement::new(members);
-        }
         self.is_reconciled = true;
         self.has_plans = true;
         self.expects_shards = false;
@@ -73,11 +69,15 @@ impl Members {
     }
 
     /// Works out anew who is wanted for which shard. Until all rooms are known that decide about it, everything
-    /// stays where it is.
+    /// stays where it is: also the placement, whose members `wanted` names by their places.
     fn want(&mut self) {
         self.is_waiting_for_rooms = self.agreement.is_waiting(&self.name, &self.snapshot);
         if self.is_waiting_for_rooms {
             return;
+        }
+        let members = self.snapshot.placed_members();
+        if members != self.placement.members() {
+            self.placement = Placement::new(members);
         }
         self.wanted = self
             .agreement

@@ -101,6 +101,11 @@ impl Snapshot {
         !self.live().map(rooms).eq(before.live().map(rooms))
     }
 
+    /// Whether members say anything else about themselves than before. A person may change a key too.
+    pub fn records_differ(&self, before: &Self) -> bool {
+        !self.live().eq(before.live())
+    }
+
     /// Whether members or owners are others than before.
     pub fn differs(&self, before: &Self) -> bool {
         self.table_revision != before.table_revision

@@ -52,16 +52,18 @@ impl Members {
         for at in places.iter().flatten() {
             members[*at].shards += 1;
         }
-        let heirs = Shard::all().map(|shard| {
-            // What is wanted elsewhere goes there first.
-            let heirs = match self.wanted_owner(shard) == self.owner_name(shard) {
-                true => &self.wanted.heirs,
-                false => &self.wanted.owners,
-            };
-            let at = heirs.get(shard.index()).copied().flatten()?;
+        // What was found last counts also while a member's rooms are read.
+        let member = |wanted: &[Option<usize>], shard: Shard| {
+            let at = wanted.get(shard.index()).copied().flatten()?;
             let (name, _) = self.placement.members().get(at)?;
-            let at = members.iter().position(|member| member.name == *name)?;
-            u16::try_from(at).ok()
+            members.iter().position(|member| member.name == *name)
+        };
+        let heirs = Shard::all().map(|shard| {
+            let owner = places[shard.index()];
+            // What is wanted elsewhere goes there first.
+            let wanted = member(&self.wanted.owners, shard).filter(|at| Some(*at) != owner);
+            let heir = wanted.or_else(|| member(&self.wanted.heirs, shard));
+            u16::try_from(heir?).ok()
         });
         let heirs: Arc<[Option<u16>]> = heirs.collect();
         ClusterView {
@@ -75,10 +77,5 @@ impl Members {
             revision: self.snapshot.table_revision(),
             ..self.view.clone()
         }
-    }
-
-    fn owner_name(&self, shard: Shard) -> Option<&str> {
-        let owner = self.snapshot.live_owner(shard)?;
-        Some(&owner.name)
     }
 }

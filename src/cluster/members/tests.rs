@@ -253,3 +253,93 @@ fn a_room_that_its_shards_owner_does_not_know_goes_to_a_member_that_does() {
     let owners = simulation.owners(1);
     assert_eq!(owners[shard_of("room-0").index()].as_deref(), Some("gw-2"));
 }
+
+#[test]
+fn owners_and_heirs_are_worked_out_when_they_change_and_not_with_each_heartbeat() {
+    let mut simulation = Simulation::new(7, 3);
+    simulation.run(Duration::from_secs(15));
+    simulation.assert_settled();
+    let before = simulation.view(0);
+    let revision = simulation.seen_revision();
+    simulation.run(Duration::from_secs(5));
+    assert!(simulation.seen_revision() > revision + 20);
+    let after = simulation.view(0);
+    assert!(Arc::ptr_eq(&after.owners, &before.owners));
+    assert!(Arc::ptr_eq(&after.heirs, &before.heirs));
+    assert!(Arc::ptr_eq(&after.members, &before.members));
+    simulation.leave(2);
+    simulation.run(Duration::from_secs(3));
+    let after = simulation.view(0);
+    assert!(after.owners != before.owners);
+}
+
+#[test]
+fn a_members_key_that_a_person_has_changed_is_shown_as_it_is() {
+    let mut simulation = Simulation::new(9, 2);
+    simulation.run(Duration::from_secs(15));
+    let before = simulation.view(0).members[1].clone();
+    // Its next heartbeat would put everything right.
+    simulation.kill(1);
+    let record = MemberRecord {
+        nonce: "nonce-1".into(),
+        advertise: "http://elsewhere".into(),
+        weight: before.weight,
+        version: before.version.clone(),
+        since: before.since,
+        leaving: before.leaving,
+        rooms: before.rooms.clone(),
+        named_rooms: String::new(),
+    };
+    simulation.put("/c/members/gw-2", &record.to_text());
+    simulation.run(Duration::from_secs(1));
+    let after = &simulation.view(0).members[1];
+    assert_eq!(after.advertise, "http://elsewhere");
+    assert_eq!(after.shards, before.shards);
+}
+
+/// The names of the next owners of all shards.
+fn heirs(view: &ClusterView) -> Vec<Option<&str>> {
+    let name = |shard| view.heir(shard).map(|heir| &*heir.name);
+    Shard::all().map(name).collect()
+}
+
+#[test]
+fn heirs_stay_while_the_rooms_of_a_member_are_read() {
+    for joins in [false, true] {
+        let mut simulation = Simulation::new(8, 3);
+        simulation.run(Duration::from_secs(15));
+        simulation.assert_settled();
+        let before = simulation.view(0);
+        let name = if joins { "gw-0" } else { "gw-3" };
+        if joins {
+            // Its place is before those of the others.
+            simulation.start(name, 1);
+        }
+        simulation.configure(if joins { 3 } else { 2 }, rooms(0..3, |room| room));
+        let mut looks = 0;
+        let view = loop {
+            simulation.run(Duration::from_millis(1));
+            let view = simulation.view(0);
+            if !view.differing.is_empty() {
+                break view;
+            }
+            let member = view.members.iter().find(|member| member.name == name);
+            looks +=
+                u32::from(member.is_some_and(|member| member.rooms != before.members[0].rooms));
+            let (now, then) = (heirs(&view), heirs(&before));
+            // The others may have read them already, and hand shards over.
+            let owner = |view: &ClusterView, shard| view.owner(shard).map(|it| it.name.clone());
+            let stays = |shard: &Shard| owner(&view, *shard) == owner(&before, *shard);
+            for shard in Shard::all().filter(stays) {
+                let at = shard.index();
+                assert_eq!(now[at], then[at], "{joins} {shard}");
+            }
+            assert!(
+                simulation.seen_revision() < 1000,
+                "the rooms are never read"
+            );
+        };
+        assert!(looks > 0);
+        assert!(!joins || heirs(&view) != heirs(&before));
+    }
+}

@@ -158,4 +158,10 @@ impl Simulation {
         let process = self.running().next().unwrap();
         process.members.view(process.clock(self.now)).revision
     }
+
+    /// The newest revision of the store that a gateway has seen. Every heartbeat makes one.
+    pub fn seen_revision(&self) -> u64 {
+        let process = self.running().next().unwrap();
+        process.members.snapshot.revision()
+    }
 }
