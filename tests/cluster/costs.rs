@@ -55,15 +55,19 @@ async fn settle(world: &World) {
     sleep(long).await;
 }
 
-/// What gateways use while nothing happens, and what commands take, against a gateway without `[cluster]` that runs
-/// beside the cluster and has as many rooms as each of them. All are measured at the same time: what runs on this
-/// machine slows down everything.
-#[allow(clippy::cast_precision_loss)]
-pub async fn quiet(world: &World) {
-    *world.rate.lock().unwrap() = 0;
+/// Starts a gateway without `[cluster]` beside the cluster, which has as many rooms as each of its gateways.
+pub fn start_beside(world: &World) -> Gateway {
     let mut beside = Gateway::beside(&world.shared);
     beside.configure_some(&world.shared, world.settings.rooms_beside());
     beside.start(&world.shared);
+    beside
+}
+
+/// What gateways use while nothing happens, and what commands take, against the gateway beside them. All were started
+/// and are measured at the same time: what runs on this machine slows down everything, and a gateway reads more in its
+/// first minutes.
+pub async fn quiet(world: &World, mut beside: Gateway) {
+    *world.rate.lock().unwrap() = 0;
     let rooms = world.settings.rooms_beside().len();
     // Thousands of rooms need their time for the first log-in.
     for _ in 0..1200 + rooms {

@@ -43,6 +43,7 @@ async fn everything(world: &World, random: &mut Random) {
     let settings = &world.settings;
     let times = settings.thoroughness;
     let mut judge = Judge::default();
+    let beside = (times > 0).then(|| costs::start_beside(world));
     for gateway in 0..MEMBERS {
         world.start_gateway(gateway).await;
     }
@@ -55,8 +56,8 @@ async fn everything(world: &World, random: &mut Random) {
         return;
     }
     measures::usual(world);
-    if times > 0 {
-        costs::quiet(world).await;
+    if let Some(beside) = beside {
+        costs::quiet(world, beside).await;
     }
     judge.everything(world).await;
     let kills = match times {

@@ -61,6 +61,7 @@ mod http_addresses;
 mod http_rooms;
 mod lines;
 mod log_floods;
+mod log_libraries;
 mod log_stalled;
 mod metrics;
 mod missing;

@@ -13,6 +13,10 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::telemetry::RingLayer;
 
+/// The target of lines that come through the crate `log`, as rustls's do. Whether they are wanted was asked with their own
+/// target before.
+const LOG_CRATE: &str = "log";
+
 /// Gives each line to the outputs that want it, and each span to both.
 pub struct Lines<W> {
     /// Writes lines to standard error.
@@ -75,7 +79,9 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        if self.is_written(event.metadata()) {
+        let metadata = event.metadata();
+        // The ring keeps none of the libraries' lines, so one that is wanted is to be written.
+        if metadata.target() == LOG_CRATE || self.is_written(metadata) {
             self.written.on_event(event, context.clone());
         }
         self.ring.on_event(event, context);
