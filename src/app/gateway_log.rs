@@ -29,9 +29,7 @@ pub async fn publish(telemetry: Arc<Telemetry>, store: Arc<StateStore>) {
         let query = LogQuery {
             after,
             level: Level::WARN,
-            room: "",
-            text: "",
-            limit: usize::MAX,
+            ..LogQuery::ALL
         };
         for entry in telemetry.log().read(&query, |_| true) {
             after = entry.id;

@@ -144,14 +144,7 @@ mod tests {
                 telemetry.room_online("1");
             });
         });
-        let all = LogQuery {
-            after: 0,
-            level: Level::TRACE,
-            room: "",
-            text: "",
-            limit: 99,
-        };
-        let entries = ring.read(&all, |_| true);
+        let entries = ring.read(&LogQuery::ALL, |_| true);
         let found: Vec<_> = entries
             .iter()
             .map(|entry| (entry.room.as_deref(), entry.level, &*entry.text))

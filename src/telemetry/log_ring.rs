@@ -169,6 +169,17 @@ pub struct LogQuery<'a> {
     pub limit: usize,
 }
 
+impl LogQuery<'_> {
+    /// Every entry.
+    pub const ALL: LogQuery<'static> = LogQuery {
+        after: 0,
+        level: Level::TRACE,
+        room: "",
+        text: "",
+        limit: usize::MAX,
+    };
+}
+
 /// The entries of one gateway.
 #[derive(Debug)]
 pub struct LogRing {
@@ -380,14 +391,6 @@ mod tests {
         }
     }
 
-    const ALL: LogQuery<'static> = LogQuery {
-        after: 0,
-        level: Level::TRACE,
-        room: "",
-        text: "",
-        limit: usize::MAX,
-    };
-
     fn texts(ring: &LogRing, query: &LogQuery<'_>) -> Vec<String> {
         let found = ring.read(query, |_| true);
         found.iter().map(|entry| entry.text.to_string()).collect()
@@ -403,9 +406,12 @@ mod tests {
             ..line(Some("2"), "No Route")
         });
         ring.push(success("1"));
-        assert_eq!(texts(&ring, &ALL), ["started", "online", "No Route", ""]);
+        assert_eq!(
+            texts(&ring, &LogQuery::ALL),
+            ["started", "online", "No Route", ""]
+        );
         let find = |change: &dyn Fn(&mut LogQuery<'static>)| {
-            let mut query = ALL;
+            let mut query = LogQuery::ALL;
             change(&mut query);
             texts(&ring, &query)
         };
@@ -414,9 +420,9 @@ mod tests {
         assert_eq!(find(&|query| query.text = "no r"), ["No Route"]);
         assert_eq!(find(&|query| query.text = "VOLUME"), [""]);
         assert_eq!(find(&|query| query.limit = 2), ["No Route", ""]);
-        let second = ring.read(&ALL, |_| true)[1].id;
+        let second = ring.read(&LogQuery::ALL, |_| true)[1].id;
         assert_eq!(find(&|query| query.after = second), ["No Route", ""]);
-        let only_room_1 = ring.read(&ALL, |room| room == Some("1"));
+        let only_room_1 = ring.read(&LogQuery::ALL, |room| room == Some("1"));
         assert_eq!(only_room_1.len(), 2);
     }
 
@@ -426,7 +432,11 @@ mod tests {
         for _ in 0..1000 {
             ring.push(line(None, "x"));
         }
-        let ids: Vec<_> = ring.read(&ALL, |_| true).iter().map(|e| e.id).collect();
+        let ids: Vec<_> = ring
+            .read(&LogQuery::ALL, |_| true)
+            .iter()
+            .map(|e| e.id)
+            .collect();
         assert_eq!(ids.len(), 1000);
         assert!(ids.is_sorted_by(|a, b| a < b));
     }
@@ -454,7 +464,11 @@ mod tests {
                 (entries.sources.iter()).map(|(source, it)| (it.bytes, source.clone()));
             assert_eq!(entries.by_bytes, of_sources.collect(), "{name}");
             drop(entries);
-            assert_eq!(texts(&ring, &ALL)[0], "the device is gone", "{name}");
+            assert_eq!(
+                texts(&ring, &LogQuery::ALL)[0],
+                "the device is gone",
+                "{name}"
+            );
         }
     }
 
@@ -468,7 +482,10 @@ mod tests {
         }
         for room in [0, 500, 999] {
             let room = room.to_string();
-            let query = LogQuery { room: &room, ..ALL };
+            let query = LogQuery {
+                room: &room,
+                ..LogQuery::ALL
+            };
             assert_eq!(texts(&ring, &query).last().unwrap(), "19", "{room}");
         }
         assert!(ring.lock().sources.len() <= 1000);

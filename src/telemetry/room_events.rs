@@ -211,14 +211,6 @@ mod tests {
     use crate::command::{Reply, Success};
     use crate::telemetry::LogQuery;
 
-    const ALL: LogQuery<'static> = LogQuery {
-        after: 0,
-        level: Level::TRACE,
-        room: "",
-        text: "",
-        limit: 99,
-    };
-
     #[test]
     fn commands_are_kept_without_payload_and_refusals_without_room() {
         let telemetry = Arc::<Telemetry>::default();
@@ -238,7 +230,7 @@ mod tests {
         ] {
             finish(Err(Failure::new(code, "no")));
         }
-        let entries = telemetry.log.read(&ALL, |_| true);
+        let entries = telemetry.log.read(&LogQuery::ALL, |_| true);
         let found: Vec<_> = entries
             .iter()
             .map(|entry| {

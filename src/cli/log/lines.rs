@@ -93,7 +93,6 @@ mod tests {
     use std::sync::Arc;
 
     use poly2mqtt_test_support::log::Log;
-    use tracing::Level;
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
@@ -119,14 +118,7 @@ mod tests {
                 tracing::trace!(target: "hyper", "five");
             });
         });
-        let all = LogQuery {
-            after: 0,
-            level: Level::TRACE,
-            room: "",
-            text: "",
-            limit: 99,
-        };
-        let kept = ring.read(&all, |_| true);
+        let kept = ring.read(&LogQuery::ALL, |_| true);
         let kept = kept
             .iter()
             .map(|entry| format!("{}: {}\n", entry.room.as_deref().unwrap_or(""), entry.text));

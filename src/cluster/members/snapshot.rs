@@ -91,13 +91,7 @@ impl Snapshot {
 
     /// Whether members have other rooms than before.
     pub fn rooms_differ(&self, before: &Self) -> bool {
-        let rooms = |(name, record): (&String, &MemberRecord)| {
-            (
-                name.clone(),
-                record.rooms.clone(),
-                record.named_rooms.clone(),
-            )
-        };
+        let rooms = |(name, record)| (name, rooms_in(record));
         !self.live().map(rooms).eq(before.live().map(rooms))
     }
 
@@ -175,4 +169,9 @@ impl Snapshot {
             }
         })
     }
+}
+
+/// What a member says about its rooms.
+fn rooms_in(record: &MemberRecord) -> (&str, &str) {
+    (&record.rooms, &record.named_rooms)
 }

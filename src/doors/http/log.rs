@@ -51,11 +51,9 @@ pub async fn log(
 /// What a parameter takes, for the user.
 fn parse(pairs: &[(String, String)]) -> Result<LogQuery<'_>, String> {
     let mut query = LogQuery {
-        after: 0,
         level: Level::INFO,
-        room: "",
-        text: "",
         limit: DEFAULT_LIMIT,
+        ..LogQuery::ALL
     };
     for (name, value) in pairs {
         match name.as_str() {
