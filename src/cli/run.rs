@@ -49,8 +49,8 @@ impl Run {
         if io::stderr().is_terminal() && self.file.is_absent()? {
             return Err(CliError::Files(vec![NOTHING_CONFIGURED.to_owned()]));
         }
-        let loaded = self.file.load()?;
-        let certificates = Certificates::load(&loaded.config).map_err(CliError::Files)?;
+        let config = self.file.load()?.config;
+        let certificates = Certificates::load(&config).map_err(CliError::Files)?;
         log_warnings(&certificates);
         let stop = signals::stop()?;
         tokio::pin!(stop);
@@ -60,7 +60,7 @@ impl Run {
             log,
             ..AppOptions::default()
         };
-        let mut app = App::start_loaded(loaded.config, certificates, options)
+        let mut app = App::start_loaded(config, certificates, options)
             .await
             .map_err(CliError::Other)?;
         // Fails only where there is no systemd to notify.

@@ -17,11 +17,12 @@ use crate::world::World;
 
 /// How long costs are measured.
 fn span(world: &World) -> Duration {
-    Duration::from_secs(if world.settings.thoroughness > 1 {
-        60
-    } else {
-        20
-    })
+    let [_, _, slow] = world.settings.poll;
+    match world.settings.thoroughness {
+        // Each state is read equally often in it, at whatever time the gateway was started.
+        2.. => Duration::from_millis(slow).max(Duration::from_secs(60)),
+        _ => Duration::from_secs(20),
+    }
 }
 
 /// What a gateway uses.

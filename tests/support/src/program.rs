@@ -1,7 +1,7 @@
 //! The built program as a process, and free ports for it.
 
 use std::io::Read;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{
     Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Output, Stdio,
@@ -166,7 +166,8 @@ pub fn listening(port: u16) {
 }
 
 /// A free port, a different one at each call. It is below the ports that the system gives out for
-/// port 0, so that no other program takes it meanwhile.
+/// port 0, so that no other program takes it meanwhile. It is tried by connecting: a socket that listens would be
+/// inherited by a process that another test starts in that moment, and hold the port until that one runs.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     watchdog::watch();
@@ -174,7 +175,7 @@ pub fn free_port() -> u16 {
     loop {
         let number = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
         let port = 20_000 + u16::try_from(number % 12_000).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if TcpStream::connect(("127.0.0.1", port)).is_err() {
             return port;
         }
     }

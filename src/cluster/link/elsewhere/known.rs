@@ -26,7 +26,8 @@ const UNREACHABLE_AFTER: Duration = Duration::from_secs(3);
 pub struct KnownRooms {
     /// The number of the last look at who has which room; 0: all are to be looked at.
     pub look: u64,
-    rooms: HashMap<Arc<str>, KnownRoom>,
+    /// Boxed: of thousands of rooms, half of the map's places are empty.
+    rooms: HashMap<Arc<str>, Box<KnownRoom>>,
     /// How many want all rooms.
     want_all: usize,
     /// Since when nobody wants all rooms any more.
@@ -157,6 +158,14 @@ impl KnownRoom {
         });
     }
 
+    /// All that was asked for has come, as far as it will.
+    fn has_arrived(&self) -> bool {
+        match self.source {
+            RoomSource::Member(_) => self.arrived,
+            _ => true,
+        }
+    }
+
     fn expect_all(&mut self) {
         self.arrived = false;
         self.is_complete = false;
@@ -195,7 +204,7 @@ impl KnownRooms {
         let mut actions = Vec::new();
         let want_all = self.wants_all();
         let known = self.rooms.entry(room.clone());
-        let known = known.or_insert_with(|| KnownRoom::new(RoomSource::Own));
+        let known = known.or_insert_with(|| Box::new(KnownRoom::new(RoomSource::Own)));
         let was_own = known.is_own();
         let all = want_all || known.wanted > 0;
         match holder {
@@ -264,7 +273,7 @@ impl KnownRooms {
                 let want_all = self.wants_all();
                 for room in rooms {
                     let known = self.rooms.entry(room.clone());
-                    let known = known.or_insert_with(|| KnownRoom::new(RoomSource::Own));
+                    let known = known.or_insert_with(|| Box::new(KnownRoom::new(RoomSource::Own)));
                     known.wanted += 1;
                     known.unwanted_since = None;
                     known.ask(room, want_all, links);
@@ -355,16 +364,12 @@ impl KnownRooms {
 
     /// Whether all wanted states of these rooms have come, as far as they will.
     pub fn have_arrived(&self, rooms: &WantedRooms) -> bool {
-        let has_arrived = |known: &KnownRoom| match known.source {
-            RoomSource::Member(_) => known.arrived,
-            _ => true,
-        };
         match rooms {
-            WantedRooms::All => self.rooms.values().all(has_arrived),
+            WantedRooms::All => self.rooms.values().all(|known| known.has_arrived()),
             WantedRooms::These(rooms) => rooms
                 .iter()
                 .filter_map(|room| self.rooms.get(room))
-                .all(has_arrived),
+                .all(|known| known.has_arrived()),
         }
     }
 
