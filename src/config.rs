@@ -58,7 +58,7 @@ pub use edit::{NewRoom, with_room};
 pub use error::{ConfigError, ConfigErrors};
 pub use exposed::SecretPlaces;
 pub use home_assistant::HomeAssistantConfig;
-pub use http::{HttpConfig, TlsFiles};
+pub use http::{HttpConfig, TlsFiles, host_name};
 pub use http_token::{AccessLevel, HttpToken};
 pub use ip_network::IpNetwork;
 pub use mqtt::{LARGEST_MAX_PAYLOAD, MqttConfig};

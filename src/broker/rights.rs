@@ -22,7 +22,7 @@ use crate::topics::{
     encode_level, is_below_longer_prefix, is_gateway_topic, reaches,
 };
 
-/// The gateway's own user. A colon cannot stand in a configured name.
+/// The gateway's own user. The configuration takes no name with a colon.
 pub const GATEWAY_USER: &str = "gateway:";
 
 /// A user of the broker.

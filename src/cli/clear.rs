@@ -73,12 +73,11 @@ impl Clear {
             ));
         }
         let selected = selection.select(&found);
-        print(&self.report(&selected))?;
         if self.yes {
             survey.clear(&selected.topics).await.map_err(other)?;
         }
         survey.close().await;
-        Ok(())
+        print(&self.report(&selected))
     }
 
     fn selection(&self, config: &Config) -> Selection {

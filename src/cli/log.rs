@@ -304,10 +304,10 @@ mod tests {
     fn failed_commands_are_logged_in_full_until_they_are_a_flood() {
         for json in [false, true] {
             let log = logged("info", json, |telemetry| {
-                (0..1000).for_each(|_| fail(telemetry, ErrorCode::Forbidden));
+                (0..1000).for_each(|_| fail(telemetry, ErrorCode::Timeout));
                 fail(telemetry, ErrorCode::Offline);
                 telemetry.log_floods();
-                fail(telemetry, ErrorCode::Forbidden);
+                fail(telemetry, ErrorCode::Timeout);
                 telemetry.log_floods();
                 telemetry.log_floods();
             });
@@ -317,7 +317,7 @@ mod tests {
             let in_full = |line: &&&str| line.contains("audio/mute") && line.contains("reason");
             assert_eq!(lines[..11].iter().filter(in_full).count(), 11, "{log}");
             assert!(lines[11].contains("again in the last minute"), "{log}");
-            for text in ["990", "1000", "mqtt", "forbidden", "audio/mute (990)"] {
+            for text in ["990", "1000", "mqtt", "timeout", "audio/mute (990)"] {
                 assert!(lines[11].contains(text), "{log}");
             }
             assert!(in_full(&&lines[12]), "{log}");

@@ -57,7 +57,8 @@ pub fn network() -> String {
 
 /// A host name without a port.
 pub fn host_name() -> String {
-    "[^/: *]+".into()
+    let label = "[A-Za-z0-9_-]+";
+    format!("{label}(\\.{label})*\\.?")
 }
 
 /// `sha256:` and a certificate's fingerprint.

@@ -152,11 +152,15 @@ impl HttpConfig {
         let open = reader.bool("open").unwrap_or(base.open);
         let hosts = reader.list("hosts").unwrap_or(base.hosts);
         for host in &hosts {
-            if host.is_empty() || host.contains(['/', ':', ' ', '*']) {
-                reader.error(
-                    "hosts",
-                    "takes names without a port, such as \"av.example.com\"",
-                );
+            if host_name(host).is_none() {
+                let form = "takes names without a port, such as \"av.example.com\"";
+                let message = match url::Host::parse(host) {
+                    Ok(url::Host::Domain(ascii)) if ascii != *host => {
+                        format!("{form}; browsers send \"{host}\" as \"{ascii}\"")
+                    }
+                    _ => form.to_owned(),
+                };
+                reader.error("hosts", message);
             }
         }
         let trusted_proxies = read_networks(reader, "trusted_proxies");
@@ -199,6 +203,16 @@ impl HttpConfig {
             self.tls.clone_from(&running.tls);
         }
     }
+}
+
+/// A host name as it is compared, in small letters and without a dot at the end; `None` if it is none.
+pub fn host_name(text: &str) -> Option<String> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_label = |label: &str| !label.is_empty() && label.bytes().all(fits);
+    name.split('.')
+        .all(is_label)
+        .then(|| name.to_ascii_lowercase())
 }
 
 fn read_networks(reader: &mut Reader<'_>, key: &str) -> Vec<IpNetwork> {

@@ -344,11 +344,7 @@ impl MqttConfig {
             max_payload: reader.size("max_payload").unwrap_or(base.max_payload),
             keep_alive: reader.duration("keep_alive").unwrap_or(base.keep_alive),
             open: reader.bool("open").unwrap_or(base.open),
-            users: reader
-                .tables("user", MqttUser::KEYS)
-                .into_iter()
-                .filter_map(|reader| MqttUser::read(reader, ids))
-                .collect(),
+            users: read_users(&mut reader, ids),
         };
         if url.is_some() {
             config.check(&reader, has_password);
@@ -404,6 +400,23 @@ impl MqttConfig {
     pub(super) fn keep_until_restart(&mut self, running: &Self) {
         self.clone_from(running);
     }
+}
+
+fn read_users(reader: &mut Reader<'_>, ids: &[RoomId]) -> Vec<MqttUser> {
+    let users = reader.tables("user", MqttUser::KEYS).into_iter();
+    let users: Vec<MqttUser> = users
+        .filter_map(|reader| MqttUser::read(reader, ids))
+        .collect();
+    for (n, user) in users.iter().enumerate() {
+        if users[..n].iter().any(|other| other.name == user.name) {
+            let message = format!(
+                "\"{}\" is there twice; each name takes one table",
+                user.name
+            );
+            reader.error("user", message);
+        }
+    }
+    users
 }
 
 /// The pinned certificate, where one is given.

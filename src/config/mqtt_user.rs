@@ -72,6 +72,9 @@ impl MqttUser {
     /// Reads one user; `ids` are the rooms there are.
     pub(super) fn read(mut reader: Reader<'_>, ids: &[RoomId]) -> Option<Self> {
         let name = reader.required_text("name");
+        if name.as_ref().is_some_and(|name| name.contains(':')) {
+            reader.error("name", "takes no colon");
+        }
         let password = reader.required_secret("password");
         let rooms = reader.rooms(ids);
         let control = reader.choice("access") != Some("read");

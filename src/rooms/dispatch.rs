@@ -70,6 +70,7 @@ impl Submit for Rooms {
         let mut reply = self.counted(door, reply);
         reply.request_id = Call::request_id(reply.command(), payload);
         match self.entrance(reply.room()) {
+            Ok(entrance) if failure.code == ErrorCode::Forbidden => entrance.forbid(reply, failure),
             Ok(entrance) => entrance.refuse(reply, failure),
             Err(_) => reply.answer(Err(failure)),
         }

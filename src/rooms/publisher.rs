@@ -58,14 +58,26 @@ impl RoomPublisher {
         if let Err(failure) = &result
             && failure.code != ErrorCode::Superseded
         {
-            let details = json!({
-                "command": reply.command(),
-                "code": failure.code.as_str(),
-                "message": failure.message,
-            });
-            self.event("command_failed", &details);
+            self.command_failed(&reply, failure.code, &failure.message);
         }
         reply.answer(result);
+    }
+
+    /// Answers a command that its sender has no right to send. The answer names the sender's token and the rooms of
+    /// that token, so the event does not repeat it.
+    pub fn forbid(&self, reply: Reply, failure: Failure) {
+        let message = "the client that sent it may not send it";
+        self.command_failed(&reply, failure.code, message);
+        reply.answer(Err(failure));
+    }
+
+    fn command_failed(&self, reply: &Reply, code: ErrorCode, message: &str) {
+        let details = json!({
+            "command": reply.command(),
+            "code": code.as_str(),
+            "message": message,
+        });
+        self.event("command_failed", &details);
     }
 
     /// Publishes an event. Its name is in the payload too, for clients that see only that.

@@ -209,4 +209,9 @@ impl RoomEntrance {
     pub fn refuse(&self, reply: Reply, failure: Failure) {
         self.publisher.answer(reply, Err(failure));
     }
+
+    /// Answers a command that its sender has no right to send.
+    pub fn forbid(&self, reply: Reply, failure: Failure) {
+        self.publisher.forbid(reply, failure);
+    }
 }

@@ -52,8 +52,10 @@ impl Telemetry {
 
     fn command_failed(&self, door: DoorKind, outcome: &Outcome, failure: &Failure) {
         let room = shortened(&outcome.room, LONGEST_TEXT);
-        // Clients choose the rooms that do not exist.
-        let counted_room = (failure.code != ErrorCode::UnknownRoom).then(|| Arc::from(&*room));
+        // What was refused to a token names that token, which those who see the room need not know. Rooms that do not
+        // exist are among those, and clients choose their names.
+        let is_of_the_room = !matches!(failure.code, ErrorCode::UnknownRoom | ErrorCode::Forbidden);
+        let counted_room = is_of_the_room.then(|| Arc::from(&*room));
         let subject = Subject::FailedCommands(door, failure.code, counted_room);
         if !self.floods.is_in_full(subject, &outcome.command) {
             return;
@@ -63,8 +65,6 @@ impl Telemetry {
         let code = failure.code.as_str();
         room_span(&room)
             .in_scope(|| tracing::info!(target: ROOMS, command, code, reason, "command failed"));
-        // What was refused to a token names that token, which those who see the room need not know.
-        let is_of_the_room = !matches!(failure.code, ErrorCode::UnknownRoom | ErrorCode::Forbidden);
         let text = match is_of_the_room {
             true => reason.to_owned(),
             false => format!("room \"{room}\": {reason}"),
@@ -246,6 +246,24 @@ mod tests {
             (None, "unknown_room", "room \"1\": no"),
         ];
         assert_eq!(found, wanted);
+    }
+
+    #[test]
+    fn commands_that_are_refused_for_invented_rooms_push_nothing_out_of_the_log() {
+        let telemetry = Arc::<Telemetry>::default();
+        telemetry.room_online("lab");
+        for code in [ErrorCode::Forbidden, ErrorCode::UnknownRoom] {
+            for n in 0..10_000 {
+                let told = telemetry.clone();
+                let reply = Reply::new(format!("x{n}").into(), "audio/mute", move |outcome| {
+                    told.command_finished(DoorKind::Http, &outcome);
+                });
+                reply.answer(Err(Failure::new(code, "no")));
+            }
+        }
+        let entries = telemetry.log.read(&LogQuery::ALL, |_| true);
+        assert!(entries.iter().any(|entry| &*entry.text == "online"));
+        assert!(entries.len() < 50, "{}", entries.len());
     }
 
     #[test]

@@ -140,7 +140,7 @@ async fn levels_and_rooms_limit_every_door() {
 #[tokio::test]
 async fn a_command_that_a_token_forbids_is_an_event_of_the_room() {
     let doors = guarded().await;
-    let path = "/ws?token=administers&subscribe=room%2F1%2Fevent%2F%23";
+    let path = "/ws?token=administers&subscribe=room%2F%2B%2Fevent%2F%23";
     let mut ws = doors.ws(path).await;
     ws.send("{\"ping\":true}").await;
     ws.until(|frame| frame["pong"] == true).await;
@@ -149,9 +149,16 @@ async fn a_command_that_a_token_forbids_is_an_event_of_the_room() {
     assert_eq!(event["topic"], "room/1/event/command_failed");
     assert_eq!(event["payload"]["code"], "forbidden");
     assert_eq!(event["payload"]["command"], "audio/mute");
+    // What only the sender is told: the name of its token, and the rooms of that token.
+    let told = event["payload"]["message"].as_str().unwrap();
+    assert!(!told.contains("reads"), "{told}");
+    assert_eq!(post(&doors, "/room/2/audio/mute", "one-room").await.0, 403);
+    let event = ws.until(|frame| frame.get("topic").is_some()).await;
+    assert_eq!(event["topic"], "room/2/event/command_failed");
+    assert_eq!(event["payload"]["message"], told);
     doors
         .metric_with(
-            "poly2mqtt_commands_total{door=\"http\",outcome=\"forbidden\"} 1",
+            "poly2mqtt_commands_total{door=\"http\",outcome=\"forbidden\"} 2",
             "?token=reads",
         )
         .await;

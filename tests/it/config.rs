@@ -278,6 +278,14 @@ fn bad_values_say_what_is_allowed() {
             "not configured",
         ),
         (
+            "[[mqtt.user]]\nname = \"p\"\npassword = \"x\"\n[[mqtt.user]]\nname = \"p\"\npassword = \"y\"",
+            "mqtt.user: \"p\" is there twice",
+        ),
+        (
+            "[[mqtt.user]]\nname = \"gateway:\"\npassword = \"x\"",
+            "mqtt.user.0.name: takes no colon",
+        ),
+        (
             "[[mqtt.user]]\npassword = \"x\"\naccess = \"all\"",
             "mqtt.user.0.access: takes \"read\" or \"control\"",
         ),
@@ -287,6 +295,8 @@ fn bad_values_say_what_is_allowed() {
     }
     for (line, wanted) in [
         ("hosts = [\"av.example.com:80\"]", "names without a port"),
+        ("hosts = [\"a..b\"]", "names without a port"),
+        ("hosts = [\"ü.de\"]", "send \"ü.de\" as \"xn--tda.de\""),
         ("trusted_proxies = [\"proxy\"]", "addresses or networks"),
         (
             "trusted_proxies = [\"10.0.0.0/33\"]",
@@ -364,7 +374,6 @@ fn the_doors_are_set_up() {
             "[http]\ntls_cert_file = \"/nowhere\"\ntls_key_file = \"/x\"",
             "is not a file",
         ),
-        ("[http]\nhosts = [\"a:80\"]", "names without a port"),
         ("[http]\ntokn = 1", "did you mean \"token\"?"),
         ("[[http.token]]\nname = \"p\"", "give token or token_file"),
         (

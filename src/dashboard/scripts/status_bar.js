@@ -66,13 +66,15 @@ function askForToken() {
   if (!dialog.open) dialog.showModal();
 }
 
-/// Finds out whether the token may send commands by sending one that costs the device nothing: who
-/// is logged in, which the gateway knows by itself.
+/// Finds out whether the token may send commands. It asks, and sends none: one that is refused is an event of the room.
 async function checkAccess() {
-  const room = store.rooms().find((each) => store.get(`room/${each}/availability`) === "online");
+  const [room] = Object.keys(store.get("gateway/info")?.rooms ?? {});
   if (room) {
-    const result = await connection.command(`room/${room}/session/get`);
-    if (connection.isUp) access.readOnly = result.error?.code === "forbidden";
+    const token = sessionStorage.getItem("token");
+    const address = gatewayAddress(`room/${encodeURIComponent(room)}/commands`);
+    const response = await fetch(address, { headers: token ? { Authorization: `Bearer ${token}` } : {}, cache: "no-store" }).catch(() => null);
+    const answer = await response?.json().catch(() => null);
+    if (connection.isUp && answer?.commands) access.readOnly = !answer.commands.some((each) => each.allowed);
   }
   showNotice();
   store.notify("connection");

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::frame::{FrameAnswer, FrameError, FrameRequest};
@@ -50,15 +51,23 @@ pub async fn serve_client(
     if let Err(error) = client.subscribe(&new.filters).await {
         client.answer(None, FrameAnswer::Error(error));
     }
-    let reason = tokio::select! {
-        reason = read_frames(clients, &client, &mut source, pings) => reason,
-        reason = write_frames(clients, &client, &mut sink, pings, Until::Closed) => reason,
+    let last_came = CancellationToken::new();
+    let reason = {
+        let write = write_frames(clients, &client, &mut sink, pings, &last_came);
+        tokio::pin!(write);
+        tokio::select! {
+            reason = read_frames(clients, &client, &mut source, pings) => {
+                if reason == CloseReason::ClientLeft {
+                    // A client may end only its own side, as `nc -N` does, and still read the answers. If it
+                    // has left, sending fails. The writer goes on where it is, which may be amid a frame.
+                    last_came.cancel();
+                    write.await;
+                }
+                reason
+            }
+            reason = &mut write => reason,
+        }
     };
-    if reason == CloseReason::ClientLeft {
-        // A client may end only its own side, as `nc -N` does, and still read the answers. If it
-        // has left, sending fails.
-        write_frames(clients, &client, &mut sink, pings, Until::AllAnswered).await;
-    }
     client.leave();
     clients.telemetry.client_disconnected(door);
     close_client(clients, reason, source, sink).await;
@@ -153,33 +162,29 @@ fn late_token(grant: &Grant) -> FrameAnswer {
     FrameAnswer::Error(FrameError::invalid(message))
 }
 
-/// When [`write_frames`] ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Until {
-    /// Until the client must be closed.
-    Closed,
-    /// Also no longer than until every request has its answer.
-    AllAnswered,
-}
-
-/// Sends answers, states and events to the client.
+/// Sends answers, states and events to the client until it must be closed. Once its last frame has come, no longer than
+/// until every request has its answer.
 async fn write_frames(
     clients: &Clients,
     client: &Client,
     sink: &mut impl FrameSink,
     pings: bool,
-    until: Until,
+    last_came: &CancellationToken,
 ) -> CloseReason {
     let period = clients.limits.ping_interval;
     let mut ping_ticks = interval_at(Instant::now() + period, period);
     ping_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut token_changes = clients.access.changes();
+    // They may have changed since it showed its token.
+    if !clients.access.still_holds(client.grant()) {
+        return CloseReason::BadToken;
+    }
     let mut flush_rule = FlushRule::default();
     // Whether the item sent last was an answer.
     let mut sent_answer = false;
     loop {
-        if until == Until::AllAnswered && client.has_all_answers() {
-            // The client may have left between a send and its flush.
+        if last_came.is_cancelled() && client.has_all_answers() {
+            // Its last frame may have come between a send and its flush.
             let _ = timeout(clients.limits.send_timeout, sink.flush()).await;
             return CloseReason::ClientLeft;
         }
@@ -197,6 +202,7 @@ async fn write_frames(
                 sent_answer = matches!(item, Item::Reply(_));
                 client.frames(item)
             }
+            () = last_came.cancelled(), if !last_came.is_cancelled() => continue,
             // Last, so that what waits is still sent.
             () = clients.stopping.cancelled() => return CloseReason::Stopping,
         };
@@ -323,6 +329,72 @@ mod tests {
         assert!(turns >= 1000 / 16, "{turns}");
     }
 
+    /// A client that sends nothing and stays.
+    struct Silent;
+
+    impl FrameSource for Silent {
+        async fn next(&mut self) -> Incoming {
+            std::future::pending().await
+        }
+        async fn drain(&mut self) {}
+    }
+
+    /// A client that ends its own side amid the first frame that it is sent, and reads on.
+    struct HalfClosed {
+        ended: Arc<Notify>,
+        reads_on: Arc<Notify>,
+        whole: Arc<AtomicUsize>,
+    }
+
+    impl FrameSink for HalfClosed {
+        async fn send(&mut self, _: OutgoingFrame) -> Result<(), Disconnected> {
+            self.ended.notify_one();
+            self.reads_on.notified().await;
+            self.reads_on.notify_one();
+            self.whole.fetch_add(1, Ordering::SeqCst);
+            Ok(())
+        }
+        async fn flush(&mut self) -> Result<(), Disconnected> {
+            Ok(())
+        }
+        async fn close(&mut self, _: CloseReason) {}
+    }
+
+    #[tokio::test]
+    async fn a_frame_is_sent_whole_to_a_client_that_ends_its_own_side_amid_it() {
+        let clients = clients();
+        let new = new_client(&clients, vec![Filter::new("room/1/#").unwrap()]).await;
+        let (ended, reads_on) = (Arc::<Notify>::default(), Arc::<Notify>::default());
+        let whole = Arc::<AtomicUsize>::default();
+        let sink = HalfClosed {
+            ended: ended.clone(),
+            reads_on: reads_on.clone(),
+            whole: whole.clone(),
+        };
+        let mut served = std::pin::pin!(serve_client(&clients, new, LeavesAfterSend(ended), sink));
+        assert!(futures_util::poll!(served.as_mut()).is_pending());
+        assert!(futures_util::poll!(served.as_mut()).is_pending());
+        reads_on.notify_one();
+        served.await;
+        assert_eq!(whole.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_token_that_was_removed_before_its_client_was_served_closes_it() {
+        let clients = clients();
+        let new = new_client(&clients, Vec::new()).await;
+        clients.access.reload(&with_a_token());
+        let (sent, flushed) = (Arc::default(), Arc::default());
+        let sink = CountingSink {
+            sent,
+            buffered: 0,
+            flushed,
+        };
+        let served = serve_client(&clients, new, Silent, sink);
+        let ended = timeout(Duration::from_secs(5), served).await;
+        assert!(ended.is_ok(), "the client stays");
+    }
+
     #[tokio::test]
     async fn what_was_sent_is_flushed_to_a_client_that_leaves() {
         let clients = clients();
@@ -354,6 +426,12 @@ mod tests {
             Arc::<Telemetry>::default(),
             ClientLimits::default(),
         )
+    }
+
+    fn with_a_token() -> config::HttpConfig {
+        let text =
+            "[mqtt]\nurl = \"off\"\n[[http.token]]\nname = \"a\"\ntoken = \"0123456789abcdef\"";
+        config::read("file".into(), text, []).unwrap().config.http
     }
 
     async fn new_client(clients: &Clients, filters: Vec<Filter>) -> NewClient {

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::config::host_name;
+
 /// A host, and its port if one is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authority {
@@ -70,16 +72,6 @@ impl fmt::Display for Authority {
             None => Ok(()),
         }
     }
-}
-
-/// A host name as [`Host::Name`] has it; `None` if it is none.
-pub fn host_name(text: &str) -> Option<String> {
-    let name = text.strip_suffix('.').unwrap_or(text);
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    let is_label = |label: &str| !label.is_empty() && label.bytes().all(fits);
-    name.split('.')
-        .all(is_label)
-        .then(|| name.to_ascii_lowercase())
 }
 
 #[cfg(test)]

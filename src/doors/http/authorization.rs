@@ -33,7 +33,10 @@ fn presented_token(headers: &HeaderMap, uri: &Uri) -> Option<SecretString> {
         let token = pairs.find(|(name, _)| name == "token");
         return token.map(|(_, token)| token.into_owned().into());
     };
-    let (scheme, rest) = header.to_str().ok()?.split_once(' ')?;
+    // Not `to_str`, which takes no letter beyond ASCII.
+    let (scheme, rest) = std::str::from_utf8(header.as_bytes())
+        .ok()?
+        .split_once(' ')?;
     let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
         return Some(rest.into());
@@ -140,7 +143,10 @@ mod tests {
     fn given(authorization: Option<&str>, uri: &str) -> Option<String> {
         let mut headers = HeaderMap::new();
         if let Some(value) = authorization {
-            headers.insert(AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            headers.insert(
+                AUTHORIZATION,
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            );
         }
         let token = presented_token(&headers, &uri.parse().unwrap())?;
         Some(token.expose_secret().to_owned())
@@ -154,6 +160,10 @@ mod tests {
         let basic = format!("Basic {}", STANDARD.encode("anyone:t+/ok"));
         assert_eq!(given(Some(&basic), "/ws"), tok);
         assert_eq!(given(None, "/ws?format=plain&token=t%2B/ok"), tok);
+        assert_eq!(
+            given(Some("Bearer schlüssel"), "/ws"),
+            Some("schlüssel".into())
+        );
         assert_eq!(given(None, "/ws"), None);
         for bad in ["Bearer", "Basic !!", "Basic QQ==", "Digest x"] {
             assert_eq!(given(Some(bad), "/ws?token=x"), None, "{bad}");

@@ -119,13 +119,20 @@ pub struct KeepsPlace {
     _held: Option<HeldForAWhile>,
 }
 
+impl KeepsPlace {
+    /// For the request with this head.
+    pub fn of(head: &Parts) -> Self {
+        // Only tests call the router without a connection.
+        let place = head.extensions.get::<Arc<Place>>();
+        let _held = place.map(Place::hold_for_a_while);
+        Self { _held }
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for KeepsPlace {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        // Only tests call the router without a connection.
-        let place = parts.extensions.get::<Arc<Place>>();
-        let _held = place.map(Place::hold_for_a_while);
-        Ok(Self { _held })
+        Ok(Self::of(parts))
     }
 }

@@ -131,16 +131,14 @@ async fn serve(door: Arc<MemberDoor>, socket: WebSocket) {
 }
 
 /// Sends a file to a room here, or fetches one, for another gateway.
-pub async fn file(
-    State(state): State<Arc<HttpState>>,
-    _place: KeepsPlace,
-    request: Request,
-) -> Response {
+pub async fn file(State(state): State<Arc<HttpState>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let member = match admit(&state, &parts, DoorKind::Http).await {
         Ok(member) => member,
         Err(refused) => return refused,
     };
+    // Only now: whoever shows no right token gives way to others.
+    let _place = KeepsPlace::of(&parts);
     let Some(command) = parts.headers.get(FILE_HEADER) else {
         return no_command();
     };

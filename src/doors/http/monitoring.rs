@@ -42,6 +42,9 @@ pub async fn ready(State(state): State<Arc<HttpState>>, request: Request) -> Res
         None => json!({"ready": ready, "broker": broker}),
         Some(grant) => {
             sample.rooms.retain(|room, _| grant.sees(room));
+            if grant.rooms().is_some() {
+                sample.cluster = None;
+            }
             json!({
                 "ready": ready,
                 "broker": broker,
@@ -55,8 +58,8 @@ pub async fn ready(State(state): State<Arc<HttpState>>, request: Request) -> Res
 }
 
 /// `GET /metrics`, for Prometheus and what reads the same: OpenMetrics for who asks for it, the older
-/// text format for all others. A token with rooms gets the values of these rooms; what has no room is
-/// for all together.
+/// text format for all others. A token with rooms gets the values of these rooms and nothing of the cluster, which
+/// counts the others; what else has no room is for all together.
 pub async fn metrics(
     State(state): State<Arc<HttpState>>,
     Authorized(grant): Authorized,

@@ -23,10 +23,11 @@ use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
 use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use url::form_urlencoded;
 
-use super::authority::{Authority, Host, host_name};
+use super::authority::{Authority, Host};
 use super::{HttpState, response};
 use crate::cluster::link::{FILE_PATH, LINK_PATH};
 use crate::command::ErrorCode;
+use crate::config::host_name;
 use crate::telemetry::ClientRefusal;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

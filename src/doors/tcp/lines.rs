@@ -38,7 +38,12 @@ pub fn split(stream: Box<dyn Stream>, max_line: usize) -> (LineSource, LineSink)
         max_line,
         answers: answers.clone(),
     };
-    (source, LineSink { write, answers })
+    let sink = LineSink {
+        write,
+        unwritten: BytesMut::new(),
+        answers,
+    };
+    (source, sink)
 }
 
 /// The lines of a client.
@@ -99,12 +104,19 @@ impl FrameSource for LineSource {
 /// The lines to a client.
 pub struct LineSink {
     write: WriteHalf<Box<dyn Stream>>,
+    /// What has to be written before anything else. Writing may be broken off, but never amid a line.
+    unwritten: BytesMut,
     answers: TelnetAnswers,
 }
 
 impl LineSink {
     async fn write(&mut self, bytes: &[u8]) -> Result<(), Disconnected> {
-        self.write.write_all(bytes).await.map_err(|_| Disconnected)
+        self.unwritten.extend_from_slice(bytes);
+        let written = self.write.write_all_buf(&mut self.unwritten).await;
+        written.map_err(|_| Disconnected)?;
+        // A long line leaves no buffer behind.
+        self.unwritten = BytesMut::new();
+        Ok(())
     }
 }
 
@@ -142,6 +154,7 @@ impl FrameSink for LineSink {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use tokio::io::duplex;
 
     use super::*;
@@ -165,6 +178,27 @@ mod tests {
         let left = Incoming::End(CloseReason::ClientLeft);
         let (_, stream) = duplex(64);
         assert_eq!(split(Box::new(stream), 8).0.next().await, left);
+    }
+
+    #[tokio::test]
+    async fn a_line_whose_writing_is_broken_off_is_finished_before_the_next() {
+        let (mut client, stream) = duplex(8);
+        let (_source, mut sink) = split(Box::new(stream), 8);
+        let broken_off = sink.send(OutgoingFrame::Text("room/1/audio/volume 40".into()));
+        assert!(broken_off.now_or_never().is_none(), "the line does not fit");
+        let read = async {
+            let mut text = String::new();
+            client.read_to_string(&mut text).await.unwrap();
+            text
+        };
+        let close = async {
+            sink.close(CloseReason::MessageTooLarge).await;
+            drop((_source, sink));
+        };
+        let (text, ()) = tokio::join!(read, close);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "room/1/audio/volume 40");
+        assert!(lines[1].starts_with("closed "), "{text}");
     }
 
     #[tokio::test]
