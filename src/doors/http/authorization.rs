@@ -19,7 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded;
 
 use super::client_address::client_address;
-use super::connection::PeerAddr;
+use super::connection::{KeepsPlace, PeerAddr};
 use super::{HttpState, response};
 use crate::command::{DoorKind, ErrorCode};
 use crate::doors::access::{Denied, Grant, Sender};
@@ -93,9 +93,10 @@ async fn admit(state: &HttpState, door: DoorKind, parts: &Parts) -> Result<Grant
     state.clients.access.admit(sender, token).await
 }
 
-/// An extractor for handlers that need a right token: gives its grant, or answers 401 or 429.
+/// An extractor for handlers that need a right token: gives its grant and keeps the connection's place, or answers 401
+/// or 429.
 #[derive(Debug)]
-pub struct Authorized(pub Grant);
+pub struct Authorized(pub Grant, pub KeepsPlace);
 
 impl FromRequestParts<Arc<HttpState>> for Authorized {
     type Rejection = Response;
@@ -105,7 +106,8 @@ impl FromRequestParts<Arc<HttpState>> for Authorized {
         state: &Arc<HttpState>,
     ) -> Result<Self, Self::Rejection> {
         let grant = authorize(state, DoorKind::Http, parts).await;
-        grant.map(Self).map_err(denied)
+        let grant = grant.map_err(denied)?;
+        Ok(Self(grant, KeepsPlace::of(parts)))
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::FromRequestParts;
 use axum::response::Response;
 use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
@@ -112,27 +111,19 @@ fn head_too_large() -> Response {
     with_security_headers(response::error(status, code, &message))
 }
 
-/// An extractor for handlers, to come after the check of the token: while the request is handled, its connection
-/// does not give way to others.
+/// While the request of a client that has shown a right token is handled, its connection does not give way to others.
 #[derive(Debug)]
 pub struct KeepsPlace {
     _held: Option<HeldForAWhile>,
 }
 
 impl KeepsPlace {
-    /// For the request with this head.
+    /// For the request with this head. Not before its token is known to be right: a connection that had a place once
+    /// gives way later than those of strangers.
     pub fn of(head: &Parts) -> Self {
         // Only tests call the router without a connection.
         let place = head.extensions.get::<Arc<Place>>();
         let _held = place.map(Place::hold_for_a_while);
         Self { _held }
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for KeepsPlace {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self::of(parts))
     }
 }

@@ -12,7 +12,6 @@ use tracing::Level;
 use url::form_urlencoded;
 
 use super::authorization::Authorized;
-use super::connection::KeepsPlace;
 use super::{HttpState, response};
 use crate::command::ErrorCode;
 use crate::telemetry::LogQuery;
@@ -26,8 +25,7 @@ const MOST_ENTRIES: usize = 2000;
 /// first.
 pub async fn log(
     State(state): State<Arc<HttpState>>,
-    Authorized(grant): Authorized,
-    _place: KeepsPlace,
+    Authorized(grant, _place): Authorized,
     request: Request,
 ) -> Response {
     let query = request.uri().query().unwrap_or_default();

@@ -10,7 +10,6 @@ use http::header::{ACCEPT, HeaderMap, HeaderValue, VARY};
 use serde_json::json;
 
 use super::authorization::{Authorized, authorize_if_shown};
-use super::connection::KeepsPlace;
 use super::{HttpState, response};
 use crate::telemetry::MetricsFormat;
 
@@ -62,8 +61,7 @@ pub async fn ready(State(state): State<Arc<HttpState>>, request: Request) -> Res
 /// counts the others; what else has no room is for all together.
 pub async fn metrics(
     State(state): State<Arc<HttpState>>,
-    Authorized(grant): Authorized,
-    _place: KeepsPlace,
+    Authorized(grant, _place): Authorized,
     headers: HeaderMap,
 ) -> Response {
     let mut sample = (state.sampler)();

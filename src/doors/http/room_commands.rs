@@ -11,7 +11,6 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::authorization::Authorized;
-use super::connection::KeepsPlace;
 use super::room_request::RoomRequest;
 use super::rooms::{info, other_room, unknown_room};
 use super::{HttpState, response};
@@ -23,8 +22,7 @@ use crate::topics::RoomTopics;
 /// The commands and queries of a room, what the parameters in their topics are, and what its states mean.
 pub async fn commands(
     State(state): State<Arc<HttpState>>,
-    Authorized(grant): Authorized,
-    _place: KeepsPlace,
+    Authorized(grant, _place): Authorized,
     Path(room): Path<String>,
 ) -> Response {
     if !grant.sees(&room) {

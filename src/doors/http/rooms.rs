@@ -19,7 +19,6 @@ use tokio::time::timeout;
 use url::form_urlencoded;
 
 use super::authorization::Authorized;
-use super::connection::KeepsPlace;
 use super::room_request::RoomRequest;
 use super::status::status;
 use super::{HttpState, response};
@@ -48,8 +47,7 @@ fn topic_of(request: &Request) -> String {
 /// `GET /gateway/info`.
 pub async fn gateway(
     State(state): State<Arc<HttpState>>,
-    Authorized(grant): Authorized,
-    _place: KeepsPlace,
+    Authorized(grant, _place): Authorized,
     request: Request,
 ) -> Response {
     let topic = topic_of(&request);
@@ -72,8 +70,7 @@ pub fn info(state: &HttpState) -> Value {
 /// the rooms, also the name of the gateway that has it, or null while none has.
 pub async fn list(
     State(state): State<Arc<HttpState>>,
-    Authorized(grant): Authorized,
-    _place: KeepsPlace,
+    Authorized(grant, _place): Authorized,
 ) -> Response {
     let store = &state.clients.states;
     let known = |topic: &str| store.get(topic).map(|value| state_as_json(topic, &value));
@@ -106,8 +103,7 @@ pub async fn list(
 /// `GET /room/1`: all states as one object.
 pub async fn room(
     State(state): State<Arc<HttpState>>,
-    Authorized(grant): Authorized,
-    _place: KeepsPlace,
+    Authorized(grant, _place): Authorized,
     request: Request,
 ) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -156,8 +152,7 @@ pub fn unknown_room(state: &HttpState, grant: &Grant, room: &str) -> Response {
 /// `GET` of a state or query, `POST` of a command.
 pub async fn topic(
     State(state): State<Arc<HttpState>>,
-    Authorized(grant): Authorized,
-    _place: KeepsPlace,
+    Authorized(grant, _place): Authorized,
     request: Request,
 ) -> Response {
     let topic = topic_of(&request);
