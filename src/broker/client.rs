@@ -22,6 +22,7 @@ use super::pace::{PublishedHeads, StalledClients};
 use super::places::PlaceNames;
 use super::property_size::PropertySize;
 use super::qos2_inflight::Qos2Inflight;
+use super::replays::{PLACEHOLDERS, Placeholder};
 use super::retained::RetainedLedger;
 use super::rights::{BrokerRights, GATEWAY_USER, PublishAttempt, Recipients};
 use super::rules::check_filter;
@@ -161,6 +162,9 @@ impl BrokerClient {
     /// Why it is refused.
     pub fn subscribe(&self, filter: &str) -> Result<bool, Denial> {
         check_filter(filter)?;
+        if Placeholder::is_matched_by(filter) {
+            return Err(PLACEHOLDERS);
+        }
         if !is_moderate(filter) {
             return Err(FILTER_TOO_LONG);
         }

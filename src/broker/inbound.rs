@@ -136,6 +136,11 @@ impl InboundPackets {
         self.as_published = filters.as_published(&self.client.place);
     }
 
+    /// The library's name of the client.
+    pub fn place(&self) -> &str {
+        &self.client.place
+    }
+
     /// Whether some of the client's filters keep the retain flag.
     pub fn wants_retain_flags(&self) -> bool {
         !self.as_published.is_empty()
