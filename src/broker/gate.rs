@@ -140,7 +140,7 @@ impl Gate {
             let (replays, replayer) = Replays::new(shared, place, answers.is_mqtt_5());
             let inspection = Inspection {
                 inbound: InboundPackets::new(client.clone(), answers, replays),
-                pace: ClientPace::new(&self.shared),
+                pace: ClientPace::new(&self.shared, packet.properties.get_receive_maximum()),
                 large_packet: LargePacket::new(self.shared.large_packets.clone()),
                 refusals: RefusalThrottle::new(self.shared.telemetry.clone()),
                 outbound: Outbound {

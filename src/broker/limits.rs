@@ -108,7 +108,7 @@ pub const QUEUED_BYTES: usize = 256 << 10;
 /// each session. What gateways and panels tell each other is far below.
 pub const QUEUED_MESSAGE_BYTES: usize = 16 << 10;
 /// The messages that the library has under way to a client before it waits for PUBACK, as
-/// Mosquitto has.
+/// Mosquitto has. Fewer if the client's Receive Maximum is smaller.
 pub const UNACKNOWLEDGED_MESSAGES: usize = 20;
 /// A client that has not acknowledged more than this is behind.
 pub const UNACKNOWLEDGED_BYTES: usize = 1 << 20;

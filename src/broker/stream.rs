@@ -453,7 +453,7 @@ mod tests {
                 maximum_packet_size: None,
                 assigned_client_id: None,
             },
-            pace: ClientPace::new(&shared),
+            pace: ClientPace::new(&shared, None),
             large_packet: LargePacket::new(shared.large_packets.clone()),
             refusals: RefusalThrottle::new(Arc::default()),
         };

@@ -1,5 +1,7 @@
 //! What a client may take after its log-in.
 
+use poly2mqtt_test_support::raw_mqtt::{Connect, Version};
+
 use super::*;
 
 fn id(client_id: &str) -> Login<'_> {
@@ -369,4 +371,31 @@ async fn a_client_that_does_not_read_is_dropped() {
     }
     assert!(published > 16, "{published} MiB");
     assert!(honest.is_alive().await);
+}
+
+/// A client that does not acknowledge is dropped, however few messages it lets the broker send before.
+#[tokio::test]
+async fn a_client_that_does_not_acknowledge_is_dropped() {
+    for receive_maximum in [1, 19, 20] {
+        let broker = broker(&[], 100).await;
+        let connect = Connect::new(Version::V5, "slow").with_property(0x21, &[0, receive_maximum]);
+        let mut slow = Wire {
+            socket: Wire::open(&broker).await,
+            version: 5,
+        };
+        slow.send(&connect.bytes()).await;
+        assert_eq!(slow.expect(CONNACK).await[1], 0);
+        assert_eq!(slow.subscribe(&["t"]).await, [1]);
+        let mut honest = Wire::connect(&broker, id("honest")).await;
+        let payload = vec![b'x'; 15_000];
+        let mut published = 0;
+        // It can write until the broker has closed the connection.
+        while slow.socket.write_all(&[0xC0, 0]).await.is_ok() {
+            assert_eq!(honest.publish("t", false, &payload).await, 0);
+            published += 1;
+            assert!(published < 3_000, "Receive Maximum {receive_maximum}");
+        }
+        assert!(published > 1_000, "{published} messages of 15 KB");
+        assert!(honest.is_alive().await);
+    }
 }
