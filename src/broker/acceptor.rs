@@ -139,7 +139,7 @@ impl Service {
             return;
         }
         if !self.has_session(place).await {
-            self.gate.shared.forget(place);
+            self.forget(place).await;
             return;
         }
         let quotas = &self.gate.quotas;
@@ -168,7 +168,14 @@ impl Service {
             tracing::debug!(%error, "a session could not be removed");
         }
         self.storage.queue_handle(place).clear(None);
+        self.forget(place).await;
+    }
+
+    /// Forgets what is kept beside a session, which has ended.
+    async fn forget(&self, place: &str) {
         self.gate.shared.forget(place);
+        // The library keeps this of each session that was resumed, until it finds an expired one.
+        self.router.remove_change_only_state(place).await;
     }
 
     async fn run_sweeps(self: Arc<Self>, mut stopped: broadcast::Receiver<()>) {
@@ -190,7 +197,7 @@ impl Service {
         for place in self.gate.quotas.places() {
             if !self.has_session(&place).await {
                 self.gate.quotas.returned(&place);
-                self.gate.shared.forget(&place);
+                self.forget(&place).await;
             }
         }
     }

@@ -65,6 +65,11 @@ pub const FILTERS_PER_CLIENT: usize = 20_000;
 pub const FILTERS: usize = 50_000;
 /// The most bytes of filters in all: a filter may be long.
 pub const FILTER_BYTES: usize = 8 << 20;
+/// The most different shared filters, with their groups, since the start: what has ended counts on. The library
+/// keeps up to 1 KB of each.
+pub const SHARED_FILTERS: usize = 10_000;
+/// One user may have one of this many of them.
+pub const SHARED_SHARE: usize = 2;
 
 /// The most levels of a topic or filter. The gateway's own have fewer than ten.
 pub const TOPIC_LEVELS: usize = 16;
@@ -232,5 +237,6 @@ mod tests {
             (FILTERS_PER_CLIENT, WAITING_REPLAYS, FILTERS),
             (20_000, 20_000, 50_000)
         );
+        assert_eq!((SHARED_FILTERS, SHARED_SHARE), (10_000, 2));
     }
 }

@@ -47,6 +47,7 @@ const PUBLISH: u8 = 3;
 const PUBACK: u8 = 4;
 const PUBREC: u8 = 5;
 const SUBACK: u8 = 9;
+const UNSUBACK: u8 = 11;
 const DISCONNECT: u8 = 14;
 
 const QUOTA_EXCEEDED: u8 = 0x97;

@@ -1,6 +1,6 @@
 //! What a client may take after its log-in.
 
-use poly2mqtt_test_support::raw_mqtt::{Connect, Version};
+use poly2mqtt_test_support::raw_mqtt::{Connect, Version, unsubscribe};
 
 use super::*;
 
@@ -398,4 +398,32 @@ async fn a_client_that_does_not_acknowledge_is_dropped() {
         assert!(published > 1_000, "{published} messages of 15 KB");
         assert!(honest.is_alive().await);
     }
+}
+
+/// The library keeps something of each shared subscription for ever.
+#[tokio::test]
+async fn shared_subscriptions_are_limited_also_if_they_end() {
+    let broker = broker(&["greedy", "honest"], 100).await;
+    let login = |name: &'static str, password: &'static str| Login {
+        user: Some((name, password)),
+        ..id("client")
+    };
+    let mut greedy = Wire::connect(&broker, login("greedy", "greedy-secret")).await;
+    let mut granted = 0;
+    for round in 0..6 {
+        let filters: Vec<String> = (0..1_000)
+            .map(|n| format!("$share/{round}-{n}/t"))
+            .collect();
+        let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+        let codes = greedy.subscribe(&filters).await;
+        granted += codes.iter().filter(|code| **code == 1).count();
+        let refused = codes.iter().filter(|code| **code == QUOTA_EXCEEDED);
+        assert_eq!(refused.count(), if round == 5 { 1_000 } else { 0 });
+        greedy.send(&unsubscribe(Version::V5, 8, &filters)).await;
+        greedy.expect(UNSUBACK).await;
+    }
+    assert_eq!(granted, 5_000);
+    assert_eq!(greedy.subscribe(&["$share/0-0/t", "t"]).await, [1, 1]);
+    let mut honest = Wire::connect(&broker, login("honest", "honest-secret")).await;
+    assert_eq!(honest.subscribe(&["$share/group/t"]).await, [1]);
 }
