@@ -9,6 +9,7 @@ use mqtt5::broker::config::BrokerConfig;
 use mqtt5::broker::router::MessageRouter;
 use mqtt5::broker::storage::{DynamicStorage, StorageBackend};
 use mqtt5::broker::transport::BrokerTransport;
+use mqtt5::packet::publish::PublishPacket;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, interval};
@@ -91,6 +92,7 @@ impl Service {
             replayer,
             gateway_number,
             connected,
+            will,
         } = admitted;
         self.gate.quotas.returned(&client.place);
         let handler = ClientHandler::new(
@@ -98,7 +100,7 @@ impl Service {
             peer,
             self.config.clone(),
             self.router.clone(),
-            Arc::new(ClientQuestions(client.clone())),
+            Arc::new(ClientQuestions::new(client.clone(), will)),
             Some(self.storage.clone()),
             self.gate.shared.stats.clone(),
             self.resources.clone(),
@@ -153,12 +155,14 @@ impl Service {
         matches!(self.storage.get_session(place).await, Ok(Some(_)))
     }
 
-    /// Ends the session of a client that is gone, with all that is kept for it.
+    /// Ends the session of a client that is gone, with all that is kept for it. A will that waits is published
+    /// now (MQTT 5, 3.1.2.5).
     async fn end_session(&self, place: &str) {
         let slot = self.router.lock_session(place).await;
         if self.router.is_connected(place).await {
             return;
         }
+        let will = self.take_will(place).await;
         let removed = async {
             self.storage.remove_session(place).await?;
             self.storage.remove_all_inflight_messages(place).await?;
@@ -169,6 +173,25 @@ impl Service {
         }
         self.storage.queue_handle(place).clear(None);
         self.forget(place).await;
+        drop(slot);
+        if let Some(will) = will {
+            self.router.route_message(&will, None).await;
+        }
+    }
+
+    /// Takes the will of a session from the library, if it waits for its delay.
+    async fn take_will(&self, place: &str) -> Option<PublishPacket> {
+        let session = self.storage.get_session(place).await.ok()??;
+        let will = session.will_message?;
+        // It is not there if its delay is over just now.
+        if !self.router.claim_will(place, session.connection_token).await {
+            return None;
+        }
+        let mut message = PublishPacket::new(will.topic, will.payload, will.qos);
+        message.retain = will.retain;
+        will.properties
+            .apply_to_publish_properties(&mut message.properties);
+        Some(message)
     }
 
     /// Forgets what is kept beside a session, which has ended.

@@ -1,7 +1,7 @@
 //! How much clients make the broker retain.
 //!
-//! What the gateway retains is in `gateway_retained`. Counts what the library says it keeps, so that
-//! wills are counted as well.
+//! What the gateway retains is in `gateway_retained`. Counts what the library says it keeps, and the wills
+//! that it may have to keep: all of them may be published at the same time.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -39,9 +39,57 @@ pub struct RetainedLedger {
 
 #[derive(Debug, Default)]
 struct Entries {
-    /// The sizes of what is retained for clients.
-    by_topic: HashMap<Box<str>, usize>,
+    by_topic: HashMap<Box<str>, Entry>,
+    /// Of all entries.
     bytes: usize,
+}
+
+/// What is retained at one topic, or may have to be.
+#[derive(Debug, Default)]
+struct Entry {
+    /// The size of the message that is retained now.
+    kept: Option<usize>,
+    /// The sizes of wills. At most one of them is retained at a time.
+    wills: Vec<usize>,
+}
+
+impl Entry {
+    /// The size of the largest message that may be retained.
+    fn size(&self) -> usize {
+        let all = self.wills.iter().chain(&self.kept);
+        all.copied().max().unwrap_or_default()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.kept.is_none() && self.wills.is_empty()
+    }
+}
+
+impl Entries {
+    /// Whether a message of this size may be retained.
+    fn check(&self, topic: &str, size: usize) -> Result<(), Denial> {
+        if size > RETAINED_MESSAGE_BYTES {
+            return Err(TOO_LARGE);
+        }
+        let known = self.by_topic.get(topic);
+        let others = self.bytes - known.map_or(0, Entry::size);
+        let is_one_more = known.is_none();
+        if others + size > RETAINED_BYTES || is_one_more && self.by_topic.len() >= RETAINED_MESSAGES
+        {
+            return Err(TOO_MANY);
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, topic: &str, change: impl FnOnce(&mut Entry)) {
+        let mut entry = self.by_topic.remove(topic).unwrap_or_default();
+        self.bytes -= entry.size();
+        change(&mut entry);
+        self.bytes += entry.size();
+        if !entry.is_empty() {
+            self.by_topic.insert(topic.into(), entry);
+        }
+    }
 }
 
 /// The bytes that a retained message counts for.
@@ -64,20 +112,7 @@ impl RetainedLedger {
         payload: usize,
         properties: PropertySize,
     ) -> Result<(), Denial> {
-        let entries = self.lock();
-        let size = size(topic, payload, properties);
-        if size > RETAINED_MESSAGE_BYTES {
-            return Err(TOO_LARGE);
-        }
-        let known = entries.by_topic.get(topic);
-        let others = entries.bytes - known.unwrap_or(&0);
-        let is_one_more = known.is_none();
-        if others + size > RETAINED_BYTES
-            || is_one_more && entries.by_topic.len() >= RETAINED_MESSAGES
-        {
-            return Err(TOO_MANY);
-        }
-        Ok(())
+        self.lock().check(topic, size(topic, payload, properties))
     }
 
     /// The bytes of memory that the library takes when a client subscribes to this filter: all that
@@ -87,26 +122,60 @@ impl RetainedLedger {
             return 0;
         }
         let entries = self.lock();
-        let copied = |size: &usize| size + MESSAGE_OVERHEAD;
+        let copied = |entry: &Entry| entry.kept.map_or(0, |size| size + MESSAGE_OVERHEAD);
         if !filter.contains(['+', '#']) {
             return entries.by_topic.get(filter).map_or(0, copied);
         }
         let matching = entries.by_topic.iter();
         let matching = matching.filter(|(topic, _)| topic_matches_filter(topic, filter));
-        matching.map(|(_, size)| copied(size)).sum()
+        matching.map(|(_, entry)| copied(entry)).sum()
     }
 
     /// The broker retains this now; without a payload, nothing.
     fn set(&self, topic: &str, payload: usize, properties: PropertySize) {
-        let mut entries = self.lock();
+        let kept = (payload > 0).then(|| size(topic, payload, properties));
+        self.lock().change(topic, |entry| entry.kept = kept);
+    }
+}
+
+/// Room for a will that the broker may have to retain. It is free again when this is dropped: the will was
+/// published, and counts as what is retained, or was discarded.
+#[derive(Debug)]
+pub struct ReservedWill {
+    shared: Arc<ClientsShare>,
+    topic: Box<str>,
+    size: usize,
+}
+
+impl ReservedWill {
+    /// Reserves the room.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn new(
+        shared: &Arc<ClientsShare>,
+        topic: &str,
+        payload: usize,
+        properties: PropertySize,
+    ) -> Result<Self, Denial> {
         let size = size(topic, payload, properties);
-        let before = if payload == 0 {
-            entries.by_topic.remove(topic)
-        } else {
-            entries.bytes += size;
-            entries.by_topic.insert(topic.into(), size)
-        };
-        entries.bytes -= before.unwrap_or_default();
+        let mut entries = shared.retained.lock();
+        entries.check(topic, size)?;
+        entries.change(topic, |entry| entry.wills.push(size));
+        Ok(Self {
+            shared: shared.clone(),
+            topic: topic.into(),
+            size,
+        })
+    }
+}
+
+impl Drop for ReservedWill {
+    fn drop(&mut self) {
+        self.shared.retained.lock().change(&self.topic, |entry| {
+            let same = entry.wills.iter().position(|size| *size == self.size);
+            same.map(|same| entry.wills.swap_remove(same));
+        });
     }
 }
 
@@ -145,6 +214,9 @@ impl BrokerEventHandler for RetainedListener {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::places::PlaceNames;
+    use crate::broker::rights::BrokerRights;
+    use crate::topics::{DiscoveryTopics, Prefix};
 
     const NONE: PropertySize = PropertySize {
         bytes: 0,
@@ -207,5 +279,36 @@ mod tests {
             kept += 1;
         }
         assert!(kept < 1_500, "{kept}");
+    }
+
+    #[test]
+    fn wills_keep_their_room_until_they_are_published_or_discarded() {
+        let rights = BrokerRights::new(Vec::new(), Prefix::default(), DiscoveryTopics::default());
+        let places = PlaceNames::new().unwrap();
+        let shared = Arc::new(ClientsShare::new(rights, places, Arc::default(), 0));
+        let ledger = &shared.retained;
+        let reserve = |topic: &str, payload| ReservedWill::new(&shared, topic, payload, NONE);
+        let mut wills = Vec::new();
+        while let Ok(will) = reserve(&wills.len().to_string(), 15_000) {
+            wills.push(will);
+        }
+        assert_eq!(wills.len(), RETAINED_BYTES / 15_003);
+        assert_eq!(ledger.check("more", 15_000, NONE), Err(TOO_MANY));
+        assert_eq!(ledger.replayed("#"), 0, "nothing is retained yet");
+        // A topic has one message, however many wills there are for it.
+        let same = reserve("0", 15_000).unwrap();
+        ledger.check("0", 15_000, NONE).unwrap();
+        ledger.set("0", 15_000, NONE);
+        drop(same);
+        // What was published counts on, what was discarded does not.
+        wills.remove(0);
+        assert_eq!(ledger.check("more", 15_000, NONE), Err(TOO_MANY));
+        wills.remove(0);
+        ledger.check("more", 15_000, NONE).unwrap();
+        wills.clear();
+        ledger.set("0", 0, NONE);
+        let entries = ledger.lock();
+        assert!(entries.by_topic.is_empty());
+        assert_eq!(entries.bytes, 0);
     }
 }

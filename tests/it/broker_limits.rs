@@ -19,6 +19,7 @@ use tokio::time::timeout;
 mod after_login;
 mod before_login;
 mod places;
+mod wills;
 
 async fn broker(users: &[&str], connections: usize) -> Broker {
     let users = users.iter().map(|name| BrokerUser {
