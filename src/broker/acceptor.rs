@@ -184,7 +184,11 @@ impl Service {
         let session = self.storage.get_session(place).await.ok()??;
         let will = session.will_message?;
         // It is not there if its delay is over just now.
-        if !self.router.claim_will(place, session.connection_token).await {
+        if !self
+            .router
+            .claim_will(place, session.connection_token)
+            .await
+        {
             return None;
         }
         let mut message = PublishPacket::new(will.topic, will.payload, will.qos);

@@ -13,8 +13,8 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use super::answers::Denial;
 use super::client_owner::ClientOwner;
 use super::limits::{
-    FILTER_BYTES, FILTERS, FILTERS_PER_CLIENT, SHARED_FILTERS, SHARED_SHARE, WILDCARD_FILTERS, WILDCARD_FILTERS_PER_CLIENT,
-    WILDCARD_LEVELS, WILDCARD_SHARE,
+    FILTER_BYTES, FILTERS, FILTERS_PER_CLIENT, SHARED_FILTERS, SHARED_SHARE, WILDCARD_FILTERS,
+    WILDCARD_FILTERS_PER_CLIENT, WILDCARD_LEVELS, WILDCARD_SHARE,
 };
 use crate::topics::{Filter, SHARE};
 
@@ -376,7 +376,12 @@ mod tests {
         once(&greedy, "$share/0/t").unwrap();
         once(&greedy, "t").unwrap();
         let others = ["b", "c"].map(user);
-        for (n, owner) in others.iter().cycle().take(SHARED_FILTERS / SHARED_SHARE).enumerate() {
+        for (n, owner) in others
+            .iter()
+            .cycle()
+            .take(SHARED_FILTERS / SHARED_SHARE)
+            .enumerate()
+        {
             once(owner, &format!("$share/{n}/of/others")).unwrap();
         }
         let more = once(&others[0], "$share/more/t");

@@ -23,6 +23,7 @@ use super::connect::{Connect, NoConnect, read_connect};
 use super::gateway_retained::GatewayConnectionNumber;
 use super::gateway_stream::GatewayStream;
 use super::inbound::InboundPackets;
+use super::keep_alive::KeepAlive;
 use super::large_packet::LargePacket;
 use super::limits::{CONNECT_TIMEOUT, LINGER_LIMITS};
 use super::outbound::Outbound;
@@ -146,6 +147,7 @@ impl Gate {
                 pace: ClientPace::new(&self.shared, packet.properties.get_receive_maximum()),
                 large_packet: LargePacket::new(self.shared.large_packets.clone()),
                 refusals: RefusalThrottle::new(self.shared.telemetry.clone()),
+                keep_alive: KeepAlive::default(),
                 outbound: Outbound {
                     is_mqtt_5: answers.is_mqtt_5(),
                     maximum_packet_size: packet.properties.get_maximum_packet_size(),

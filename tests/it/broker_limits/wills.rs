@@ -59,7 +59,14 @@ async fn wills_that_may_have_to_be_retained_are_limited() {
         }
     };
     assert_eq!((connack[1], clients.len()), (QUOTA_EXCEEDED, 279), "4 MiB");
-    let mut writer = Wire::connect(&broker, Login { client_id: "writer", ..ANYONE }).await;
+    let mut writer = Wire::connect(
+        &broker,
+        Login {
+            client_id: "writer",
+            ..ANYONE
+        },
+    )
+    .await;
     let large = vec![b'x'; 15_000];
     assert_eq!(writer.publish("free/x", true, &large).await, QUOTA_EXCEEDED);
     // A will that is discarded makes room, one that is published does not.
