@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use mqtt5::broker::ResourceMonitor;
 use mqtt5::broker::client_handler::ClientHandler;
@@ -18,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::client::{BrokerClient, ClientQuestions};
 use super::gate::{Admitted, Gate};
 use super::limits::SESSION_SWEEP_INTERVAL;
+use super::retained::clear_expired;
 use crate::command::DoorKind;
 use crate::net::{Place, Places, accept};
 use crate::network::Network;
@@ -207,11 +209,15 @@ impl Service {
 
     async fn run_sweeps(self: Arc<Self>, mut stopped: broadcast::Receiver<()>) {
         let mut next = interval(SESSION_SWEEP_INTERVAL);
-        loop {
-            tokio::select! {
-                _ = stopped.recv() => return,
-                _ = next.tick() => self.sweep().await,
+        let sweeps = async {
+            loop {
+                next.tick().await;
+                self.sweep().await;
             }
+        };
+        tokio::select! {
+            _ = stopped.recv() => {}
+            () = sweeps => {}
         }
     }
 
@@ -221,6 +227,7 @@ impl Service {
         if let Err(error) = self.storage.cleanup_expired().await {
             tracing::debug!(%error, "expired messages could not be removed");
         }
+        clear_expired(&self.gate.shared, &self.router, SystemTime::now()).await;
         for place in self.gate.quotas.places() {
             if !self.has_session(&place).await {
                 self.gate.quotas.returned(&place);

@@ -359,7 +359,7 @@ mod tests {
         let ledger = FilterLedger::default();
         let greedy = user("greedy");
         let mut accepted = 0;
-        let mut once = |owner: &ClientOwner, filter: &str| {
+        let once = |owner: &ClientOwner, filter: &str| {
             let subscribed = ledger.subscribe("a", owner, filter);
             ledger.unsubscribe("a", filter);
             subscribed

@@ -155,6 +155,11 @@ impl InboundPackets {
                 || is_empty && shared.rights.is_gateways(topic))
     }
 
+    /// Whether an empty message of this topic only clears what has expired.
+    pub fn is_clearing(&self, topic: &str) -> bool {
+        self.client.shared.retained.is_clearing(topic)
+    }
+
     /// What the gateway retains at a topic.
     pub fn gateway_retained(&self, topic: &str) -> Option<Arc<StoredMessage>> {
         self.client.shared.gateway_retained.get(topic)

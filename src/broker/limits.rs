@@ -46,7 +46,7 @@ pub const REFUSAL_PAUSE: Duration = Duration::from_millis(10);
 
 /// How long the session of a client that is gone is kept at most, whatever it asks for.
 pub const SESSION_EXPIRY: Duration = Duration::from_secs(3600);
-/// How often sessions that have ended are looked for.
+/// How often sessions that have ended and retained messages that have expired are looked for.
 pub const SESSION_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The most filters with a wildcard of one client. A panel has some.
