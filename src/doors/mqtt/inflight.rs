@@ -90,14 +90,15 @@ impl Inflight {
 
     /// Whether one more may be sent, if at most `window` may be in flight.
     pub fn has_room(&self, window: usize) -> bool {
-        self.publishes.len() < window && !self.is_exhausted()
+        self.publishes.len() < window && self.room() > 0
     }
 
-    /// The broker's Receive Maximum is reached.
-    fn is_exhausted(&self) -> bool {
+    /// How many more the broker's Receive Maximum allows.
+    pub fn room(&self) -> usize {
         let takes_place = |sent: &SentMessage| sent.sent.elapsed() < PLACE_TIMEOUT;
         let places = self.unanswered.iter().filter(|(_, sent)| takes_place(sent));
-        self.publishes.len() + places.count() >= self.receive_maximum
+        let taken = self.publishes.len() + places.count();
+        self.receive_maximum.saturating_sub(taken)
     }
 
     /// A packet identifier that nothing in flight has.
@@ -160,7 +161,7 @@ impl Inflight {
             self.unanswered.remove(position).map(|(_, sent)| sent)
         };
         self.has_answered = true;
-        let still_waits = !self.publishes.is_empty() || self.is_exhausted();
+        let still_waits = !self.publishes.is_empty() || self.room() == 0;
         self.silent_since = still_waits.then(Instant::now);
         acknowledged
     }
@@ -271,6 +272,7 @@ mod tests {
     fn the_smaller_of_window_and_receive_maximum_counts() {
         let mut inflight = Inflight::new(3);
         for n in 0..3 {
+            assert_eq!(inflight.room(), 3 - n);
             assert_eq!(inflight.has_room(2), n < 2);
             assert!(inflight.has_room(20));
             push(&mut inflight, "a");
