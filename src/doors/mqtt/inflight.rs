@@ -25,6 +25,10 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// give the place back too, and cost more.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// So many publishes may stay without an answer on one connection. Each keeps one of 65,535 identifiers, which
+/// only another connection gives back.
+const UNANSWERED_LIMIT: usize = 1_000;
+
 /// A message that was sent and not acknowledged.
 #[derive(Debug)]
 pub struct SentMessage {
@@ -207,6 +211,11 @@ impl Inflight {
             .is_some_and(|since| now.duration_since(since) >= PUBACK_TIMEOUT)
     }
 
+    /// The broker leaves so many publishes without an answer that identifiers become scarce.
+    pub fn is_short_of_ids(&self) -> bool {
+        self.unanswered.len() >= UNANSWERED_LIMIT
+    }
+
     /// Whether nothing waits for its acknowledgement or to be sent again.
     pub fn is_empty(&self) -> bool {
         self.publishes.is_empty() && self.unanswered.iter().all(|(_, sent)| sent.item.is_none())
@@ -324,6 +333,20 @@ mod tests {
         // Its identifier stays taken.
         assert_ne!(push(&mut inflight, "b"), id);
         assert!(inflight.acknowledged(id).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_publishes_without_an_answer_are_too_many_for_one_connection() {
+        let mut inflight = Inflight::new(u16::MAX);
+        let mut ids = Vec::new();
+        while !inflight.is_short_of_ids() {
+            ids.push(push(&mut inflight, "a"));
+            let unanswered = inflight.take(0).unwrap();
+            inflight.keep(unanswered, Instant::now());
+        }
+        assert_eq!(ids.len(), UNANSWERED_LIMIT);
+        inflight.acknowledged(ids[0]);
+        assert!(!inflight.is_short_of_ids());
     }
 
     #[tokio::test(start_paused = true)]
