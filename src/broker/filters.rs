@@ -176,6 +176,13 @@ impl FilterLedger {
         filters.filter_map(|text| Filter::new(text).ok()).collect()
     }
 
+    /// Whether the client at this place has this filter.
+    pub fn contains(&self, place: &str, filter: &str) -> bool {
+        let entries = self.lock();
+        let client = entries.by_place.get(place);
+        client.is_some_and(|client| client.filters.contains(filter))
+    }
+
     /// The client at this place has ended a subscription.
     pub fn unsubscribe(&self, place: &str, filter: &str) {
         self.lock().remove(place, filter);

@@ -181,12 +181,17 @@ impl Replayer {
                 tracing::debug!(%error, "retained messages could not be sent");
                 return;
             }
+            let filter = replay.filter.as_str().to_owned();
             let mut search = RetainedSearch::new(replay.filter);
-            while let Some(found) = self.shared.gateway_retained.next_part(&mut search) {
+            'search: while let Some(found) = self.shared.gateway_retained.next_part(&mut search) {
                 for found in found {
                     if let Ok(Ok(permit)) = timeout(PLACEHOLDER_TIMEOUT, self.room.acquire()).await
                     {
                         permit.forget();
+                    }
+                    // Nothing more after UNSUBSCRIBE (MQTT 5, 3.10.4).
+                    if !self.shared.filters.contains(&self.place, &filter) {
+                        break 'search;
                     }
                     let placeholder = Placeholder {
                         topic: &found.topic,
