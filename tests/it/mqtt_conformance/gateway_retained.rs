@@ -230,28 +230,25 @@ async fn it_stops_when_the_client_unsubscribes() {
         assert_eq!(client.subscribe("#", 1).await, [1]);
         client.send(&unsubscribe(version, 2, &["#"])).await;
         client.send(&PINGREQ).await;
-        let (mut messages, mut pings) = (0, 0);
-        while pings < 10 {
+        let (mut messages, mut quiet_pings) = (0, 0);
+        while quiet_pings < 5 {
             let packet = client.next().await.unwrap();
             match packet.kind() {
                 kind::PUBLISH => {
                     messages += 1;
+                    quiet_pings = 0;
                     let message = client.parse(&packet);
                     client.finish(&message).await;
                 }
                 kind::PINGRESP => {
-                    pings += 1;
+                    quiet_pings += 1;
                     // What would still be added comes meanwhile.
                     sleep(Duration::from_millis(50)).await;
-                    if pings < 10 {
-                        client.send(&PINGREQ).await;
-                    }
+                    client.send(&PINGREQ).await;
                 }
                 packet => assert_eq!(packet, kind::UNSUBACK),
             }
         }
         assert!(messages < STATES / 2, "{messages}");
-        client.subscribe("room/7/x", 0).await;
-        while client.next().await.unwrap().kind() != kind::PUBLISH {}
     }
 }
