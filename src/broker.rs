@@ -38,6 +38,7 @@ mod gateway_stream;
 #[cfg(test)]
 mod hostile;
 mod inbound;
+mod keep_alive;
 mod large_packet;
 mod limits;
 mod message;

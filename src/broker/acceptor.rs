@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use mqtt5::broker::ResourceMonitor;
 use mqtt5::broker::client_handler::ClientHandler;
@@ -9,6 +10,7 @@ use mqtt5::broker::config::BrokerConfig;
 use mqtt5::broker::router::MessageRouter;
 use mqtt5::broker::storage::{DynamicStorage, StorageBackend};
 use mqtt5::broker::transport::BrokerTransport;
+use mqtt5::packet::publish::PublishPacket;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::broadcast;
 use tokio::time::{Instant, interval};
@@ -17,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use super::client::{BrokerClient, ClientQuestions};
 use super::gate::{Admitted, Gate};
 use super::limits::SESSION_SWEEP_INTERVAL;
+use super::retained::clear_expired;
 use crate::command::DoorKind;
 use crate::net::{Place, Places, accept};
 use crate::network::Network;
@@ -91,6 +94,7 @@ impl Service {
             replayer,
             gateway_number,
             connected,
+            will,
         } = admitted;
         self.gate.quotas.returned(&client.place);
         let handler = ClientHandler::new(
@@ -98,7 +102,7 @@ impl Service {
             peer,
             self.config.clone(),
             self.router.clone(),
-            Arc::new(ClientQuestions(client.clone())),
+            Arc::new(ClientQuestions::new(client.clone(), will)),
             Some(self.storage.clone()),
             self.gate.shared.stats.clone(),
             self.resources.clone(),
@@ -139,7 +143,7 @@ impl Service {
             return;
         }
         if !self.has_session(place).await {
-            self.gate.shared.forget(place);
+            self.forget(place).await;
             return;
         }
         let quotas = &self.gate.quotas;
@@ -153,12 +157,14 @@ impl Service {
         matches!(self.storage.get_session(place).await, Ok(Some(_)))
     }
 
-    /// Ends the session of a client that is gone, with all that is kept for it.
+    /// Ends the session of a client that is gone, with all that is kept for it. A will that waits is published
+    /// now (MQTT 5, 3.1.2.5).
     async fn end_session(&self, place: &str) {
         let slot = self.router.lock_session(place).await;
         if self.router.is_connected(place).await {
             return;
         }
+        let will = self.take_will(place).await;
         let removed = async {
             self.storage.remove_session(place).await?;
             self.storage.remove_all_inflight_messages(place).await?;
@@ -168,16 +174,50 @@ impl Service {
             tracing::debug!(%error, "a session could not be removed");
         }
         self.storage.queue_handle(place).clear(None);
+        self.forget(place).await;
+        drop(slot);
+        if let Some(will) = will {
+            self.router.route_message(&will, None).await;
+        }
+    }
+
+    /// Takes the will of a session from the library, if it waits for its delay.
+    async fn take_will(&self, place: &str) -> Option<PublishPacket> {
+        let session = self.storage.get_session(place).await.ok()??;
+        let will = session.will_message?;
+        // It is not there if its delay is over just now.
+        if !self
+            .router
+            .claim_will(place, session.connection_token)
+            .await
+        {
+            return None;
+        }
+        let mut message = PublishPacket::new(will.topic, will.payload, will.qos);
+        message.retain = will.retain;
+        will.properties
+            .apply_to_publish_properties(&mut message.properties);
+        Some(message)
+    }
+
+    /// Forgets what is kept beside a session, which has ended.
+    async fn forget(&self, place: &str) {
         self.gate.shared.forget(place);
+        // The library keeps this of each session that was resumed, until it finds an expired one.
+        self.router.remove_change_only_state(place).await;
     }
 
     async fn run_sweeps(self: Arc<Self>, mut stopped: broadcast::Receiver<()>) {
         let mut next = interval(SESSION_SWEEP_INTERVAL);
-        loop {
-            tokio::select! {
-                _ = stopped.recv() => return,
-                _ = next.tick() => self.sweep().await,
+        let sweeps = async {
+            loop {
+                next.tick().await;
+                self.sweep().await;
             }
+        };
+        tokio::select! {
+            _ = stopped.recv() => {}
+            () = sweeps => {}
         }
     }
 
@@ -187,10 +227,11 @@ impl Service {
         if let Err(error) = self.storage.cleanup_expired().await {
             tracing::debug!(%error, "expired messages could not be removed");
         }
+        clear_expired(&self.gate.shared, &self.router, SystemTime::now()).await;
         for place in self.gate.quotas.places() {
             if !self.has_session(&place).await {
                 self.gate.quotas.returned(&place);
-                self.gate.shared.forget(&place);
+                self.forget(&place).await;
             }
         }
     }

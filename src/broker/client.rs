@@ -9,6 +9,7 @@ use std::sync::Arc;
 use mqtt5::broker::auth::{AuthProvider, AuthResult};
 use mqtt5::broker::sys_topics::BrokerStats;
 use mqtt5::packet::connect::ConnectPacket;
+use mqtt5::types::WillMessage;
 use tokio::sync::Semaphore;
 
 use super::answers::Denial;
@@ -22,7 +23,8 @@ use super::pace::{PublishedHeads, StalledClients};
 use super::places::PlaceNames;
 use super::property_size::PropertySize;
 use super::qos2_inflight::Qos2Inflight;
-use super::retained::RetainedLedger;
+use super::replays::{PLACEHOLDERS, Placeholder};
+use super::retained::{ReservedWill, RetainedLedger};
 use super::rights::{BrokerRights, GATEWAY_USER, PublishAttempt, Recipients};
 use super::rules::check_filter;
 use super::tickets::CommandQueue;
@@ -149,10 +151,28 @@ impl BrokerClient {
         payload: usize,
         properties: PropertySize,
     ) -> Result<(), Denial> {
-        if payload == 0 || self.shared.rights.is_gateways(topic) {
-            return Ok(());
+        match self.counts_as_retained(topic, payload) {
+            true => self.shared.retained.check(topic, payload, properties),
+            false => Ok(()),
         }
-        self.shared.retained.check(topic, payload, properties)
+    }
+
+    /// Keeps room for a will that the broker may have to retain for it.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn retain_will(&self, will: &WillMessage) -> Result<Option<ReservedWill>, Denial> {
+        let (topic, payload) = (&will.topic, will.payload.len());
+        if !will.retain || !self.counts_as_retained(topic, payload) {
+            return Ok(None);
+        }
+        let properties = PropertySize::of_will(&will.properties);
+        ReservedWill::new(&self.shared, topic, payload, properties).map(Some)
+    }
+
+    /// Whether a message that is to be retained takes of what clients may have.
+    fn counts_as_retained(&self, topic: &str, payload: usize) -> bool {
+        payload > 0 && !self.shared.rights.is_gateways(topic)
     }
 
     /// Counts a subscription. Says whether it is new.
@@ -161,6 +181,9 @@ impl BrokerClient {
     /// Why it is refused.
     pub fn subscribe(&self, filter: &str) -> Result<bool, Denial> {
         check_filter(filter)?;
+        if Placeholder::is_matched_by(filter) {
+            return Err(PLACEHOLDERS);
+        }
         if !is_moderate(filter) {
             return Err(FILTER_TOO_LONG);
         }
@@ -194,8 +217,20 @@ impl BrokerClient {
     }
 }
 
-/// The library's questions about one client.
-pub struct ClientQuestions(pub Arc<BrokerClient>);
+/// The library's questions about one client. It keeps this for as long as it may publish the client's will.
+pub struct ClientQuestions {
+    client: Arc<BrokerClient>,
+    _will: Option<ReservedWill>,
+}
+
+impl ClientQuestions {
+    pub fn new(client: Arc<BrokerClient>, will: Option<ReservedWill>) -> Self {
+        Self {
+            client,
+            _will: will,
+        }
+    }
+}
 
 /// The return type of the library's trait.
 type AuthFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -207,7 +242,7 @@ impl AuthProvider for ClientQuestions {
         _: &'a ConnectPacket,
         _: SocketAddr,
     ) -> AuthFuture<'a, mqtt5::Result<AuthResult>> {
-        let result = match self.0.user() {
+        let result = match self.client.user() {
             Some(user) => AuthResult::success_with_user(user),
             None => AuthResult::success(),
         };
@@ -232,8 +267,8 @@ impl AuthProvider for ClientQuestions {
         _: Option<&'a str>,
         filter: &'a str,
     ) -> AuthFuture<'a, bool> {
-        let rights = &self.0.shared.rights;
-        Box::pin(ready(rights.subscribe(self.0.user(), filter).is_ok()))
+        let rights = &self.client.shared.rights;
+        Box::pin(ready(rights.subscribe(self.client.user(), filter).is_ok()))
     }
 }
 

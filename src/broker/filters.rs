@@ -2,7 +2,8 @@
 //!
 //! The library compares every message with every filter that has a wildcard, level by level, so these
 //! are few and have few levels together; one user has a part of them. A filter without one costs memory
-//! only: Home Assistant has one for each entity of each room.
+//! only: Home Assistant has one for each entity of each room. Of each shared filter it keeps something for
+//! ever, also when nobody has it any more.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,10 +13,10 @@ use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use super::answers::Denial;
 use super::client_owner::ClientOwner;
 use super::limits::{
-    FILTER_BYTES, FILTERS, FILTERS_PER_CLIENT, WILDCARD_FILTERS, WILDCARD_FILTERS_PER_CLIENT,
-    WILDCARD_LEVELS, WILDCARD_SHARE,
+    FILTER_BYTES, FILTERS, FILTERS_PER_CLIENT, SHARED_FILTERS, SHARED_SHARE, WILDCARD_FILTERS,
+    WILDCARD_FILTERS_PER_CLIENT, WILDCARD_LEVELS, WILDCARD_SHARE,
 };
-use crate::topics::Filter;
+use crate::topics::{Filter, SHARE};
 
 const TOO_MANY_OF_CLIENT: Denial = Denial::limit(
     "filters",
@@ -33,6 +34,12 @@ const TOO_MANY: Denial = Denial::limit(
     "the broker has too many subscriptions",
 );
 
+const TOO_MANY_SHARED: Denial = Denial::limit(
+    "filters",
+    ReasonCode::QuotaExceeded,
+    "there were too many different shared subscriptions since the gateway started",
+);
+
 /// The filters of all clients, connected or with a session that is kept.
 #[derive(Debug, Default)]
 pub struct FilterLedger {
@@ -46,8 +53,18 @@ struct Entries {
     wildcards: Wildcards,
     /// The same of each owner.
     wildcards_of: HashMap<ClientOwner, Wildcards>,
+    shared: SharedFilters,
     count: usize,
     bytes: usize,
+}
+
+/// The different shared filters since the start, each with its group. None is ever taken out: the library
+/// keeps a counter of each.
+#[derive(Debug, Default)]
+struct SharedFilters {
+    filters: HashSet<Box<str>>,
+    /// How many of them each owner was the first to have.
+    owners: HashMap<ClientOwner, usize>,
 }
 
 #[derive(Debug)]
@@ -91,6 +108,22 @@ impl Wildcards {
                 self.filters.remove(filter);
                 self.levels -= levels(filter);
             }
+        }
+    }
+}
+
+impl SharedFilters {
+    /// Whether there may be this filter, which may not be a shared one.
+    fn has_room(&self, owner: &ClientOwner, filter: &str) -> bool {
+        let of_owner = self.owners.get(owner).copied().unwrap_or_default();
+        !filter.starts_with(SHARE)
+            || self.filters.contains(filter)
+            || self.filters.len() < SHARED_FILTERS && of_owner < SHARED_FILTERS / SHARED_SHARE
+    }
+
+    fn add(&mut self, owner: &ClientOwner, filter: &str) {
+        if filter.starts_with(SHARE) && self.filters.insert(filter.into()) {
+            *self.owners.entry(owner.clone()).or_default() += 1;
         }
     }
 }
@@ -143,6 +176,13 @@ impl FilterLedger {
         filters.filter_map(|text| Filter::new(text).ok()).collect()
     }
 
+    /// Whether the client at this place has this filter.
+    pub fn contains(&self, place: &str, filter: &str) -> bool {
+        let entries = self.lock();
+        let client = entries.by_place.get(place);
+        client.is_some_and(|client| client.filters.contains(filter))
+    }
+
     /// The client at this place has ended a subscription.
     pub fn unsubscribe(&self, place: &str, filter: &str) {
         self.lock().remove(place, filter);
@@ -177,6 +217,10 @@ impl Entries {
         if has_wildcard && of_owner.is_some_and(|own| !own.has_room(filter, WILDCARD_SHARE)) {
             return Err(TOO_MANY_OF_OWNER);
         }
+        if !self.shared.has_room(owner, filter) {
+            return Err(TOO_MANY_SHARED);
+        }
+        self.shared.add(owner, filter);
         self.count += 1;
         self.bytes += filter.len();
         if has_wildcard {
@@ -314,5 +358,40 @@ mod tests {
             let filter = format!("room/{n}/#");
             ledger.subscribe("panel", &honest, &filter).unwrap();
         }
+    }
+
+    /// The library keeps something of each, so what has ended counts on.
+    #[test]
+    fn shared_filters_are_counted_since_the_start() {
+        let ledger = FilterLedger::default();
+        let greedy = user("greedy");
+        let mut accepted = 0;
+        let once = |owner: &ClientOwner, filter: &str| {
+            let subscribed = ledger.subscribe("a", owner, filter);
+            ledger.unsubscribe("a", filter);
+            subscribed
+        };
+        let end = loop {
+            match once(&greedy, &format!("$share/{accepted}/t")) {
+                Ok(_) => accepted += 1,
+                Err(denial) => break denial,
+            }
+        };
+        assert_eq!(end, TOO_MANY_SHARED);
+        assert_eq!(accepted, SHARED_FILTERS / SHARED_SHARE);
+        // What there was may be again, and other filters may, also of others.
+        once(&greedy, "$share/0/t").unwrap();
+        once(&greedy, "t").unwrap();
+        let others = ["b", "c"].map(user);
+        for (n, owner) in others
+            .iter()
+            .cycle()
+            .take(SHARED_FILTERS / SHARED_SHARE)
+            .enumerate()
+        {
+            once(owner, &format!("$share/{n}/of/others")).unwrap();
+        }
+        let more = once(&others[0], "$share/more/t");
+        assert_eq!(more, Err(TOO_MANY_SHARED));
     }
 }

@@ -23,6 +23,7 @@ use super::connect::{Connect, NoConnect, read_connect};
 use super::gateway_retained::GatewayConnectionNumber;
 use super::gateway_stream::GatewayStream;
 use super::inbound::InboundPackets;
+use super::keep_alive::KeepAlive;
 use super::large_packet::LargePacket;
 use super::limits::{CONNECT_TIMEOUT, LINGER_LIMITS};
 use super::outbound::Outbound;
@@ -30,6 +31,7 @@ use super::pace::ClientPace;
 use super::property_size::PropertySize;
 use super::refusals::RefusalThrottle;
 use super::replays::{Replayer, Replays};
+use super::retained::ReservedWill;
 use super::rights::PublishAttempt;
 use super::stream::{InspectedStream, Inspection, PeerKind};
 use crate::command::DoorKind;
@@ -74,6 +76,8 @@ pub struct Admitted {
     /// Which connection of the gateway it is; none for others.
     pub gateway_number: Option<GatewayConnectionNumber>,
     pub connected: ConnectedClient,
+    /// The room for its will.
+    pub will: Option<ReservedWill>,
 }
 
 impl Gate {
@@ -126,8 +130,8 @@ impl Gate {
         };
         let rest = connect.rest.len();
         let client = Arc::new(BrokerClient::new(place, owner, login, self.shared.clone()));
-        check_will(&client, packet).map_err(refuse)?;
         let connected = self.quotas.arrive(&client.owner).map_err(refuse)?;
+        let will = check_will(&client, packet).map_err(refuse)?;
         let mut gateway_number = None;
         let (peer_kind, replayer) = if client.is_gateway() {
             let retained = &self.shared.gateway_retained;
@@ -140,9 +144,10 @@ impl Gate {
             let (replays, replayer) = Replays::new(shared, place, answers.is_mqtt_5());
             let inspection = Inspection {
                 inbound: InboundPackets::new(client.clone(), answers, replays),
-                pace: ClientPace::new(&self.shared),
+                pace: ClientPace::new(&self.shared, packet.properties.get_receive_maximum()),
                 large_packet: LargePacket::new(self.shared.large_packets.clone()),
                 refusals: RefusalThrottle::new(self.shared.telemetry.clone()),
+                keep_alive: KeepAlive::default(),
                 outbound: Outbound {
                     is_mqtt_5: answers.is_mqtt_5(),
                     maximum_packet_size: packet.properties.get_maximum_packet_size(),
@@ -157,6 +162,7 @@ impl Gate {
             client,
             received,
             connected,
+            will,
             peer_kind,
             replayer,
             gateway_number,
@@ -209,6 +215,7 @@ struct Prepared {
     received: BytesMut,
     connect_length: usize,
     connected: ConnectedClient,
+    will: Option<ReservedWill>,
     peer_kind: PeerKind,
     replayer: Option<Replayer>,
     gateway_number: Option<GatewayConnectionNumber>,
@@ -223,6 +230,7 @@ impl Prepared {
             replayer: self.replayer,
             gateway_number: self.gateway_number,
             connected: self.connected,
+            will: self.will,
         }
     }
 }
@@ -239,10 +247,14 @@ fn check(connect: &Connect, answers: Answers) -> Result<(), Denial> {
     Ok(())
 }
 
-/// Whether the will may be published. Its QoS 2 and size are the library's to check.
-fn check_will(client: &BrokerClient, packet: &ConnectPacket) -> Result<(), Denial> {
+/// Whether the will may be published. Its QoS 2 and size are the library's to check. Gives the room that it
+/// takes if it is to be retained.
+fn check_will(
+    client: &BrokerClient,
+    packet: &ConnectPacket,
+) -> Result<Option<ReservedWill>, Denial> {
     let Some(will) = &packet.will else {
-        return Ok(());
+        return Ok(None);
     };
     let attempt = PublishAttempt {
         topic: &will.topic,
@@ -252,12 +264,8 @@ fn check_will(client: &BrokerClient, packet: &ConnectPacket) -> Result<(), Denia
         will: true,
     };
     client.publish(&attempt)?;
-    let properties = PropertySize::of_will(&will.properties);
-    properties.check()?;
-    if will.retain {
-        client.retain(&will.topic, will.payload.len(), properties)?;
-    }
-    Ok(())
+    PropertySize::of_will(&will.properties).check()?;
+    client.retain_will(will)
 }
 
 /// A client id for a client that has none.

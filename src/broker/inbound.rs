@@ -136,6 +136,11 @@ impl InboundPackets {
         self.as_published = filters.as_published(&self.client.place);
     }
 
+    /// The library's name of the client.
+    pub fn place(&self) -> &str {
+        &self.client.place
+    }
+
     /// Whether some of the client's filters keep the retain flag.
     pub fn wants_retain_flags(&self) -> bool {
         !self.as_published.is_empty()
@@ -148,6 +153,11 @@ impl InboundPackets {
         self.as_published.iter().any(|filter| filter.matches(topic))
             && (shared.gateway_retained.get(topic).is_some()
                 || is_empty && shared.rights.is_gateways(topic))
+    }
+
+    /// Whether an empty message of this topic only clears what has expired.
+    pub fn is_clearing(&self, topic: &str) -> bool {
+        self.client.shared.retained.is_clearing(topic)
     }
 
     /// What the gateway retains at a topic.

@@ -46,7 +46,7 @@ pub const REFUSAL_PAUSE: Duration = Duration::from_millis(10);
 
 /// How long the session of a client that is gone is kept at most, whatever it asks for.
 pub const SESSION_EXPIRY: Duration = Duration::from_secs(3600);
-/// How often sessions that have ended are looked for.
+/// How often sessions that have ended and retained messages that have expired are looked for.
 pub const SESSION_SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The most filters with a wildcard of one client. A panel has some.
@@ -65,6 +65,11 @@ pub const FILTERS_PER_CLIENT: usize = 20_000;
 pub const FILTERS: usize = 50_000;
 /// The most bytes of filters in all: a filter may be long.
 pub const FILTER_BYTES: usize = 8 << 20;
+/// The most different shared filters, with their groups, since the start: what has ended counts on. The library
+/// keeps up to 1 KB of each.
+pub const SHARED_FILTERS: usize = 10_000;
+/// One user may have one of this many of them.
+pub const SHARED_SHARE: usize = 2;
 
 /// The most levels of a topic or filter. The gateway's own have fewer than ten.
 pub const TOPIC_LEVELS: usize = 16;
@@ -108,7 +113,7 @@ pub const QUEUED_BYTES: usize = 256 << 10;
 /// each session. What gateways and panels tell each other is far below.
 pub const QUEUED_MESSAGE_BYTES: usize = 16 << 10;
 /// The messages that the library has under way to a client before it waits for PUBACK, as
-/// Mosquitto has.
+/// Mosquitto has. Fewer if the client's Receive Maximum is smaller.
 pub const UNACKNOWLEDGED_MESSAGES: usize = 20;
 /// A client that has not acknowledged more than this is behind.
 pub const UNACKNOWLEDGED_BYTES: usize = 1 << 20;
@@ -232,5 +237,6 @@ mod tests {
             (FILTERS_PER_CLIENT, WAITING_REPLAYS, FILTERS),
             (20_000, 20_000, 50_000)
         );
+        assert_eq!((SHARED_FILTERS, SHARED_SHARE), (10_000, 2));
     }
 }

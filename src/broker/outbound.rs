@@ -24,12 +24,13 @@ pub struct Outbound {
 /// The retain flag of a PUBLISH (MQTT 5, 3.3.1.3).
 pub const RETAIN: u8 = 1;
 
-/// Whether this packet is a placeholder of a retained message.
-fn is_placeholder(frame: &Frame, bytes: &[u8]) -> bool {
-    frame.kind == kind::PUBLISH
-        && FieldReader(frame.body_in(bytes))
-            .binary()
-            .is_ok_and(Placeholder::is_topic)
+/// If this packet is a placeholder of a retained message: the place of the client that it is for.
+fn placeholder_of<'a>(frame: &Frame, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    if frame.kind != kind::PUBLISH {
+        return None;
+    }
+    let topic = FieldReader(frame.body_in(bytes)).binary().ok()?;
+    Placeholder::place(topic)
 }
 
 /// The message of QoS 2 that this packet sends or releases.
@@ -60,9 +61,14 @@ impl Outbound {
         if let Some(packet) = instead {
             return Some(Correction::whole(frame, packet));
         }
-        let correction = if is_placeholder(frame, bytes) {
-            inbound.replays.was_written();
-            Some(self.retained(frame, bytes, inbound))
+        let correction = if let Some(place) = placeholder_of(frame, bytes) {
+            let is_own = place == inbound.place().as_bytes();
+            if is_own {
+                inbound.replays.was_written();
+            }
+            Some(self.retained(frame, bytes, inbound, is_own))
+        } else if self.clears_expired(frame, bytes, inbound) {
+            Some(Correction::Drop(Vec::new()))
         } else {
             let correction = correct(self.is_mqtt_5, self.maximum_packet_size, frame, bytes);
             self.as_published(frame, bytes, inbound, correction)
@@ -75,9 +81,25 @@ impl Outbound {
         correction
     }
 
-    /// The retained message of a placeholder. If it has gone meanwhile, or is too large, the library
-    /// is told that it was sent.
-    fn retained(&self, frame: &Frame, bytes: &[u8], inbound: &InboundPackets) -> Correction {
+    /// Whether this packet is an empty message that only clears what was retained and has expired.
+    fn clears_expired(&self, frame: &Frame, bytes: &[u8], inbound: &InboundPackets) -> bool {
+        let has_qos = frame.flags >> 1 & 3 != 0;
+        frame.kind == kind::PUBLISH
+            && !has_qos
+            && MessageHead::parse(frame, bytes, self.is_mqtt_5)
+                .is_ok_and(|head| head.payload == 0 && inbound.is_clearing(head.topic))
+    }
+
+    /// The retained message of a placeholder. If it has gone meanwhile, is too large, or the placeholder is
+    /// another client's, whose rights nobody has compared with this one's, the library is told that it was
+    /// sent.
+    fn retained(
+        &self,
+        frame: &Frame,
+        bytes: &[u8],
+        inbound: &InboundPackets,
+        is_own: bool,
+    ) -> Correction {
         let Ok(head) = MessageHead::parse(frame, bytes, self.is_mqtt_5) else {
             return Correction::Drop(Vec::new());
         };
@@ -85,6 +107,7 @@ impl Outbound {
         let identifier = if head.qos > 0 { &identifier[..] } else { &[] };
         let packet = Placeholder::parse(&bytes[head.length..frame.length()])
             .ok()
+            .filter(|_| is_own)
             .and_then(|placeholder| self.message(frame.flags, identifier, &placeholder, inbound));
         let fits = |packet: &Vec<u8>| {
             let maximum = self.maximum_packet_size;
@@ -175,5 +198,103 @@ impl Outbound {
         corrected.extend_from_slice(client_id.as_bytes());
         corrected.extend_from_slice(properties);
         Some(packet(kind::CONNACK, 0, &corrected))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use super::super::answers::Answers;
+    use super::super::authentication::Login;
+    use super::super::client::{BrokerClient, ClientsShare};
+    use super::super::client_owner::ClientOwner;
+    use super::super::places::PlaceNames;
+    use super::super::property_size::PropertySize;
+    use super::super::replays::Replays;
+    use super::super::rights::BrokerRights;
+    use super::*;
+    use crate::topics::{DiscoveryTopics, Prefix};
+
+    fn placeholder(place: &str, topic: &str) -> Vec<u8> {
+        let own_topic = format!("$replay/{place}");
+        let length = own_topic.len() as u16;
+        let mut body = [&length.to_be_bytes(), own_topic.as_bytes()].concat();
+        // The packet identifier, no properties, no Subscription Identifier.
+        body.extend([0, 7, 0, 0, 0, 0, 0]);
+        body.extend_from_slice(topic.as_bytes());
+        packet(kind::PUBLISH, 2, &body)
+    }
+
+    fn shared() -> Arc<ClientsShare> {
+        let rights = BrokerRights::new(Vec::new(), Prefix::new(""), DiscoveryTopics::default());
+        let places = PlaceNames::new().unwrap();
+        Arc::new(ClientsShare::new(rights, places, Arc::default(), 1 << 20))
+    }
+
+    /// What is sent to the client at the place "own" instead of these packets of the library.
+    fn corrections(
+        shared: Arc<ClientsShare>,
+        is_mqtt_5: bool,
+    ) -> impl FnMut(&[u8]) -> Option<Correction> {
+        let (replays, _) = Replays::new(shared.clone(), "own".into(), is_mqtt_5);
+        let owner = ClientOwner::User("panel".into());
+        let client = BrokerClient::new("own".into(), owner, Login::Anyone, shared);
+        let answers = Answers::new(if is_mqtt_5 { 5 } else { 4 }, true, None);
+        let mut inbound = InboundPackets::new(Arc::new(client), answers, replays);
+        let mut outbound = Outbound {
+            is_mqtt_5,
+            ..Outbound::default()
+        };
+        move |bytes| {
+            let frame = Frame::at(bytes).unwrap().unwrap();
+            outbound.correct(&frame, bytes, &mut inbound)
+        }
+    }
+
+    #[test]
+    fn a_placeholder_becomes_a_message_for_its_own_client_only() {
+        let shared = shared();
+        let state = packet(kind::PUBLISH, 1, b"\0\x01s\0online");
+        let frame = Frame::at(&state).unwrap().unwrap();
+        let head = MessageHead::parse(&frame, &state, true).unwrap();
+        shared.gateway_retained.publish(&head, b"online");
+        let mut corrections = corrections(shared, true);
+        let Some(Correction::Replace { with, .. }) = corrections(&placeholder("own", "s")) else {
+            panic!("nothing is sent");
+        };
+        assert!(with.ends_with(b"online"));
+        for other in ["other", "", "own/more"] {
+            let dropped = Correction::Drop(not_sent(1, &[0, 7]));
+            let correction = corrections(&placeholder(other, "s"));
+            assert_eq!(correction, Some(dropped), "{other}");
+        }
+    }
+
+    #[test]
+    fn no_client_sees_that_what_has_expired_is_cleared() {
+        let now = SystemTime::now();
+        let shared = shared();
+        let retained = &shared.retained;
+        for (topic, expires) in [("a", Some(now)), ("b", None)] {
+            retained.set_until(topic, 1, PropertySize::default(), expires);
+        }
+        assert_eq!(retained.begin_clearing(now), ["a"]);
+        let dropped = Some(Correction::Drop(Vec::new()));
+        let mut modern = corrections(shared.clone(), true);
+        // Without properties, and with the identifier of the subscription.
+        for body in [&b"\0\x01a\0"[..], b"\0\x01a\x02\x0b\x05"] {
+            assert_eq!(modern(&packet(kind::PUBLISH, 0, body)), dropped);
+        }
+        let mut classic = corrections(shared, false);
+        assert_eq!(classic(&packet(kind::PUBLISH, 0, b"\0\x01a")), dropped);
+        for (flags, body) in [
+            (0, &b"\0\x01b"[..]),
+            (0, b"\0\x01ax"),
+            (2, b"\0\x01a\0\x01"),
+        ] {
+            assert_ne!(classic(&packet(kind::PUBLISH, flags, body)), dropped);
+        }
     }
 }

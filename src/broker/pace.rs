@@ -30,6 +30,9 @@ use super::message::MessageHead;
 const STUCK_AFTER: Duration = Duration::from_millis(250);
 /// A client that was not stuck for this long has caught up.
 const CAUGHT_UP_AFTER: Duration = Duration::from_secs(1);
+/// A client that may be sent more, and is not for this long, has everything. The library sends the next
+/// message at once.
+const NOTHING_WAITS_AFTER: Duration = Duration::from_millis(100);
 /// A client that may be behind is looked at this often.
 const CHECK_INTERVAL: Duration = Duration::from_millis(300);
 
@@ -120,6 +123,10 @@ pub struct ClientPace {
     /// The messages that it has not acknowledged: their sizes.
     unacknowledged: HashMap<u16, usize>,
     unacknowledged_bytes: usize,
+    /// The library sends no more before it acknowledges some, when so many are not.
+    window: usize,
+    /// When it had acknowledged so much that the library may send it more; nothing was sent since.
+    open_since: Option<Instant>,
     /// Something cannot be written, because it does not read.
     is_blocked: bool,
     stalled: StalledClients,
@@ -142,7 +149,9 @@ struct Stuck {
 }
 
 impl ClientPace {
-    pub fn new(shared: &ClientsShare) -> Self {
+    /// `receive_maximum` is what the client's CONNECT says (MQTT 5, 3.1.2.11.3).
+    pub fn new(shared: &ClientsShare, receive_maximum: Option<u16>) -> Self {
+        let receive_maximum = receive_maximum.map_or(usize::MAX, usize::from);
         Self {
             stats: shared.stats.clone(),
             published_heads: shared.published_heads.clone(),
@@ -150,6 +159,8 @@ impl ClientPace {
             reads_nothing: None,
             unacknowledged: HashMap::new(),
             unacknowledged_bytes: 0,
+            window: UNACKNOWLEDGED_MESSAGES.min(receive_maximum).max(1),
+            open_since: None,
             is_blocked: false,
             taken: Amount::default(),
             stuck: None,
@@ -160,6 +171,11 @@ impl ClientPace {
     /// The library writes a PUBLISH.
     pub fn sends(&mut self, frame: &Frame, bytes: &[u8], is_mqtt_5: bool) {
         self.taken.messages += 1;
+        let open_since = self.open_since.take();
+        if open_since.is_some_and(|since| since.elapsed() >= NOTHING_WAITS_AFTER) {
+            // It is slow with the acknowledgements, but nothing waited for them.
+            self.stuck = None;
+        }
         if let Ok(head) = MessageHead::parse(frame, bytes, is_mqtt_5) {
             self.taken.heads += head.topic.len() as u64;
             self.taken.heads += head.property_size().in_memory() as u64;
@@ -192,13 +208,24 @@ impl ClientPace {
     }
 
     fn acknowledged(&mut self, packet_id: u16) {
+        let was_closed = self.is_window_closed();
         let size = self.unacknowledged.remove(&packet_id).unwrap_or_default();
         self.unacknowledged_bytes -= size;
+        if was_closed && !self.is_window_closed() {
+            self.open_since = Some(Instant::now());
+        }
+    }
+
+    fn is_window_closed(&self) -> bool {
+        self.unacknowledged.len() >= self.window
     }
 
     /// So much was written, or nothing because the client does not read.
     pub fn wrote(&mut self, written: Option<usize>) {
         self.is_blocked = written.is_none();
+        if self.is_blocked {
+            self.open_since = None;
+        }
         self.taken.bytes += written.unwrap_or_default() as u64;
     }
 
@@ -238,7 +265,7 @@ impl ClientPace {
     fn takes_too_little(&self) -> bool {
         self.is_blocked
             || self.unacknowledged_bytes > UNACKNOWLEDGED_BYTES
-            || self.unacknowledged.len() >= UNACKNOWLEDGED_MESSAGES
+            || self.is_window_closed()
     }
 
     fn reads_nothing_for_too_long(&mut self, now: Instant) -> bool {
@@ -290,7 +317,7 @@ mod tests {
 
     fn pace() -> (ClientPace, Arc<BrokerStats>, Instant) {
         let shared = share();
-        (ClientPace::new(&shared), shared.stats, Instant::now())
+        (ClientPace::new(&shared, None), shared.stats, Instant::now())
     }
 
     fn share() -> ClientsShare {
@@ -307,7 +334,7 @@ mod tests {
         assert!(!pace.is_too_slow(now + STUCK_AFTER));
         pace.published_heads.add(1);
         let taken = packet(kind::PUBLISH, 0, &[0, 1, b't', 5, 0x26, 0, 0, 0, 0]);
-        let mut reading = ClientPace::new(&share());
+        let mut reading = ClientPace::new(&share(), None);
         reading.sends(&Frame::at(&taken).unwrap().unwrap(), &taken, true);
         assert_eq!(reading.taken.heads, 1 + 5 + 64);
         assert!(pace.is_too_slow(now + STUCK_AFTER));
@@ -344,7 +371,7 @@ mod tests {
         let stalled = &shared.stalled;
         let now = Instant::now();
         let blocked = || {
-            let mut pace = ClientPace::new(&shared);
+            let mut pace = ClientPace::new(&shared, None);
             pace.wrote(None);
             assert!(!pace.is_too_slow(now));
             pace
@@ -396,25 +423,64 @@ mod tests {
         assert!(!pace.is_too_slow(now));
     }
 
+    /// A message of QoS 1 is sent.
+    fn send(pace: &mut ClientPace, id: u8) {
+        let bytes = packet(kind::PUBLISH, 2, &[0, 1, b't', 0, id, 0]);
+        pace.sends(&Frame::at(&bytes).unwrap().unwrap(), &bytes, true);
+    }
+
+    fn acknowledge(pace: &mut ClientPace, id: u8) {
+        let bytes = [0x40, 2, 0, id];
+        pace.acknowledges(&Frame::at(&bytes).unwrap().unwrap(), &bytes);
+    }
+
     #[test]
     fn who_does_not_acknowledge_is_too_slow() {
-        let (mut pace, stats, now) = pace();
-        let publish = |id: u8| packet(kind::PUBLISH, 2, &[0, 1, b't', 0, id, 0]);
-        for id in 1..=UNACKNOWLEDGED_MESSAGES as u8 {
-            let bytes = publish(id);
-            pace.sends(&Frame::at(&bytes).unwrap().unwrap(), &bytes, true);
+        for (receive_maximum, window) in [
+            (None, UNACKNOWLEDGED_MESSAGES),
+            (Some(u16::MAX), UNACKNOWLEDGED_MESSAGES),
+            (Some(3), 3),
+            (Some(1), 1),
+        ] {
+            let shared = share();
+            let mut pace = ClientPace::new(&shared, receive_maximum);
+            let now = Instant::now();
+            for id in 1..=window as u8 {
+                assert!(!pace.takes_too_little(), "{receive_maximum:?}");
+                send(&mut pace, id);
+            }
+            assert!(!pace.is_too_slow(now));
+            shared.stats.publish_received(BACKLOG_BYTES + 1);
+            assert!(pace.is_too_slow(now + STUCK_AFTER), "{receive_maximum:?}");
         }
-        assert!(!pace.is_too_slow(now));
-        stats.publish_received(BACKLOG_BYTES + 1);
-        assert!(pace.is_too_slow(now + STUCK_AFTER));
         let (mut pace, ..) = self::pace();
         for id in 1..=200 {
-            let bytes = publish(id);
-            pace.sends(&Frame::at(&bytes).unwrap().unwrap(), &bytes, true);
-            let bytes = [0x40, 2, 0, id];
-            pace.acknowledges(&Frame::at(&bytes).unwrap().unwrap(), &bytes);
+            send(&mut pace, id);
+            acknowledge(&mut pace, id);
             assert!(!pace.takes_too_little());
         }
         assert_eq!(pace.unacknowledged_bytes, 0);
+    }
+
+    /// A small Receive Maximum is reached by every message.
+    #[tokio::test(start_paused = true)]
+    async fn who_acknowledges_late_and_has_all_is_not_dropped() {
+        for nothing_waits in [true, false] {
+            let shared = share();
+            let mut pace = ClientPace::new(&shared, Some(1));
+            let mut was_too_slow = false;
+            for id in 1..=200 {
+                send(&mut pace, id);
+                was_too_slow |= pace.is_too_slow(Instant::now());
+                tokio::time::advance(STUCK_AFTER * 2).await;
+                shared.stats.publish_received(BACKLOG_BYTES / 10);
+                was_too_slow |= pace.is_too_slow(Instant::now());
+                acknowledge(&mut pace, id);
+                if nothing_waits {
+                    tokio::time::advance(NOTHING_WAITS_AFTER).await;
+                }
+            }
+            assert_eq!(was_too_slow, !nothing_waits);
+        }
     }
 }

@@ -23,11 +23,11 @@ use super::client::ClientsShare;
 use super::frames::{FieldReader, Malformed};
 use super::gateway_retained::RetainedSearch;
 use super::limits::WAITING_REPLAYS;
-use crate::topics::Filter;
+use crate::topics::{Filter, split_shared};
 
-/// What the topics of placeholders begin with; the client's place follows. No client can subscribe or publish
-/// to it.
-const PLACEHOLDER_TOPICS: &str = "$replay/";
+/// The first level of the topics of placeholders; the client's place follows. No client can subscribe or
+/// publish to it.
+const PLACEHOLDER_LEVEL: &str = "$replay";
 /// The placeholders of one client that are under way at a time.
 const PLACEHOLDERS_IN_FLIGHT: usize = 64;
 /// The library drops messages of a client that takes nothing. A placeholder that was not written after this
@@ -38,6 +38,12 @@ const TOO_MANY: Denial = Denial::limit(
     "replay",
     ReasonCode::QuotaExceeded,
     "the retained messages of many subscriptions are on their way already; subscribe again when they have come",
+);
+
+/// A placeholder in the hands of another client would give it a message that it may not see.
+pub const PLACEHOLDERS: Denial = Denial::new(
+    ReasonCode::NotAuthorized,
+    "topics that begin with $replay are the broker's own",
 );
 
 /// What is retained is to be sent for this filter.
@@ -59,9 +65,17 @@ pub struct Placeholder<'a> {
 }
 
 impl<'a> Placeholder<'a> {
-    /// Whether the messages of this topic are placeholders.
-    pub fn is_topic(topic: &[u8]) -> bool {
-        topic.starts_with(PLACEHOLDER_TOPICS.as_bytes())
+    /// Whose placeholders the messages of this topic are: the place of a client. `None` if they are none.
+    pub fn place(topic: &[u8]) -> Option<&[u8]> {
+        topic
+            .strip_prefix(PLACEHOLDER_LEVEL.as_bytes())?
+            .strip_prefix(b"/")
+    }
+
+    /// Whether a filter can match placeholders.
+    pub fn is_matched_by(filter: &str) -> bool {
+        let filter = split_shared(filter).map_or(filter, |(_, filter)| filter);
+        filter.split('/').next() == Some(PLACEHOLDER_LEVEL)
     }
 
     /// Of a message's payload.
@@ -159,7 +173,7 @@ impl Replays {
 impl Replayer {
     /// Sends placeholders for as long as the client is there.
     pub async fn run(mut self, router: &MessageRouter) {
-        let topic = format!("{PLACEHOLDER_TOPICS}{}", self.place);
+        let topic = format!("{PLACEHOLDER_LEVEL}/{}", self.place);
         while let Some(replay) = self.replays.recv().await {
             let request = SubscriptionRequest::new(&*self.place, &*topic, QoS::ExactlyOnce)
                 .with_protocol_version(self.version);
@@ -167,12 +181,17 @@ impl Replayer {
                 tracing::debug!(%error, "retained messages could not be sent");
                 return;
             }
+            let filter = replay.filter.as_str().to_owned();
             let mut search = RetainedSearch::new(replay.filter);
-            while let Some(found) = self.shared.gateway_retained.next_part(&mut search) {
+            'search: while let Some(found) = self.shared.gateway_retained.next_part(&mut search) {
                 for found in found {
                     if let Ok(Ok(permit)) = timeout(PLACEHOLDER_TIMEOUT, self.room.acquire()).await
                     {
                         permit.forget();
+                    }
+                    // Nothing more after UNSUBSCRIBE (MQTT 5, 3.10.4).
+                    if !self.shared.filters.contains(&self.place, &filter) {
+                        break 'search;
                     }
                     let placeholder = Placeholder {
                         topic: &found.topic,
@@ -202,5 +221,21 @@ mod tests {
         assert_eq!(Placeholder::parse(&placeholder.payload()), Ok(placeholder));
         assert_eq!(Placeholder::parse(&[0, 0, 1]), Err(Malformed));
         assert_eq!(Placeholder::parse(&[0, 0, 0, 1, 0xFF]), Err(Malformed));
+    }
+
+    #[test]
+    fn a_filter_of_placeholders_is_known() {
+        for (filter, is_known) in [
+            ("$replay/#", true),
+            ("$replay/+", true),
+            ("$replay", true),
+            ("$share/group/$replay/+/#", true),
+            ("$replays/#", false),
+            ("$share/$replay/#", false),
+            ("room/$replay/#", false),
+            ("#", false),
+        ] {
+            assert_eq!(Placeholder::is_matched_by(filter), is_known, "{filter}");
+        }
     }
 }

@@ -1,17 +1,22 @@
 //! How much clients make the broker retain.
 //!
-//! What the gateway retains is in `gateway_retained`. Counts what the library says it keeps, so that
-//! wills are counted as well.
+//! What the gateway retains is in `gateway_retained`. Counts what the library says it keeps, and the wills
+//! that it may have to keep: all of them may be published at the same time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
+use mqtt5::QoS;
 use mqtt5::broker::events::{BrokerEventHandler, RetainedSetEvent};
+use mqtt5::broker::router::MessageRouter;
 use mqtt5::broker::storage::{DynamicStorage, StorageBackend};
+use mqtt5::packet::publish::PublishPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use mqtt5::validation::topic_matches_filter;
+use tokio::time::sleep;
 
 use super::answers::Denial;
 use super::client::ClientsShare;
@@ -19,6 +24,10 @@ use super::limits::{RETAINED_BYTES, RETAINED_MESSAGE_BYTES, RETAINED_MESSAGES};
 use super::property_size::PropertySize;
 use super::replay::MESSAGE_OVERHEAD;
 use crate::topics::SHARE;
+
+/// The library clears a topic with an empty message to its subscribers. It is kept from those that read within
+/// this.
+const CLEARED_WITHIN: Duration = Duration::from_secs(1);
 
 const TOO_LARGE: Denial = Denial::limit(
     "retained",
@@ -39,9 +48,73 @@ pub struct RetainedLedger {
 
 #[derive(Debug, Default)]
 struct Entries {
-    /// The sizes of what is retained for clients.
-    by_topic: HashMap<Box<str>, usize>,
+    by_topic: HashMap<Box<str>, Entry>,
+    /// Of all entries.
     bytes: usize,
+    /// Topics whose messages have expired and are just taken out of the library.
+    clearing: HashSet<String>,
+}
+
+/// What is retained at one topic, or may have to be.
+#[derive(Debug, Default)]
+struct Entry {
+    /// The message that is retained now.
+    kept: Option<Kept>,
+    /// The sizes of wills. At most one of them is retained at a time.
+    wills: Vec<usize>,
+}
+
+/// A message that is retained.
+#[derive(Debug, Clone, Copy)]
+struct Kept {
+    size: usize,
+    expires: Option<SystemTime>,
+}
+
+impl Kept {
+    fn has_expired(&self, now: SystemTime) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+}
+
+impl Entry {
+    /// The size of the largest message that may be retained.
+    fn size(&self) -> usize {
+        let kept = self.kept.map(|kept| kept.size);
+        let all = self.wills.iter().copied().chain(kept);
+        all.max().unwrap_or_default()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.kept.is_none() && self.wills.is_empty()
+    }
+}
+
+impl Entries {
+    /// Whether a message of this size may be retained.
+    fn check(&self, topic: &str, size: usize) -> Result<(), Denial> {
+        if size > RETAINED_MESSAGE_BYTES {
+            return Err(TOO_LARGE);
+        }
+        let known = self.by_topic.get(topic);
+        let others = self.bytes - known.map_or(0, Entry::size);
+        let is_one_more = known.is_none();
+        if others + size > RETAINED_BYTES || is_one_more && self.by_topic.len() >= RETAINED_MESSAGES
+        {
+            return Err(TOO_MANY);
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, topic: &str, change: impl FnOnce(&mut Entry)) {
+        let mut entry = self.by_topic.remove(topic).unwrap_or_default();
+        self.bytes -= entry.size();
+        change(&mut entry);
+        self.bytes += entry.size();
+        if !entry.is_empty() {
+            self.by_topic.insert(topic.into(), entry);
+        }
+    }
 }
 
 /// The bytes that a retained message counts for.
@@ -64,20 +137,7 @@ impl RetainedLedger {
         payload: usize,
         properties: PropertySize,
     ) -> Result<(), Denial> {
-        let entries = self.lock();
-        let size = size(topic, payload, properties);
-        if size > RETAINED_MESSAGE_BYTES {
-            return Err(TOO_LARGE);
-        }
-        let known = entries.by_topic.get(topic);
-        let others = entries.bytes - known.unwrap_or(&0);
-        let is_one_more = known.is_none();
-        if others + size > RETAINED_BYTES
-            || is_one_more && entries.by_topic.len() >= RETAINED_MESSAGES
-        {
-            return Err(TOO_MANY);
-        }
-        Ok(())
+        self.lock().check(topic, size(topic, payload, properties))
     }
 
     /// The bytes of memory that the library takes when a client subscribes to this filter: all that
@@ -87,26 +147,110 @@ impl RetainedLedger {
             return 0;
         }
         let entries = self.lock();
-        let copied = |size: &usize| size + MESSAGE_OVERHEAD;
+        let copied = |entry: &Entry| entry.kept.map_or(0, |kept| kept.size + MESSAGE_OVERHEAD);
         if !filter.contains(['+', '#']) {
             return entries.by_topic.get(filter).map_or(0, copied);
         }
         let matching = entries.by_topic.iter();
         let matching = matching.filter(|(topic, _)| topic_matches_filter(topic, filter));
-        matching.map(|(_, size)| copied(size)).sum()
+        matching.map(|(_, entry)| copied(entry)).sum()
     }
 
-    /// The broker retains this now; without a payload, nothing.
-    fn set(&self, topic: &str, payload: usize, properties: PropertySize) {
+    /// The broker retains this now; without a payload, nothing. It may expire.
+    pub fn set_until(
+        &self,
+        topic: &str,
+        payload: usize,
+        properties: PropertySize,
+        expires: Option<SystemTime>,
+    ) {
+        let kept = (payload > 0).then(|| Kept {
+            size: size(topic, payload, properties),
+            expires,
+        });
+        self.lock().change(topic, |entry| entry.kept = kept);
+    }
+
+    /// The topics whose messages have expired. From now on they are being cleared.
+    pub fn begin_clearing(&self, now: SystemTime) -> Vec<String> {
         let mut entries = self.lock();
+        let has_expired = |entry: &Entry| entry.kept.is_some_and(|kept| kept.has_expired(now));
+        let by_topic = entries.by_topic.iter();
+        let expired = by_topic.filter(|(_, entry)| has_expired(entry));
+        let topics: Vec<String> = expired.map(|(topic, _)| topic.to_string()).collect();
+        entries.clearing = topics.iter().cloned().collect();
+        topics
+    }
+
+    fn has_expired(&self, topic: &str, now: SystemTime) -> bool {
+        let entries = self.lock();
+        let kept = entries.by_topic.get(topic).and_then(|entry| entry.kept);
+        kept.is_some_and(|kept| kept.has_expired(now))
+    }
+
+    /// Whether an empty message of this topic only clears what has expired: no client has published it.
+    pub fn is_clearing(&self, topic: &str) -> bool {
+        self.lock().clearing.contains(topic)
+    }
+}
+
+/// Takes what has expired out of the library, which would keep it for ever and does not send it.
+pub async fn clear_expired(shared: &ClientsShare, router: &MessageRouter, now: SystemTime) {
+    let ledger = &shared.retained;
+    let topics = ledger.begin_clearing(now);
+    if topics.is_empty() {
+        return;
+    }
+    for topic in topics {
+        // Another may have come meanwhile.
+        if ledger.has_expired(&topic, now) {
+            let nothing = PublishPacket::new(topic, Vec::new(), QoS::AtMostOnce);
+            let nothing = nothing.with_retain(true);
+            router.route_message(&nothing, None).await;
+        }
+    }
+    sleep(CLEARED_WITHIN).await;
+    ledger.lock().clearing.clear();
+}
+
+/// Room for a will that the broker may have to retain. It is free again when this is dropped: the will was
+/// published, and counts as what is retained, or was discarded.
+#[derive(Debug)]
+pub struct ReservedWill {
+    shared: Arc<ClientsShare>,
+    topic: Box<str>,
+    size: usize,
+}
+
+impl ReservedWill {
+    /// Reserves the room.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn new(
+        shared: &Arc<ClientsShare>,
+        topic: &str,
+        payload: usize,
+        properties: PropertySize,
+    ) -> Result<Self, Denial> {
         let size = size(topic, payload, properties);
-        let before = if payload == 0 {
-            entries.by_topic.remove(topic)
-        } else {
-            entries.bytes += size;
-            entries.by_topic.insert(topic.into(), size)
-        };
-        entries.bytes -= before.unwrap_or_default();
+        let mut entries = shared.retained.lock();
+        entries.check(topic, size)?;
+        entries.change(topic, |entry| entry.wills.push(size));
+        Ok(Self {
+            shared: shared.clone(),
+            topic: topic.into(),
+            size,
+        })
+    }
+}
+
+impl Drop for ReservedWill {
+    fn drop(&mut self) {
+        self.shared.retained.lock().change(&self.topic, |entry| {
+            let same = entry.wills.iter().position(|size| *size == self.size);
+            same.map(|same| entry.wills.swap_remove(same));
+        });
     }
 }
 
@@ -117,12 +261,12 @@ pub struct RetainedListener {
 }
 
 impl RetainedListener {
-    /// The size of the properties that the library has just stored. If another client has cleared
-    /// or replaced the message meanwhile, the largest that it can be.
-    async fn properties(&self, topic: &str) -> PropertySize {
+    /// The size of the properties that the library has just stored, and when the message expires. If
+    /// another client has cleared or replaced the message meanwhile, the largest that it can be.
+    async fn stored(&self, topic: &str) -> (PropertySize, Option<SystemTime>) {
         match self.storage.get_retained_message(topic).await {
-            Ok(Some(message)) => PropertySize::of_retained(&message),
-            _ => PropertySize::LARGEST,
+            Ok(Some(message)) => (PropertySize::of_retained(&message), message.expires_at),
+            _ => (PropertySize::LARGEST, None),
         }
     }
 }
@@ -134,8 +278,9 @@ impl BrokerEventHandler for RetainedListener {
     ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
             let payload = event.payload.len();
-            let properties = self.properties(&event.topic).await;
-            self.shared.retained.set(&event.topic, payload, properties);
+            let (properties, expires) = self.stored(&event.topic).await;
+            let ledger = &self.shared.retained;
+            ledger.set_until(&event.topic, payload, properties, expires);
             // The router has its own; a second one in the storage is for a restart from a file.
             let _ = self.storage.remove_retained_message(&event.topic).await;
         })
@@ -144,12 +289,30 @@ impl BrokerEventHandler for RetainedListener {
 
 #[cfg(test)]
 mod tests {
+    use mqtt5::broker::storage::MemoryBackend;
+
     use super::*;
+    use crate::broker::places::PlaceNames;
+    use crate::broker::rights::BrokerRights;
+    use crate::topics::{DiscoveryTopics, Prefix};
 
     const NONE: PropertySize = PropertySize {
         bytes: 0,
         user_properties: 0,
     };
+
+    impl RetainedLedger {
+        /// The broker retains a message that does not expire.
+        fn set(&self, topic: &str, payload: usize, properties: PropertySize) {
+            self.set_until(topic, payload, properties, None);
+        }
+    }
+
+    fn shared() -> Arc<ClientsShare> {
+        let rights = BrokerRights::new(Vec::new(), Prefix::default(), DiscoveryTopics::default());
+        let places = PlaceNames::new().unwrap();
+        Arc::new(ClientsShare::new(rights, places, Arc::default(), 0))
+    }
 
     #[test]
     fn messages_and_bytes_are_limited_and_cleared_ones_make_room() {
@@ -207,5 +370,63 @@ mod tests {
             kept += 1;
         }
         assert!(kept < 1_500, "{kept}");
+    }
+
+    #[test]
+    fn wills_keep_their_room_until_they_are_published_or_discarded() {
+        let shared = shared();
+        let ledger = &shared.retained;
+        let reserve = |topic: &str, payload| ReservedWill::new(&shared, topic, payload, NONE);
+        let mut wills = Vec::new();
+        while let Ok(will) = reserve(&wills.len().to_string(), 15_000) {
+            wills.push(will);
+        }
+        assert_eq!(wills.len(), RETAINED_BYTES / 15_003);
+        assert_eq!(ledger.check("more", 15_000, NONE), Err(TOO_MANY));
+        assert_eq!(ledger.replayed("#"), 0, "nothing is retained yet");
+        // A topic has one message, however many wills there are for it.
+        let same = reserve("0", 15_000).unwrap();
+        ledger.check("0", 15_000, NONE).unwrap();
+        ledger.set("0", 15_000, NONE);
+        drop(same);
+        // What was published counts on, what was discarded does not.
+        wills.remove(0);
+        assert_eq!(ledger.check("more", 15_000, NONE), Err(TOO_MANY));
+        wills.remove(0);
+        ledger.check("more", 15_000, NONE).unwrap();
+        wills.clear();
+        ledger.set("0", 0, NONE);
+        let entries = ledger.lock();
+        assert!(entries.by_topic.is_empty());
+        assert_eq!(entries.bytes, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_expired_makes_room() {
+        let shared = shared();
+        let storage = Arc::new(DynamicStorage::Memory(MemoryBackend::new()));
+        let listener = RetainedListener {
+            shared: shared.clone(),
+            storage: storage.clone(),
+        };
+        let router = MessageRouter::with_storage(storage).with_event_handler(Arc::new(listener));
+        for n in 0..RETAINED_MESSAGES {
+            let message = PublishPacket::new(n.to_string(), "x", QoS::AtMostOnce);
+            let mut message = message.with_retain(true);
+            if n > 0 {
+                message.properties.set_message_expiry_interval(60);
+            }
+            router.route_message(&message, None).await;
+        }
+        let ledger = &shared.retained;
+        let now = SystemTime::now();
+        for (after, kept) in [(0, RETAINED_MESSAGES), (61, 1), (61, 1)] {
+            let now = now + Duration::from_secs(after);
+            clear_expired(&shared, &router, now).await;
+            assert_eq!(router.retained_count().await, kept);
+            assert_eq!(ledger.lock().by_topic.len(), kept);
+            assert!(ledger.lock().clearing.is_empty());
+        }
+        ledger.check("more", 1, NONE).unwrap();
     }
 }

@@ -20,6 +20,7 @@ use super::corrections::Correction;
 use super::frames::{Frame, kind};
 use super::gateway_stream::GatewayStream;
 use super::inbound::{InboundPackets, PacketVerdict};
+use super::keep_alive::KeepAlive;
 use super::large_packet::LargePacket;
 use super::limits::{LINGER_LIMITS, UNREAD_ANSWERS_LIMIT};
 use super::outbound::Outbound;
@@ -67,6 +68,7 @@ pub struct Inspection {
     pub pace: ClientPace,
     pub large_packet: LargePacket,
     pub refusals: RefusalThrottle,
+    pub keep_alive: KeepAlive,
 }
 
 /// What happens to the next bytes from the client.
@@ -96,8 +98,12 @@ impl PeerKind {
             inbound,
             outbound,
             pace,
+            keep_alive,
             ..
         } = &mut **inspection;
+        if keep_alive.is_owed(frame) {
+            return Some(Correction::Drop(Vec::new()));
+        }
         let correction = outbound.correct(frame, bytes.get(..frame.length())?, inbound);
         let is_dropped = matches!(correction, Some(Correction::Drop(_)));
         if frame.kind == kind::PUBLISH {
@@ -190,6 +196,7 @@ impl InspectedStream {
         match inspection.inbound.inspect(&frame, &self.received) {
             PacketVerdict::NeedMore(length) => return Some(length),
             PacketVerdict::Pass => {
+                inspection.keep_alive.passes();
                 inspection.large_packet.begins(frame.length());
                 self.reading = Reading::Pass(frame.length());
             }
@@ -198,6 +205,7 @@ impl InspectedStream {
                 with,
                 answer,
             } => {
+                inspection.keep_alive.passes();
                 inspection.large_packet.begins(frame.length());
                 self.replace(&frame, length, &with);
                 self.answer_at_end = answer;
@@ -207,6 +215,8 @@ impl InspectedStream {
                     inspection.refusals.refused();
                 }
                 self.answers.extend(answer);
+                let instead = inspection.keep_alive.withholds();
+                self.for_library.extend_from_slice(instead);
                 self.reading = Reading::Drop(frame.length());
             }
             PacketVerdict::End(answer) => {
@@ -411,83 +421,4 @@ impl WebSocketTransport for InspectedStream {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-    use std::sync::Arc;
-    use tokio::net::TcpListener;
-
-    use super::super::answers::Answers;
-    use super::super::authentication::Login;
-    use super::super::client::{BrokerClient, ClientsShare};
-    use super::super::client_owner::ClientOwner;
-    use super::super::frames::packet;
-    use super::super::limits::{REFUSAL_PAUSE, REFUSALS_AT_ONCE};
-    use super::super::places::PlaceNames;
-    use super::super::replays::Replays;
-    use super::super::rights::BrokerRights;
-    use super::*;
-    use crate::topics::{DiscoveryTopics, Prefix};
-
-    /// The stream of a client without a user that has sent these bytes and nothing else.
-    async fn stream(sent: &[u8]) -> (InspectedStream, TcpStream) {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let other_end = TcpStream::connect(listener.local_addr().unwrap())
-            .await
-            .unwrap();
-        let (socket, peer) = listener.accept().await.unwrap();
-        let discovery = DiscoveryTopics::default();
-        let rights = BrokerRights::new(Vec::new(), Prefix::new(""), discovery);
-        let shared = Arc::new(ClientsShare::new(
-            rights,
-            PlaceNames::new().unwrap(),
-            Arc::default(),
-            1 << 20,
-        ));
-        let owner = ClientOwner::address(peer.ip());
-        let (replays, _) = Replays::new(shared.clone(), "client".into(), true);
-        let client = BrokerClient::new("client".into(), owner, Login::Anyone, shared.clone());
-        let inspection = Inspection {
-            inbound: InboundPackets::new(Arc::new(client), Answers::new(5, true, None), replays),
-            outbound: Outbound {
-                is_mqtt_5: true,
-                maximum_packet_size: None,
-                assigned_client_id: None,
-            },
-            pace: ClientPace::new(&shared),
-            large_packet: LargePacket::new(shared.large_packets.clone()),
-            refusals: RefusalThrottle::new(Arc::default()),
-        };
-        let kind = PeerKind::Client(Box::new(inspection));
-        let stream = InspectedStream::new(socket, peer, sent.into(), 0, kind);
-        (stream, other_end)
-    }
-
-    /// Polls the stream once in a turn of its own; how many bytes it took of the client's.
-    async fn taken_in_one_turn(stream: &mut InspectedStream) -> usize {
-        tokio::task::yield_now().await;
-        poll_fn(|cx| {
-            let (before, mut buffer) = (stream.received.len(), [0; 64]);
-            let mut buffer = ReadBuf::new(&mut buffer);
-            let polled = Pin::new(&mut *stream).poll_read(cx, &mut buffer);
-            assert!(polled.is_pending(), "nothing is for the library");
-            Poll::Ready(before - stream.received.len())
-        })
-        .await
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn others_run_while_a_client_sends_what_is_refused_and_then_it_waits() {
-        let refused = packet(kind::PUBLISH, 0, &[0, 2, b'$', b'x', 0]);
-        let (mut stream, _other_end) = stream(&refused.repeat(1000)).await;
-        let (mut turns, mut packets) = (0, 0);
-        while packets <= REFUSALS_AT_ONCE as usize {
-            let taken = taken_in_one_turn(&mut stream).await / refused.len();
-            assert!((1..=16).contains(&taken), "{taken} packets in turn {turns}");
-            packets += taken;
-            turns += 1;
-        }
-        assert_eq!(taken_in_one_turn(&mut stream).await, 0);
-        tokio::time::advance(REFUSAL_PAUSE).await;
-        assert_eq!(taken_in_one_turn(&mut stream).await, refused.len());
-    }
-}
+mod tests;

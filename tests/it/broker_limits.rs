@@ -19,6 +19,7 @@ use tokio::time::timeout;
 mod after_login;
 mod before_login;
 mod places;
+mod wills;
 
 async fn broker(users: &[&str], connections: usize) -> Broker {
     let users = users.iter().map(|name| BrokerUser {
@@ -47,6 +48,7 @@ const PUBLISH: u8 = 3;
 const PUBACK: u8 = 4;
 const PUBREC: u8 = 5;
 const SUBACK: u8 = 9;
+const UNSUBACK: u8 = 11;
 const DISCONNECT: u8 = 14;
 
 const QUOTA_EXCEEDED: u8 = 0x97;

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::{config, room, timings};
+use poly2mqtt_test_support::raw_mqtt::{Connect, RawClient, Version};
 
 struct Site {
     app: App,
@@ -218,4 +219,33 @@ async fn the_gateway_publishes_no_result_where_the_client_could_not() {
         }
         site.stop().await;
     }
+}
+
+/// The broker puts what is retained in the place of messages that it sends itself, below `$replay/`.
+#[tokio::test]
+async fn nobody_gets_what_is_retained_for_the_subscription_of_another() {
+    let site = Site::start(true).await;
+    let witness = site.client(Some("all"), "#").await;
+    witness.expect("room/2/availability", "online").await;
+    for version in [Version::V311, Version::V5] {
+        let connect = Connect {
+            login: Some(("panel".into(), password("panel"))),
+            ..Connect::new(version, "curious")
+        };
+        let (mut panel, _) = RawClient::log_in(site.port(), &connect).await;
+        let refused = if version == Version::V5 { 0x87 } else { 0x80 };
+        for filter in [
+            "$replay/#",
+            "$replay/+",
+            "$replay/+/#",
+            "$share/group/$replay/#",
+        ] {
+            assert_eq!(panel.subscribe(filter, 1).await, [refused], "{filter}");
+        }
+        let late = site.client(Some("all"), "room/2/#").await;
+        late.expect("room/2/availability", "online").await;
+        panel.ping().await;
+        panel.disconnect().await;
+    }
+    site.stop().await;
 }

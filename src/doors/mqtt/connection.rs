@@ -346,6 +346,9 @@ impl Connection {
         if session.inflight.is_silent(now) && !session.link.has_waiting() {
             return Err(ConnectionLost::PublishTimeout);
         }
+        if session.inflight.is_short_of_ids() {
+            return Err(ConnectionLost::PublishTimeout);
+        }
         // The result of a slow command may come much later than the command's acknowledgement. Until
         // something answers that, another press after a lost connection could be taken for a repeat.
         let is_in_doubt = self.receiver.redeliveries.is_in_doubt();

@@ -25,6 +25,10 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// give the place back too, and cost more.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// So many publishes may stay without an answer on one connection. Each keeps one of 65,535 identifiers, which
+/// only another connection gives back.
+const UNANSWERED_LIMIT: usize = 1_000;
+
 /// A message that was sent and not acknowledged.
 #[derive(Debug)]
 pub struct SentMessage {
@@ -90,14 +94,15 @@ impl Inflight {
 
     /// Whether one more may be sent, if at most `window` may be in flight.
     pub fn has_room(&self, window: usize) -> bool {
-        self.publishes.len() < window && !self.is_exhausted()
+        self.publishes.len() < window && self.room() > 0
     }
 
-    /// The broker's Receive Maximum is reached.
-    fn is_exhausted(&self) -> bool {
+    /// How many more the broker's Receive Maximum allows.
+    pub fn room(&self) -> usize {
         let takes_place = |sent: &SentMessage| sent.sent.elapsed() < PLACE_TIMEOUT;
         let places = self.unanswered.iter().filter(|(_, sent)| takes_place(sent));
-        self.publishes.len() + places.count() >= self.receive_maximum
+        let taken = self.publishes.len() + places.count();
+        self.receive_maximum.saturating_sub(taken)
     }
 
     /// A packet identifier that nothing in flight has.
@@ -160,7 +165,7 @@ impl Inflight {
             self.unanswered.remove(position).map(|(_, sent)| sent)
         };
         self.has_answered = true;
-        let still_waits = !self.publishes.is_empty() || self.is_exhausted();
+        let still_waits = !self.publishes.is_empty() || self.room() == 0;
         self.silent_since = still_waits.then(Instant::now);
         acknowledged
     }
@@ -204,6 +209,11 @@ impl Inflight {
     pub fn is_silent(&self, now: Instant) -> bool {
         self.silent_since
             .is_some_and(|since| now.duration_since(since) >= PUBACK_TIMEOUT)
+    }
+
+    /// The broker leaves so many publishes without an answer that identifiers become scarce.
+    pub fn is_short_of_ids(&self) -> bool {
+        self.unanswered.len() >= UNANSWERED_LIMIT
     }
 
     /// Whether nothing waits for its acknowledgement or to be sent again.
@@ -271,6 +281,7 @@ mod tests {
     fn the_smaller_of_window_and_receive_maximum_counts() {
         let mut inflight = Inflight::new(3);
         for n in 0..3 {
+            assert_eq!(inflight.room(), 3 - n);
             assert_eq!(inflight.has_room(2), n < 2);
             assert!(inflight.has_room(20));
             push(&mut inflight, "a");
@@ -322,6 +333,20 @@ mod tests {
         // Its identifier stays taken.
         assert_ne!(push(&mut inflight, "b"), id);
         assert!(inflight.acknowledged(id).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_publishes_without_an_answer_are_too_many_for_one_connection() {
+        let mut inflight = Inflight::new(u16::MAX);
+        let mut ids = Vec::new();
+        while !inflight.is_short_of_ids() {
+            ids.push(push(&mut inflight, "a"));
+            let unanswered = inflight.take(0).unwrap();
+            inflight.keep(unanswered, Instant::now());
+        }
+        assert_eq!(ids.len(), UNANSWERED_LIMIT);
+        inflight.acknowledged(ids[0]);
+        assert!(!inflight.is_short_of_ids());
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,6 +17,7 @@ use super::message::{Delivery, Message};
 use super::message_maker::MessageMaker;
 use super::refusals::{Obstacle, Refusals};
 use super::session::BrokerSession;
+use super::shared::messages::CommandId;
 
 use crate::command::{ErrorCode, Failure};
 use crate::state::Item;
@@ -41,17 +42,23 @@ pub fn add_messages(
         session.unsent.extend(state);
     }
     let mut messages = maker.messages(&item);
-    if let Item::Reply(delivery) = &item
-        && delivery.address.response.is_some()
-        && let Some(command) = delivery.address.command
-    {
-        let room = delivery.outcome.room.clone();
-        session.finished.push((room, command));
-    }
     let last = messages.pop();
+    if last.is_none() {
+        // Nothing of it will ever be sent.
+        session.finished.extend(unseen_command(&item));
+    }
     let before = messages.into_iter().map(|message| (message, None));
     session.unsent.extend(before);
     session.unsent.extend(last.map(|last| (last, Some(item))));
+}
+
+/// The command of a result that no deputy sees, because it goes to a response topic.
+fn unseen_command(item: &Item<Delivery>) -> Option<(Arc<str>, CommandId)> {
+    let Item::Reply(delivery) = item else {
+        return None;
+    };
+    delivery.address.response.as_ref()?;
+    Some((delivery.outcome.room.clone(), delivery.address.command?))
 }
 
 /// The states that go before an item although they wait to be compared with what the broker holds: those of the room
@@ -76,11 +83,13 @@ pub fn send_next(context: &DoorContext, session: &mut BrokerSession) -> bool {
     };
     let id = session.inflight.next_id();
     let file = item.is_none().then(|| message.clone());
+    let finished = item.as_ref().and_then(unseen_command);
     let publish = publish(id, message);
     let (topic, size) = (publish.topic.clone(), publish.payload.len());
     match session.link.put(&Packet::Publish(publish)) {
         Ok(()) => {
             session.inflight.push(id, topic, size, item, file);
+            session.finished.extend(finished);
             context.telemetry.message_published();
         }
         // Not expected: it was checked that it fits into a packet.
@@ -169,6 +178,7 @@ fn publish(id: u16, message: Message) -> Publish {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use bytes::Bytes;
     use tokio::sync::{mpsc, watch};
@@ -176,12 +186,14 @@ mod tests {
     use super::super::ExtraTopics;
     use super::super::error::SizeCause;
     use super::super::inflight::Inflight;
+    use super::super::link::BrokerLink;
     use super::super::message_maker::tests::delivery;
     use super::super::reason::ReasonCode;
     use super::super::receive::tests::{FakeGateway, context};
+    use super::super::session::SessionLimits;
     use super::super::settings::tests::settings;
     use super::*;
-    use crate::command::Success;
+    use crate::command::{FileAnswer, Success};
     use crate::home_assistant::DocumentLimits;
     use crate::state::StateStore;
 
@@ -211,6 +223,40 @@ mod tests {
         // The file before a result is no item of its own.
         assert!(!refuse(None));
         assert!(context.subscriber.outbox.is_empty());
+    }
+
+    /// Its owner may die before the rest is written.
+    #[tokio::test]
+    async fn a_command_is_named_finished_with_the_message_that_has_its_result() {
+        let (context, _) = context();
+        let link = BrokerLink::new(Box::new(tokio::io::duplex(1 << 20).0));
+        let limits = SessionLimits {
+            receive_maximum: 1,
+            largest_packet: 1 << 20,
+            keep_alive: Duration::from_secs(30),
+        };
+        let mut session = BrokerSession::new(link, limits);
+        let file = FileAnswer {
+            topic: "camera/snapshot".into(),
+            content_type: "image/jpeg".into(),
+            size: Some(9),
+            bytes: Some(vec![0; 9].into()),
+            is_state: false,
+        };
+        let mut refusals = Refusals::default();
+        for result in [Success::file(200, file), Success::new(200, true.into())] {
+            let Item::Reply(mut reply) = delivery(Ok(result)) else {
+                panic!("no result");
+            };
+            reply.address.response = Some("answers/here".into());
+            reply.address.command = Some(CommandId::of(&Publish::default()));
+            add_messages(&context, &mut session, &mut refusals, Item::Reply(reply));
+        }
+        let mut finished = Vec::new();
+        while send_next(&context, &mut session) {
+            finished.push(session.finished.len());
+        }
+        assert_eq!(finished, [0, 1, 2], "a file and two results");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a client may take after its log-in.
 
+use poly2mqtt_test_support::raw_mqtt::{Connect, Version, unsubscribe};
+
 use super::*;
 
 fn id(client_id: &str) -> Login<'_> {
@@ -369,4 +371,65 @@ async fn a_client_that_does_not_read_is_dropped() {
     }
     assert!(published > 16, "{published} MiB");
     assert!(honest.is_alive().await);
+}
+
+/// A client that does not acknowledge is dropped, however few messages it lets the broker send before.
+#[tokio::test]
+async fn a_client_that_does_not_acknowledge_is_dropped() {
+    const AT_ONCE: u16 = 50;
+    for receive_maximum in [1, 19] {
+        let broker = broker(&[], 100).await;
+        let connect = Connect::new(Version::V5, "slow").with_property(0x21, &[0, receive_maximum]);
+        let mut slow = Wire {
+            socket: Wire::open(&broker).await,
+            version: 5,
+        };
+        slow.send(&connect.bytes()).await;
+        assert_eq!(slow.expect(CONNACK).await[1], 0);
+        assert_eq!(slow.subscribe(&["t"]).await, [1]);
+        let mut honest = Wire::connect(&broker, id("honest")).await;
+        let payload = vec![b'x'; 15_000];
+        let mut published = 0;
+        // It can write until the broker has closed the connection.
+        while slow.socket.write_all(&[0xC0, 0]).await.is_ok() {
+            let messages = (1..=AT_ONCE).map(|id| publish_packet("t", id, 2, &[], &payload));
+            let messages: Vec<u8> = messages.flatten().collect();
+            honest.send(&messages).await;
+            for _ in 0..AT_ONCE {
+                honest.expect(PUBACK).await;
+            }
+            published += AT_ONCE;
+            assert!(published < 3_000, "Receive Maximum {receive_maximum}");
+        }
+        assert!(published > 1_000, "{published} messages of 15 KB");
+        assert!(honest.is_alive().await);
+    }
+}
+
+/// The library keeps something of each shared subscription for ever.
+#[tokio::test]
+async fn shared_subscriptions_are_limited_also_if_they_end() {
+    let broker = broker(&["greedy", "honest"], 100).await;
+    let login = |name: &'static str, password: &'static str| Login {
+        user: Some((name, password)),
+        ..id("client")
+    };
+    let mut greedy = Wire::connect(&broker, login("greedy", "greedy-secret")).await;
+    let mut granted = 0;
+    for round in 0..6 {
+        let filters: Vec<String> = (0..1_000)
+            .map(|n| format!("$share/{round}-{n}/t"))
+            .collect();
+        let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+        let codes = greedy.subscribe(&filters).await;
+        granted += codes.iter().filter(|code| **code == 1).count();
+        let refused = codes.iter().filter(|code| **code == QUOTA_EXCEEDED);
+        assert_eq!(refused.count(), if round == 5 { 1_000 } else { 0 });
+        greedy.send(&unsubscribe(Version::V5, 8, &filters)).await;
+        greedy.expect(UNSUBACK).await;
+    }
+    assert_eq!(granted, 5_000);
+    assert_eq!(greedy.subscribe(&["$share/0-0/t", "t"]).await, [1, 1]);
+    let mut honest = Wire::connect(&broker, login("honest", "honest-secret")).await;
+    assert_eq!(honest.subscribe(&["$share/group/t"]).await, [1]);
 }

@@ -1,9 +1,13 @@
 //! What the gateway retains comes to subscribers as MQTT says, although the library does not know it.
 
+use std::time::Duration;
+
 use poly2mqtt_test_support::raw_mqtt::{
-    BOTH, Connect, Publish, RawClient, Version, Will, kind, subscribe, subscribe_with,
+    BOTH, Connect, PINGREQ, Publish, RawClient, Version, Will, kind, subscribe, subscribe_with,
+    unsubscribe,
 };
 use secrecy::ExposeSecret;
+use tokio::time::sleep;
 
 use super::OpenBroker;
 
@@ -209,5 +213,42 @@ async fn many_states_come_to_many_filters_each_once() {
         }
         client.ping().await;
         client.disconnect().await;
+    }
+}
+
+/// MQTT 5, 3.10.4: what was on its way may come, and nothing is added.
+#[tokio::test]
+async fn it_stops_when_the_client_unsubscribes() {
+    const STATES: usize = 1_000;
+    let broker = OpenBroker::start().await;
+    let mut gateway = broker.gateway().await;
+    for n in 0..STATES {
+        gateway.publish(state(&format!("room/{n}/x"), "y")).await;
+    }
+    for version in BOTH {
+        let mut client = broker.client(version, "client").await;
+        assert_eq!(client.subscribe("#", 1).await, [1]);
+        client.send(&unsubscribe(version, 2, &["#"])).await;
+        client.send(&PINGREQ).await;
+        let (mut messages, mut quiet_pings) = (0, 0);
+        while quiet_pings < 5 {
+            let packet = client.next().await.unwrap();
+            match packet.kind() {
+                kind::PUBLISH => {
+                    messages += 1;
+                    quiet_pings = 0;
+                    let message = client.parse(&packet);
+                    client.finish(&message).await;
+                }
+                kind::PINGRESP => {
+                    quiet_pings += 1;
+                    // What would still be added comes meanwhile.
+                    sleep(Duration::from_millis(50)).await;
+                    client.send(&PINGREQ).await;
+                }
+                packet => assert_eq!(packet, kind::UNSUBACK),
+            }
+        }
+        assert!(messages < STATES / 2, "{messages}");
     }
 }

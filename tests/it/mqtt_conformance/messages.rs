@@ -5,7 +5,7 @@ use std::time::Duration;
 use poly2mqtt_test_support::raw_mqtt::{
     BOTH, Connect, Publish, RawClient, Version, acknowledge, kind, packet, text, user_property,
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::OpenBroker;
 
@@ -306,4 +306,33 @@ async fn an_acknowledgement_of_no_message_is_told_so() {
         .await;
     let pubrel = kept.expect(kind::PUBREL).await;
     assert_eq!(pubrel, message.packet_id.to_be_bytes());
+}
+
+/// Any packet shows that a client is alive (MQTT 5, 3.1.2.10), also a message that nobody gets.
+#[tokio::test]
+async fn a_client_whose_messages_are_refused_is_alive() {
+    let broker = OpenBroker::start().await;
+    let beats = BOTH.map(async |version| {
+        let connect = Connect {
+            keep_alive: 3,
+            ..Connect::new(version, &format!("{version:?}"))
+        };
+        let (mut client, _) = RawClient::log_in(broker.port(), &connect).await;
+        let begun = Instant::now();
+        let mut qos = [0, 1, 2].into_iter().cycle();
+        while begun.elapsed() < Duration::from_secs(7) {
+            for qos in qos.by_ref().take(2) {
+                client.publish(Publish::new(version, "$beat", qos)).await;
+            }
+            sleep(Duration::from_millis(900)).await;
+        }
+        // Nothing comes that it has not asked for.
+        client.ping().await;
+        client.ping().await;
+        let silent = Instant::now();
+        client.end().await;
+        assert!(silent.elapsed() > Duration::from_secs(3));
+    });
+    let [classic, modern] = beats;
+    tokio::join!(classic, modern);
 }

@@ -16,7 +16,8 @@ use crate::doors::mqtt::DoorContext;
 use crate::doors::mqtt::packets::SubAck;
 use crate::doors::mqtt::session::BrokerSession;
 use crate::doors::mqtt::settings::MqttSettings;
-use crate::doors::mqtt::shared::messages::{DONE, MOVED, ROOMS_A_MARKER, done, marker};
+use crate::doors::mqtt::shared::arbiter::ROOMS_A_MARKER;
+use crate::doors::mqtt::shared::messages::{DONE, MOVED, done, marker};
 use crate::doors::mqtt::shared::room_filters::{RefusedRoom, RoomFilterRequest, RoomFilters};
 use crate::doors::mqtt::shared::{Inner, SharedRooms};
 use crate::doors::mqtt::subscription::{filters, gateway_filter, rooms_filter};
@@ -242,13 +243,14 @@ impl Connection {
         shared: &SharedRooms,
         session: &mut BrokerSession,
     ) -> Result<(), ConnectionLost> {
-        if !session.inflight.has_room(usize::MAX) {
+        let most = session.inflight.room();
+        if most == 0 {
             return Ok(());
         }
         let mut inner = shared.lock();
         let inner = &mut *inner;
         let filters = &inner.filters;
-        let due = (inner.arbiter).markers(|room| filters.is_granted(room), Instant::now());
+        let due = (inner.arbiter).markers(|room| filters.is_granted(room), most, Instant::now());
         let topic = MemberTopics::new(shared.name()).below(MOVED);
         let topic = self.context.settings.prefix.add(&topic);
         for ((arrival, revision), rooms) in due {

@@ -43,6 +43,8 @@ pub const OWN_MARKER_TIMEOUT: Duration = Duration::from_secs(11);
 /// A gateway that has lost a room answers for it if no other one has taken it by then. A take-over takes
 /// three seconds.
 pub const LOST_TIMEOUT: Duration = Duration::from_secs(5);
+/// A marker names at most this many rooms, so that its packet stays small.
+pub const ROOMS_A_MARKER: usize = 500;
 /// At most this many commands of a room wait for a marker or for the fence: as many as wait in the
 /// room's queue otherwise.
 const WAITING_COMMANDS: usize = 64;

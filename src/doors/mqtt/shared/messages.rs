@@ -23,9 +23,6 @@ pub const MOVED: &str = "moved";
 pub const DONE: &str = "done";
 /// So much of a payload counts. Two files that differ later only are one command for a deputy.
 const HASHED_PAYLOAD: usize = 64 << 10;
-/// A marker names at most this many rooms, so that its packet stays small.
-pub const ROOMS_A_MARKER: usize = 500;
-
 /// The id of a command, the same at every gateway that receives it. Equal commands have equal ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CommandId(u64);

@@ -72,3 +72,32 @@ async fn the_broker_is_asked_what_it_has_read_while_a_command_has_no_result() {
     }
     assert!(began.elapsed() >= KEEP_ALIVE);
 }
+
+/// Each of them keeps its packet identifier for as long as the connection lasts.
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_leaves_a_thousand_messages_without_an_answer_is_left() {
+    let (context, _) = context();
+    let mut connection = Connection::new(context, None);
+    let (_broker, link) = FakeBroker::new(1 << 20);
+    let limits = SessionLimits {
+        receive_maximum: u16::MAX,
+        largest_packet: 1 << 20,
+        keep_alive: KEEP_ALIVE,
+    };
+    let mut session = BrokerSession::new(link, limits);
+    let mut unanswered = 0;
+    let lost = loop {
+        if let Err(lost) = connection.check_deadlines(&mut session) {
+            break lost;
+        }
+        assert!(unanswered < 2_000);
+        let inflight = &mut session.inflight;
+        let id = inflight.next_id();
+        inflight.push(id, Bytes::from_static(b"t"), 0, None, None);
+        let message = inflight.take(0).unwrap();
+        inflight.keep(message, Instant::now());
+        unanswered += 1;
+    };
+    assert!(matches!(lost, ConnectionLost::PublishTimeout), "{lost:?}");
+    assert_eq!(unanswered, 1_000);
+}

@@ -8,19 +8,22 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{
-    AfterLeaving, Arrival, CommandAction, CommandArbiter, QosLane, Revision, RoomCommand, RoomRole,
+    AfterLeaving, Arrival, CommandAction, CommandArbiter, QosLane, ROOMS_A_MARKER, Revision,
+    RoomCommand, RoomRole,
 };
 
 /// Markers.
 impl<C: RoomCommand, R> CommandArbiter<C, R> {
     /// The rooms of which a marker is to be published now, of those whose subscription is granted, by what
-    /// their marker says.
+    /// their marker says. Takes so many rooms that `most` markers name them all; the others stay due.
     pub fn markers(
         &mut self,
         is_subscribed: impl Fn(&Arc<str>) -> bool,
+        most: usize,
         now: Instant,
     ) -> BTreeMap<(Arrival, Revision), Vec<Arc<str>>> {
         let mut due = BTreeMap::<_, Vec<_>>::new();
+        let mut markers = 0;
         let rooms = &mut self.rooms;
         self.unmarked.retain(|room| {
             let Some(subscribed) = rooms.get_mut(room) else {
@@ -33,6 +36,13 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
                 return true;
             }
             let says = (subscribed.arrival, subscribed.revision);
+            let named = due.get(&says).map_or(0, Vec::len);
+            if named.is_multiple_of(ROOMS_A_MARKER) {
+                if markers == most {
+                    return true;
+                }
+                markers += 1;
+            }
             due.entry(says).or_default().push(room.clone());
             subscribed.is_marker_due = false;
             subscribed.marker_sent = Some(now);

@@ -35,7 +35,7 @@ fn room() -> Arc<str> {
 fn owner() -> (TestArbiter, Instant) {
     let (mut arbiter, now) = (TestArbiter::default(), Instant::now());
     arbiter.begin(&room(), 1);
-    arbiter.markers(|_| true, now);
+    arbiter.markers(|_| true, usize::MAX, now);
     for lane in LANES {
         arbiter.own_marker(ROOM, lane);
     }

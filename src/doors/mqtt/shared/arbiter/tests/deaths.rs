@@ -36,7 +36,7 @@ fn what_the_broker_has_late_for_a_new_owner_may_have_been_carried_out_by_the_dea
     new.deputize(&room(), now);
     // Its path to the broker stood still when the owner died.
     new.take_over(&room(), 2);
-    new.markers(|_| true, now);
+    new.markers(|_| true, usize::MAX, now);
     new.command(ROOM, LANES[1], Numbered(1), true, now);
     assert_eq!(actions(&mut new), [CommandAction::Settle(Numbered(1), 1)]);
     new.own_marker(ROOM, LANES[1]);
@@ -112,7 +112,7 @@ fn what_a_gateway_held_that_died_after_the_release_is_answered_by_the_next_owner
     new.deputize(&room(), now);
     new.command(ROOM, LANES[1], Numbered(1), true, now);
     new.move_in(&room(), 2);
-    assert_eq!(new.markers(|_| true, now), moved());
+    assert_eq!(new.markers(|_| true, usize::MAX, now), moved());
     new.command(ROOM, LANES[1], Numbered(2), true, now);
     for lane in LANES {
         new.own_marker(ROOM, lane);

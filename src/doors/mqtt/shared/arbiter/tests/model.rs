@@ -76,7 +76,10 @@ impl Model {
     }
 
     fn markers(&mut self, of: usize) {
-        for (says, _) in self.gateways[of].arbiter.markers(|_| true, self.now) {
+        for (says, _) in self.gateways[of]
+            .arbiter
+            .markers(|_| true, usize::MAX, self.now)
+        {
             for lane in LANES {
                 self.publish(lane, Message::Marker(of, says));
             }

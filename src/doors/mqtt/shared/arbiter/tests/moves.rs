@@ -16,8 +16,8 @@ fn until_a_slow_marker_comes_the_former_owner_passes_on_and_the_new_one_waits() 
     assert_eq!(actions(&mut old), [CommandAction::PassOn(Numbered(1))]);
     let mut new = TestArbiter::default();
     new.move_in(&room(), 2);
-    assert!(new.markers(|_| false, now).is_empty());
-    assert_eq!(new.markers(|_| true, now), moved());
+    assert!(new.markers(|_| false, usize::MAX, now).is_empty());
+    assert_eq!(new.markers(|_| true, usize::MAX, now), moved());
     let late = now + MARKER_TIMEOUT * 3;
     for arbiter in [&mut old, &mut new] {
         arbiter.tick(true, late);
@@ -43,7 +43,7 @@ fn where_a_marker_is_lost_the_new_owner_begins_after_the_former_one_has_ended() 
     old.unsubscribe(ROOM);
     let mut new = TestArbiter::default();
     new.move_in(&room(), 2);
-    new.markers(|_| true, now);
+    new.markers(|_| true, usize::MAX, now);
     new.tick(true, now + LOST_MARKER_TIMEOUT);
     old.tick(true, now + LOST_MARKER_TIMEOUT);
     assert_eq!(old.role(ROOM), None);
@@ -58,15 +58,15 @@ fn where_a_marker_is_lost_the_new_owner_begins_after_the_former_one_has_ended() 
 fn a_marker_that_was_lost_with_the_connection_is_sent_again() {
     let (mut arbiter, now) = (TestArbiter::default(), Instant::now());
     arbiter.move_in(&room(), 2);
-    arbiter.markers(|_| true, now);
+    arbiter.markers(|_| true, usize::MAX, now);
     arbiter.own_marker(ROOM, QosLane::AtMostOnce);
     arbiter.disconnected();
-    assert_eq!(arbiter.markers(|_| true, now), moved());
+    assert_eq!(arbiter.markers(|_| true, usize::MAX, now), moved());
     for lane in LANES {
         arbiter.own_marker(ROOM, lane);
     }
     arbiter.disconnected();
-    assert!(arbiter.markers(|_| true, now).is_empty());
+    assert!(arbiter.markers(|_| true, usize::MAX, now).is_empty());
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_marker_of_an_earlier_owner_that_was_slow_changes_nothing() {
         let (mut new, now) = (TestArbiter::default(), Instant::now());
         new.deputize(&room(), now);
         new.move_in(&room(), 2);
-        new.markers(|_| true, now);
+        new.markers(|_| true, usize::MAX, now);
         for lane in LANES {
             new.own_marker(ROOM, lane);
         }
@@ -121,12 +121,12 @@ fn a_room_that_has_left_gets_no_marker_any_more() {
     let (mut arbiter, now) = (TestArbiter::default(), Instant::now());
     arbiter.take_over(&room(), 1);
     // The broker was slow to grant the subscription, and it has to go again.
-    assert!(arbiter.markers(|_| false, now).is_empty());
+    assert!(arbiter.markers(|_| false, usize::MAX, now).is_empty());
     arbiter.hold(ROOM);
     arbiter.released(ROOM, now);
     arbiter.tick(true, now + LOST_MARKER_TIMEOUT);
     assert_eq!(arbiter.role(ROOM), Some(RoomRole::Deputy));
-    assert!(arbiter.markers(|_| true, now).is_empty());
+    assert!(arbiter.markers(|_| true, usize::MAX, now).is_empty());
 }
 
 #[test]
@@ -137,4 +137,25 @@ fn states_are_the_next_owners_from_the_release_on() {
     arbiter.released(ROOM, now);
     assert!(!arbiter.publishes_states(ROOM));
     assert_eq!(arbiter.role(ROOM), Some(RoomRole::Leaving));
+}
+
+/// The broker may take only some at a time.
+#[test]
+fn rooms_that_no_marker_has_place_for_stay_due() {
+    let (mut arbiter, now) = (TestArbiter::default(), Instant::now());
+    let rooms = ROOMS_A_MARKER * 2 + 1;
+    for n in 0..rooms {
+        let room = Arc::from(n.to_string());
+        // Half of them move in later.
+        arbiter.move_in(&room, 2 + u64::from(n % 2 == 0));
+    }
+    assert!(arbiter.markers(|_| true, 0, now).is_empty());
+    let mut named = BTreeSet::new();
+    for _ in 0..3 {
+        let due = arbiter.markers(|_| true, 1, now);
+        let markers = due.values().flat_map(|rooms| rooms.chunks(ROOMS_A_MARKER));
+        assert_eq!(markers.count(), 1);
+        named.extend(due.into_values().flatten());
+    }
+    assert_eq!(named.len(), rooms);
 }

@@ -13,7 +13,9 @@ fn a_deputy_settles_for_an_owner_that_was_not_subscribed() {
     new.take_back(&room(), 2);
     let says = (Arrival::TakenOverUnsubscribed, 2);
     assert_eq!(
-        new.markers(|_| true, now).into_keys().collect::<Vec<_>>(),
+        new.markers(|_| true, usize::MAX, now)
+            .into_keys()
+            .collect::<Vec<_>>(),
         [says]
     );
     // Between its subscription and its marker both receive a command.
@@ -36,11 +38,14 @@ fn a_deputy_settles_for_an_owner_that_was_not_subscribed() {
     // On the next connection the marker says the same, if it has not come back.
     let mut other = TestArbiter::default();
     other.take_back(&room(), 3);
-    other.markers(|_| true, now);
+    other.markers(|_| true, usize::MAX, now);
     other.disconnected();
     let again = (Arrival::TakenOverUnsubscribed, 3);
     assert_eq!(
-        other.markers(|_| true, now).into_keys().collect::<Vec<_>>(),
+        other
+            .markers(|_| true, usize::MAX, now)
+            .into_keys()
+            .collect::<Vec<_>>(),
         [again]
     );
 }
