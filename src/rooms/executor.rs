@@ -341,13 +341,22 @@ impl Executor<'_> {
         let Some((presets, _)) = CATALOGUE.reader(PRESETS) else {
             return Ok(0);
         };
-        match self.read(presets, &Params::new()).await?.outcome {
-            ReadOutcome::Value(list) => {
+        let reading = self.read(presets, &Params::new()).await?;
+        match (reading.trouble(), reading.outcome) {
+            // The guide's numbers: nothing says otherwise.
+            (_, ReadOutcome::Absent | ReadOutcome::Unsupported(_)) => Ok(0),
+            (None, ReadOutcome::Value(list)) => {
                 self.environment.preset_offset = learned_preset_offset(&list);
                 Ok(self.environment.preset_offset.unwrap_or(0))
             }
-            ReadOutcome::Absent | ReadOutcome::Unsupported(_) => Ok(0),
-            ReadOutcome::Failed(failure) => Err(failure),
+            (Some(failure), _) | (None, ReadOutcome::Failed(failure)) => Err(Failure {
+                message: format!(
+                    "how the device counts its presets is not known: {}; try again, or set \
+                     preset_offset",
+                    failure.message
+                ),
+                ..failure
+            }),
         }
     }
 

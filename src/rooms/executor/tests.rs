@@ -313,6 +313,32 @@ async fn presets_are_read_before_one_is_used() {
     assert!(preset, "{requests:?}");
 }
 
+/// Otherwise the command would be about the preset beside the one that is meant.
+#[tokio::test]
+async fn a_preset_is_not_used_while_it_is_unknown_how_the_device_counts_them() {
+    let room = Fixture::new(Options {
+        zero_based_presets: true,
+        ..Options::default()
+    })
+    .await;
+    let presets = "/rest/cameras/near/presets/all";
+    for (kind, words) in [
+        (FaultKind::Null, "empty or null"),
+        (FaultKind::Body(r#"[{"index":"x"}]"#.into()), "lacks"),
+        (FaultKind::Status(500), "answered 500"),
+    ] {
+        room.simulated.clear_faults();
+        room.simulated.clear_journal();
+        room.fault("GET", presets, kind.clone());
+        let executed = room.execute("camera/preset/3/store", "").await;
+        let failure = executed.result.unwrap_err();
+        assert_eq!(failure.code, ErrorCode::DeviceError, "{kind:?}");
+        assert!(failure.message.contains(words), "{}", failure.message);
+        assert!(failure.message.contains("preset_offset"), "{kind:?}");
+        assert_eq!(room.requests(), [format!("GET {presets}")], "{kind:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_command_without_an_answer_is_told_from_a_device_that_cannot_be_used() {
     let room = Fixture::new(Options::default()).await;
