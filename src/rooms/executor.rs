@@ -318,7 +318,9 @@ impl Executor<'_> {
             }
         };
         let body = accepted_body(&response, operation)?;
-        let whole = operation.method == Method::Get && request.query.is_empty();
+        // A page is not the whole.
+        let whole =
+            operation.method == Method::Get && operation.asks_for_states(&request.query);
         if whole
             && !operation.states.is_empty()
             && operation.poll.is_some()
