@@ -90,6 +90,8 @@ impl Ended {
 pub enum Urgency {
     /// In order of arrival.
     InTurn,
+    /// Before all others.
+    First,
     /// Before all others; waiting commands that it would end are superseded.
     Ends(Ended),
 }
@@ -306,6 +308,14 @@ impl Command {
     pub(super) const fn once(self) -> Self {
         Self {
             repeatable: false,
+            ..self
+        }
+    }
+
+    /// It runs before all waiting commands.
+    pub(super) const fn first(self) -> Self {
+        Self {
+            urgency: Urgency::First,
             ..self
         }
     }

@@ -152,7 +152,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         "Hangs up one party of a conference; the others stay.",
     )
     .refresh(&[states::CALLS])
-    .ends(Ended::Dial)]),
+    .first()]),
     get("/rest/conferences/{conf_id}/terminals").commands(&[Command::new(
         "call/{conf_id}/terminals/get",
         "Answers with the terminals (the devices that take part) of a conference, as a list with \
@@ -167,7 +167,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         "Disconnects one terminal from a conference; the others stay.",
     )
     .refresh(&[states::CALLS])
-    .ends(Ended::Dial)]),
+    .first()]),
     get("/rest/conferences/{conf_id}/mediastats")
         .shape(Shape::List)
         .states(&[State::whole(states::CALL_MEDIA_STATS)])
@@ -209,7 +209,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             "Hangs up one party, whatever conference it is in.",
             &[("callActionType", "HANGUP")],
         )
-        .ends(Ended::Dial),
+        .first(),
         Command::new(
             "call/answer",
             "Answers the call that rings; without one the result is `not_found`.",

@@ -96,6 +96,24 @@ fn a_stop_goes_first_and_ends_the_moves_that_wait() {
 }
 
 #[test]
+fn hanging_up_one_party_goes_first_and_leaves_what_waits_to_be_dialled() {
+    for party in [
+        "call/0/connection/3/hangup",
+        "call/0/terminal/3/hangup",
+        "call/connection/3/hangup",
+    ] {
+        let queue = Fixture::new();
+        queue.push("audio/mute", "");
+        queue.push("call/dial", "a@b");
+        queue.push(party, "");
+        assert!(queue.answers.try_recv().is_err(), "{party}");
+        for wanted in [party, "audio/mute", "call/dial"] {
+            assert_eq!(queue.take(ALL).unwrap().1, wanted);
+        }
+    }
+}
+
+#[test]
 fn a_stop_does_not_overtake_the_move_that_runs() {
     let queue = Fixture::new();
     queue.push("camera/stop", "");
