@@ -81,8 +81,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     )
     .fields(Some("address"), DIAL)
     .refresh(&[states::CALLS])
-    .once()
-    .slow()
+    .dials()
     .entities(&[Entity::text("dial", "Dial")
         .icon("mdi:phone-dial")
         .of(states::CALLS)
@@ -94,8 +93,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     .fields(Some("addresses"), BLAST)
     .plan(Plan::Split(blast))
     .refresh(&[states::CALLS])
-    .once()
-    .slow()]),
+    .dials()]),
     get("/rest/conferences/capabilities")
         .shape(Shape::Object)
         .known_by(&[
@@ -140,8 +138,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     )
     .fields(Some("address"), DIAL)
     .refresh(&[states::CALLS])
-    .once()
-    .slow()]),
+    .dials()]),
     get("/rest/conferences/{conf_id}/connections/{conn_id}").commands(&[Command::new(
         "call/{conf_id}/connection/{conn_id}/get",
         "Answers with one connection of a conference: address, state, rate in kbit/s, duration in \

@@ -227,8 +227,7 @@ macro_rules! dial {
         .fields(Some("device_id"), DEVICE)
         .fixed(&[("action", "dial")])
         .refresh(&[conferences::states::CALLS])
-        .once()
-        .slow()]
+        .dials()]
     };
 }
 macro_rules! favorite {

@@ -96,6 +96,37 @@ fn a_stop_goes_first_and_ends_the_moves_that_wait() {
 }
 
 #[test]
+fn a_hang_up_ends_whatever_dials_and_does_not_overtake_it() {
+    let dials = [
+        ("call/dial", "a@b"),
+        ("call/0/add", "a@b"),
+        ("call/blast", r#"["a@b"]"#),
+        ("calendar/current/dial", ""),
+        ("calendar/next/dial", ""),
+        ("calendar/meeting/m/dial", ""),
+        ("directory/local/entry/e1/dial", ""),
+        ("directory/global/entry/e1/dial", ""),
+    ];
+    for (command, payload) in dials {
+        let queue = Fixture::new();
+        queue.push(command, payload);
+        let (lane, ticket) = queue.queue.take(ALL).unwrap();
+        assert_eq!((lane, ticket.area()), (Lane::InOrder, "call"), "{command}");
+    }
+    let queue = Fixture::new();
+    for (command, payload) in dials {
+        queue.push(command, payload);
+    }
+    queue.push("directory/search", "a");
+    queue.push("call/hangup", "");
+    let superseded: Vec<_> = queue.answers.try_iter().collect();
+    let wanted = dials.map(|(command, _)| (command.to_owned(), ErrorCode::Superseded));
+    assert_eq!(superseded, wanted);
+    assert_eq!(queue.take(ALL).unwrap().1, "call/hangup");
+    assert_eq!(queue.take(ALL).unwrap().1, "directory/search");
+}
+
+#[test]
 fn hanging_up_one_party_goes_first_and_leaves_what_waits_to_be_dialled() {
     for party in [
         "call/0/connection/3/hangup",

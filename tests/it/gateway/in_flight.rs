@@ -108,6 +108,25 @@ async fn a_hang_up_passes_what_waits() {
     it.stop().await;
 }
 
+/// Otherwise the hang-up finds no call, and the call comes up after it.
+#[tokio::test]
+async fn a_hang_up_ends_the_meeting_that_is_being_dialled() {
+    let it = start().await;
+    let dial = "calendar/current/dial";
+    held(&it, "/rest/calendar/meetings/", dial, "").await;
+    it.client.publish("room/1/call/hangup", "").await;
+    // It goes before what waits too, so the hang-up had its turn before.
+    it.client.command("room/1/camera/stop", "").await;
+    it.device.end_delays();
+    for command in [dial, "call/hangup"] {
+        let topic = format!("room/1/{command}");
+        until_results(&it, &topic, 1).await;
+        assert_eq!(results(&it, &topic)[0]["ok"], true, "{command}");
+    }
+    it.client.expect("room/1/call/state", "idle").await;
+    it.stop().await;
+}
+
 #[tokio::test]
 async fn the_sixty_sixth_is_busy() {
     // What waits is carried out, however long the machine takes to queue it.
