@@ -366,7 +366,8 @@ impl Actor {
     }
 
     fn start_command(&mut self, lane: Lane, ticket: Ticket) {
-        self.underway.command_began(lane, ticket.area());
+        let (area, went_first) = (ticket.area(), ticket.is_urgent());
+        self.underway.command_began(lane, area, went_first);
         let Ticket {
             call,
             reply,

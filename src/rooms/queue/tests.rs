@@ -20,6 +20,7 @@ const ALL: FreeLanes = FreeLanes {
     in_order: Ok(()),
     alongside: true,
     minutes: true,
+    ending: [None; 2],
 };
 
 impl Fixture {
@@ -96,6 +97,29 @@ fn a_stop_goes_first_and_ends_the_moves_that_wait() {
 }
 
 #[test]
+fn what_begins_waits_for_the_end_of_what_was_before() {
+    let ending = |area: &'static str| FreeLanes {
+        ending: [Some(area), None],
+        ..ALL
+    };
+    for (begin, payload, area, end) in [
+        ("call/dial", "a@b", "call", "call/hangup"),
+        ("calendar/current/dial", "", "call", "call/hangup"),
+        ("camera/move", "left", "camera", "camera/stop"),
+    ] {
+        let queue = Fixture::new();
+        queue.push(begin, payload);
+        queue.push("audio/mute", "");
+        // The order is kept, and a second end need not wait.
+        assert_eq!(queue.take(ending(area)), None, "{begin}");
+        let other = if area == "call" { "camera" } else { "call" };
+        assert_eq!(queue.take(ending(other)).unwrap().1, begin);
+        queue.push(end, "");
+        assert_eq!(queue.take(ending(area)).unwrap().1, end);
+    }
+}
+
+#[test]
 fn a_hang_up_ends_whatever_dials_and_does_not_overtake_it() {
     let dials = [
         ("call/dial", "a@b"),
@@ -150,14 +174,12 @@ fn a_stop_does_not_overtake_the_move_that_runs() {
     queue.push("camera/stop", "");
     let moving = FreeLanes {
         in_order: Err("camera"),
-        alongside: true,
-        minutes: true,
+        ..ALL
     };
     assert_eq!(queue.take(moving), None);
     let dialling = FreeLanes {
         in_order: Err("call"),
-        alongside: true,
-        minutes: true,
+        ..ALL
     };
     assert_eq!(
         queue.take(dialling),
@@ -273,7 +295,7 @@ fn an_ordered_command_that_waits_is_not_passed_by_a_later_one() {
     let busy = FreeLanes {
         in_order: Err("video"),
         alongside: false,
-        minutes: true,
+        ..ALL
     };
     assert_eq!(queue.take(busy), None);
     let alongside = FreeLanes {
