@@ -92,6 +92,12 @@ impl Authenticator {
         }
     }
 
+    /// The generation of the current session.
+    pub fn generation(&self) -> Option<u64> {
+        let session = self.sessions.current(None)?;
+        Some(session.generation)
+    }
+
     /// A log-in waits for those to other devices, which says nothing of this device.
     pub fn waits_for_limiter(&self) -> bool {
         self.waits_for_limiter.load(Ordering::Acquire)

@@ -96,6 +96,11 @@ impl Device {
         }
     }
 
+    /// The number of the current session; each log-in has a higher one.
+    pub fn session_generation(&self) -> Option<u64> {
+        self.authenticator.generation()
+    }
+
     /// Whether another gateway may have the device, so that nothing can be asked now.
     pub fn is_fenced_off(&self) -> bool {
         self.endpoint.is_fenced_off()

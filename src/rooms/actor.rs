@@ -219,6 +219,8 @@ struct Actor {
     knowledge: RoomKnowledge,
     stops: CameraStops,
     availability: Availability,
+    /// The session that the room knows of. A request that finds it stale logs in anew.
+    generation: Option<u64>,
     /// Who is logged in, until the room is online and has published it.
     session: Value,
     /// What was read and may mean that a state is gone, while it is uncertain whether the device is
@@ -277,6 +279,7 @@ impl Actor {
             queue,
             publisher,
             stops,
+            generation: None,
             session: Value::Null,
             doubtful: Doubtful::default(),
             running: FuturesUnordered::new(),
