@@ -6,6 +6,7 @@
 
 mod answer;
 mod files;
+mod presets;
 mod provider;
 mod queries;
 mod readiness;
@@ -26,8 +27,8 @@ use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading};
 use super::refusal::{no_response, no_response_to_read, unsupported, without_secrets};
 use super::spellings::Spellings;
 use crate::catalogue::{
-    AnswerKind, CATALOGUE, Call, Command, Context, Method, Operation, PRESETS, Params, Plan,
-    Request, SETTING, StateTopic, Urgency, Variant, learned_preset_offset, setting_names, truth,
+    AnswerKind, CATALOGUE, Call, Command, Context, Method, Operation, Params, Plan, Request, SETTING,
+    StateTopic, Urgency, Variant, setting_names, truth,
 };
 use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{Device, Problem, RequestError};
@@ -329,37 +330,6 @@ impl Executor<'_> {
             self.readings.push(Reading::of(operation, &response));
         }
         Ok(Success::new(response.status, body))
-    }
-
-    /// What is added to a preset's number. While that is not known, the device is asked first:
-    /// otherwise the command could mean another preset.
-    async fn preset_offset(&mut self, operation: &Operation) -> Result<i8, Failure> {
-        if !operation.takes("index") {
-            return Ok(0);
-        }
-        if let Some(offset) = self.environment.preset_offset {
-            return Ok(offset);
-        }
-        let Some((presets, _)) = CATALOGUE.reader(PRESETS) else {
-            return Ok(0);
-        };
-        let reading = self.read(presets, &Params::new()).await?;
-        match (reading.trouble(), reading.outcome) {
-            // The guide's numbers: nothing says otherwise.
-            (_, ReadOutcome::Absent | ReadOutcome::Unsupported(_)) => Ok(0),
-            (None, ReadOutcome::Value(list)) => {
-                self.environment.preset_offset = learned_preset_offset(&list);
-                Ok(self.environment.preset_offset.unwrap_or(0))
-            }
-            (Some(failure), _) | (None, ReadOutcome::Failed(failure)) => Err(Failure {
-                message: format!(
-                    "how the device counts its presets is not known: {}; try again, or set \
-                     preset_offset",
-                    failure.message
-                ),
-                ..failure
-            }),
-        }
     }
 
     /// Reads an operation's states from the device, and gives a copy of the reading.
