@@ -30,6 +30,8 @@ use super::timings::DeviceTimings;
 
 /// How long the release of sessions may hold up what waits for it.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a log-out takes at most, with what goes before and after it.
+pub const LONGEST_LOG_OUT: Duration = RELEASE_TIMEOUT.saturating_add(Duration::from_millis(100));
 /// How long the question who holds the device's sessions may hold up the problem that they are all in use.
 const HOLDERS_TIMEOUT: Duration = Duration::from_secs(2);
 /// The waits before sessions are released that could not be released before the log-in. They must
