@@ -177,6 +177,7 @@ impl Device {
             attempts += 1;
             let is_last =
                 only_once || attempts >= MOST_ATTEMPTS || Instant::now() + RETRY_DELAY >= deadline;
+            let began = Instant::now();
             let attempt = self
                 .endpoint
                 .attempt(&slot, &prepared, &session, upload.take(), limit);
@@ -197,7 +198,13 @@ impl Device {
                 }
                 AttemptOutcome::Answered(response) => return Ok((Received::Whole(response), slot)),
                 AttemptOutcome::Large(large) => return Ok((Received::Large(large), slot)),
-                AttemptOutcome::Unreachable(problem) if is_last => return Err(problem.into()),
+                // The next attempt takes as long: if it could not end in time, nobody could say any more that
+                // nothing was sent.
+                AttemptOutcome::Unreachable(problem)
+                    if is_last || Instant::now() + RETRY_DELAY + began.elapsed() >= deadline =>
+                {
+                    return Err(problem.into());
+                }
                 AttemptOutcome::Broken(error)
                     if is_last || !request.repeatable || error.is_deliberate() =>
                 {

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::config::Certificate;
+use crate::device::DeviceSettings;
 use crate::rooms::testing::device_settings;
 
 struct Fixture {
@@ -394,6 +396,26 @@ async fn a_command_without_an_answer_is_told_from_a_device_that_cannot_be_used()
     let executed = room.execute("audio/volume/set", "42").await;
     assert_eq!(executed.result.unwrap_err().code, ErrorCode::Offline);
     assert!(executed.problem.is_some());
+}
+
+/// Its address accepts connections and says nothing, as one behind a router that drops what is sent.
+#[tokio::test]
+async fn a_device_that_is_not_there_is_offline_and_nothing_was_sent() {
+    let simulated = SimulatedDevice::start(Options::default()).await.unwrap();
+    let certificate = Certificate::parse(&simulated.fingerprint()).unwrap();
+    let settings = DeviceSettings {
+        keep_alive: false,
+        ..device_settings(&simulated.url(), certificate)
+    };
+    let device = Device::new(settings).unwrap();
+    device.log_in().await.unwrap();
+    let address = simulated.addr();
+    simulated.stop().await;
+    let _silent = TcpListener::bind(address).await.unwrap();
+    let room = Fixture { simulated, device };
+    let executed = room.execute("audio/dtmf/play", "1").await;
+    let code = executed.result.map_err(|failure| failure.code);
+    assert_eq!(code, Err(ErrorCode::Offline));
 }
 
 #[tokio::test]
