@@ -164,7 +164,7 @@ impl Device {
                 .map_err(|_| late(false))??;
             let slot = timeout_at(deadline, self.endpoint.slot())
                 .await
-                .map_err(|_| late(false))?;
+                .map_err(|_| RequestError::NoTurn)?;
             if only_once && !session_renewed {
                 // Whether the session is valid must be known before the only attempt.
                 session_renewed = true;

@@ -119,6 +119,11 @@ impl Poller {
                     _ => None,
                 })
             }
+            Err(RequestError::NoTurn) => {
+                self.telemetry.poll_finished(PollOutcome::Failed);
+                self.schedule.failed(poll.index, now);
+                Polled::Failed
+            }
             Err(error @ (RequestError::ModeLocked(_) | RequestError::Forbidden(_))) => {
                 self.telemetry.poll_finished(PollOutcome::Failed);
                 tracing::debug!(?error, "a state may not be read");

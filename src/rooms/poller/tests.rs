@@ -75,6 +75,19 @@ fn a_poll_that_a_command_overtook_is_not_published_and_repeated() {
     assert!(matches!(outcome, Polled::Read(_)), "{outcome:?}");
 }
 
+/// Such as a download beside a call that is being dialled.
+#[test]
+fn a_read_that_has_no_turn_says_nothing_of_the_device() {
+    let now = Instant::now();
+    let mut poller = poller(now);
+    for _ in 0..10 {
+        let (poll, _) = poller.begin(None, now).unwrap();
+        let outcome = poller.finish(poll, Err(RequestError::NoTurn), now);
+        assert!(matches!(outcome, Polled::Failed), "{outcome:?}");
+    }
+    assert_eq!(poller.not_understood(false), None);
+}
+
 #[test]
 fn what_a_command_can_read_is_read_again() {
     let path = "/rest/audio/microphones";
