@@ -1,5 +1,7 @@
 //! Commands against a simulated device: which requests they make, in which order.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
 use serde_json::json;
@@ -7,7 +9,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::config::Certificate;
-use crate::device::DeviceSettings;
+use crate::device::{DeviceSettings, DeviceTimings};
 use crate::rooms::testing::device_settings;
 
 struct Fixture {
@@ -17,9 +19,16 @@ struct Fixture {
 
 impl Fixture {
     async fn new(options: Options) -> Self {
+        Self::with(options, |_| {}).await
+    }
+
+    /// With settings that `change` has changed.
+    async fn with(options: Options, change: impl FnOnce(&mut DeviceSettings)) -> Self {
         let simulated = SimulatedDevice::start(options).await.unwrap();
         let certificate = Certificate::parse(&simulated.fingerprint()).unwrap();
-        let device = Device::new(device_settings(&simulated.url(), certificate)).unwrap();
+        let mut settings = device_settings(&simulated.url(), certificate);
+        change(&mut settings);
+        let device = Device::new(settings).unwrap();
         device.log_in().await.unwrap();
         simulated.clear_journal();
         Self { simulated, device }
@@ -342,6 +351,24 @@ async fn a_directory_query_is_deleted_even_if_a_page_fails() {
 }
 
 #[tokio::test]
+async fn a_directory_query_is_deleted_even_if_its_pages_take_all_the_time() {
+    let room = Fixture::with(Options::default(), |settings| {
+        settings.timings = Arc::new(DeviceTimings {
+            slow_request_timeout: Duration::from_millis(1500),
+            ..DeviceTimings::default()
+        });
+    })
+    .await;
+    let late = FaultKind::Delay(Duration::from_secs(30));
+    room.fault("GET", "/rest/directory/queries", late);
+    let failure = room.execute("directory/search", "a").await.result;
+    assert_eq!(failure.unwrap_err().code, ErrorCode::Timeout);
+    let requests = room.requests();
+    let deleted = |request: &String| request.starts_with("DELETE /rest/directory/queries/");
+    assert!(requests.iter().any(deleted), "{requests:?}");
+}
+
+#[tokio::test]
 async fn presets_are_read_before_one_is_used() {
     let room = Fixture::new(Options {
         zero_based_presets: true,
@@ -401,18 +428,10 @@ async fn a_command_without_an_answer_is_told_from_a_device_that_cannot_be_used()
 /// Its address accepts connections and says nothing, as one behind a router that drops what is sent.
 #[tokio::test]
 async fn a_device_that_is_not_there_is_offline_and_nothing_was_sent() {
-    let simulated = SimulatedDevice::start(Options::default()).await.unwrap();
-    let certificate = Certificate::parse(&simulated.fingerprint()).unwrap();
-    let settings = DeviceSettings {
-        keep_alive: false,
-        ..device_settings(&simulated.url(), certificate)
-    };
-    let device = Device::new(settings).unwrap();
-    device.log_in().await.unwrap();
-    let address = simulated.addr();
-    simulated.stop().await;
+    let room = Fixture::with(Options::default(), |settings| settings.keep_alive = false).await;
+    room.simulated.stop().await;
+    let address = room.simulated.addr();
     let _silent = TcpListener::bind(address).await.unwrap();
-    let room = Fixture { simulated, device };
     let executed = room.execute("audio/dtmf/play", "1").await;
     let code = executed.result.map_err(|failure| failure.code);
     assert_eq!(code, Err(ErrorCode::Offline));
