@@ -134,7 +134,9 @@ impl Authenticator {
         let mut stale = None;
         if let Some(session) = self.sessions.current(None) {
             let _connecting = self.limits.logins.begin();
-            let check = is_valid(&self.endpoint, &session);
+            // So that there is time for a second question, and for a log-in after that.
+            let patience = self.timings.request_timeout / 3;
+            let check = is_valid(&self.endpoint, &session, patience);
             let checked = (self.limits.start).in_turn_of(LONGEST_TURN, self.hurry.begun(), check);
             if !checked.await? {
                 stale = Some(session.generation);
