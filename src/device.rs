@@ -42,6 +42,7 @@ mod tls;
 mod transfer;
 mod unauthenticated;
 
+pub use authenticator::LONGEST_LOG_OUT;
 pub use client::Device;
 pub use fence::{DeviceFence, Fence, FenceClosed};
 pub use http::{HttpError, SessionHeaders};

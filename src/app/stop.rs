@@ -9,8 +9,8 @@ use super::App;
 use crate::state::StateValue;
 use crate::topics::GATEWAY_AVAILABILITY;
 
-/// How long a command that has begun may take to finish. systemd kills after 90 s, Docker after
-/// 10 s: this and [`LAST_MESSAGES_TIMEOUT`] together must stay below the shorter of the two.
+/// How long a command that has begun may take to finish. systemd kills after 90 s, Docker after 10 s:
+/// this, the longest log-out and [`LAST_MESSAGES_TIMEOUT`] together must stay below the shorter of the two.
 const COMMANDS_TIMEOUT: Duration = Duration::from_secs(5);
 /// After the commands: how long broker and clients may take to receive their last messages.
 const LAST_MESSAGES_TIMEOUT: Duration = Duration::from_secs(2);

@@ -12,7 +12,7 @@ use super::pattern::{PRESET, parameters};
 use super::payload::Payload;
 use super::preset_names::PresetNames;
 use super::references::CommandTopic;
-use super::request::{Request, RequestBody, path};
+use super::request::{Request, RequestBody, path, read_query};
 use super::route::{Route, Variant};
 use super::router::CATALOGUE;
 use super::state::Context;
@@ -261,7 +261,10 @@ impl Call {
         Ok(Request {
             method: operation.method,
             path: path(operation, &params, preset_offset)?,
-            query: self.query(command.payload),
+            query: match self.query(command.payload) {
+                given if given.is_empty() => read_query(operation),
+                given => given,
+            },
             body: self.body(command),
             repeatable: command.repeatable,
         })

@@ -63,26 +63,18 @@ pub enum Plan {
     SwitchProvider,
 }
 
-/// A command that a later one can end: a move by a stop, a dial by a hang-up.
+/// What a later command can end: a move by a stop, a dial by a hang-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// The topics that end in `/move`.
+    /// A camera's move.
     Move,
-    /// The topics that end in `/dial`.
+    /// A call, from whatever area it is dialled.
     Dial,
 }
 
 impl Ended {
     /// Every kind.
     pub const ALL: [Self; 2] = [Self::Move, Self::Dial];
-
-    /// The last level of the topics.
-    pub const fn last_level(self) -> &'static str {
-        match self {
-            Self::Move => "move",
-            Self::Dial => "dial",
-        }
-    }
 }
 
 /// The position of a command among those that wait.
@@ -90,6 +82,8 @@ impl Ended {
 pub enum Urgency {
     /// In order of arrival.
     InTurn,
+    /// Before all others.
+    First,
     /// Before all others; waiting commands that it would end are superseded.
     Ends(Ended),
 }
@@ -165,6 +159,8 @@ pub struct Command {
     pub sets: Option<StateTopic>,
     /// Whether it waits its turn.
     pub urgency: Urgency,
+    /// It dials, so a hang-up can end it.
+    pub dials: bool,
     /// How long it may take.
     pub time_limit: TimeLimit,
     /// What the device answers.
@@ -177,6 +173,14 @@ pub struct Command {
 }
 
 impl Command {
+    /// What it begins that a later command can end.
+    pub fn begins(&self) -> Option<Ended> {
+        match self.plan {
+            Plan::Move => Some(Ended::Move),
+            _ => self.dials.then_some(Ended::Dial),
+        }
+    }
+
     /// `about` tells a person in the room what the command does, or what the query answers with.
     pub(super) const fn new(topic: &'static str, about: &'static str) -> Self {
         Self {
@@ -196,6 +200,7 @@ impl Command {
             repeatable: true,
             sets: None,
             urgency: Urgency::InTurn,
+            dials: false,
             time_limit: TimeLimit::Ordinary,
             answer: AnswerKind::Json,
             answered: None,
@@ -310,11 +315,27 @@ impl Command {
         }
     }
 
+    /// It runs before all waiting commands.
+    pub(super) const fn first(self) -> Self {
+        Self {
+            urgency: Urgency::First,
+            ..self
+        }
+    }
+
     /// It runs before all waiting commands, and supersedes those that it would end.
     pub(super) const fn ends(self, ended: Ended) -> Self {
         Self {
             urgency: Urgency::Ends(ended),
             ..self
+        }
+    }
+
+    /// It dials: devices take up to a minute for that, and dialling twice is not safe. A hang-up ends it.
+    pub(super) const fn dials(self) -> Self {
+        Self {
+            dials: true,
+            ..self.once().slow()
         }
     }
 

@@ -81,7 +81,7 @@ pub struct Operation {
     pub known_by: &'static [(&'static str, MemberKind)],
     /// The body of the request that reads its states; `None`: it does not read.
     pub read: Option<ReadBody>,
-    /// The query of the request that reads its states: (name, value).
+    /// The query of the request that reads its states, and of a command that gives none: (name, value).
     pub read_query: &'static [(&'static str, &'static str)],
     /// Null is no answer to it: the device cannot tell at the moment. Otherwise null means that there is
     /// nothing.
@@ -143,7 +143,7 @@ impl Operation {
         }
     }
 
-    /// The request that reads its states has this query.
+    /// The request that reads its states has this query, and so has a command that gives none.
     pub(super) const fn reads_with_query(
         self,
         read_query: &'static [(&'static str, &'static str)],
@@ -217,6 +217,12 @@ impl Operation {
     /// True if its answer feeds this state.
     pub fn feeds(&self, state: StateTopic) -> bool {
         self.states.iter().any(|known| known.topic == state)
+    }
+
+    /// Whether a request with this query asks for what its states are made of.
+    pub fn asks_for_states(&self, query: &[(&'static str, String)]) -> bool {
+        let asked = query.iter().map(|(name, value)| (*name, value.as_str()));
+        asked.eq(self.read_query.iter().copied())
     }
 
     /// True if its path has the parameter `name`.

@@ -186,15 +186,19 @@ fn every_read_body_is_json() {
 #[test]
 fn what_a_command_ends_is_there() {
     for ended in Ended::ALL {
-        let last = format!("/{}", ended.last_level());
-        assert!(commands().any(|(_, command)| command.topic.ends_with(&last)));
-        let ends = |command: &Command| command.urgency == Urgency::Ends(ended);
-        for (_, command) in commands().filter(|(_, command)| ends(command)) {
-            let area = command.topic.split('/').next().unwrap();
-            let same = |other: &str| other.split('/').next() == Some(area);
-            let begun = commands().any(|(_, it)| same(it.topic) && it.topic.ends_with(&last));
-            assert!(begun, "{}", command.topic);
-        }
+        assert!(commands().any(|(_, it)| it.begins() == Some(ended)));
+        assert!(commands().any(|(_, it)| it.urgency == Urgency::Ends(ended)));
+    }
+}
+
+/// A hang-up must know them: otherwise the call comes up after it.
+#[test]
+fn what_starts_a_call_dials() {
+    for (_, command) in commands() {
+        let changes_calls = command.refresh.contains(&CALLS);
+        let starts = changes_calls && command.time_limit == TimeLimit::Slow;
+        assert_eq!(command.dials, starts, "{}", command.topic);
+        assert!(command.dials || !command.topic.ends_with("/dial"));
     }
 }
 

@@ -82,11 +82,7 @@ impl Request {
         Ok(Self {
             method: operation.method,
             path: path(operation, params, 0)?,
-            query: operation
-                .read_query
-                .iter()
-                .map(|(name, value)| (*name, (*value).to_owned()))
-                .collect(),
+            query: read_query(operation),
             body,
             repeatable: true,
         })
@@ -107,6 +103,14 @@ impl Request {
         }
         target
     }
+}
+
+/// The query of the request that reads an operation's states.
+pub(super) fn read_query(operation: &Operation) -> Vec<(&'static str, String)> {
+    let pairs = operation.read_query.iter();
+    pairs
+        .map(|(name, value)| (*name, (*value).to_owned()))
+        .collect()
 }
 
 /// The path's segments with the parameters in their places. `preset_offset` is added to a preset's

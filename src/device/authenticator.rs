@@ -30,6 +30,8 @@ use super::timings::DeviceTimings;
 
 /// How long the release of sessions may hold up what waits for it.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a log-out takes at most, with what goes before and after it.
+pub const LONGEST_LOG_OUT: Duration = RELEASE_TIMEOUT.saturating_add(Duration::from_millis(100));
 /// How long the question who holds the device's sessions may hold up the problem that they are all in use.
 const HOLDERS_TIMEOUT: Duration = Duration::from_secs(2);
 /// The waits before sessions are released that could not be released before the log-in. They must
@@ -92,6 +94,12 @@ impl Authenticator {
         }
     }
 
+    /// The generation of the current session.
+    pub fn generation(&self) -> Option<u64> {
+        let session = self.sessions.current(None)?;
+        Some(session.generation)
+    }
+
     /// A log-in waits for those to other devices, which says nothing of this device.
     pub fn waits_for_limiter(&self) -> bool {
         self.waits_for_limiter.load(Ordering::Acquire)
@@ -126,7 +134,9 @@ impl Authenticator {
         let mut stale = None;
         if let Some(session) = self.sessions.current(None) {
             let _connecting = self.limits.logins.begin();
-            let check = is_valid(&self.endpoint, &session);
+            // So that there is time for a second question, and for a log-in after that.
+            let patience = self.timings.request_timeout / 3;
+            let check = is_valid(&self.endpoint, &session, patience);
             let checked = (self.limits.start).in_turn_of(LONGEST_TURN, self.hurry.begun(), check);
             if !checked.await? {
                 stale = Some(session.generation);

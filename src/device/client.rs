@@ -96,6 +96,11 @@ impl Device {
         }
     }
 
+    /// The number of the current session; each log-in has a higher one.
+    pub fn session_generation(&self) -> Option<u64> {
+        self.authenticator.generation()
+    }
+
     /// Whether another gateway may have the device, so that nothing can be asked now.
     pub fn is_fenced_off(&self) -> bool {
         self.endpoint.is_fenced_off()
@@ -159,7 +164,7 @@ impl Device {
                 .map_err(|_| late(false))??;
             let slot = timeout_at(deadline, self.endpoint.slot())
                 .await
-                .map_err(|_| late(false))?;
+                .map_err(|_| RequestError::NoTurn)?;
             if only_once && !session_renewed {
                 // Whether the session is valid must be known before the only attempt.
                 session_renewed = true;
@@ -172,6 +177,7 @@ impl Device {
             attempts += 1;
             let is_last =
                 only_once || attempts >= MOST_ATTEMPTS || Instant::now() + RETRY_DELAY >= deadline;
+            let began = Instant::now();
             let attempt = self
                 .endpoint
                 .attempt(&slot, &prepared, &session, upload.take(), limit);
@@ -192,7 +198,13 @@ impl Device {
                 }
                 AttemptOutcome::Answered(response) => return Ok((Received::Whole(response), slot)),
                 AttemptOutcome::Large(large) => return Ok((Received::Large(large), slot)),
-                AttemptOutcome::Unreachable(problem) if is_last => return Err(problem.into()),
+                // The next attempt takes as long: if it could not end in time, nobody could say any more that
+                // nothing was sent.
+                AttemptOutcome::Unreachable(problem)
+                    if is_last || Instant::now() + RETRY_DELAY + began.elapsed() >= deadline =>
+                {
+                    return Err(problem.into());
+                }
                 AttemptOutcome::Broken(error)
                     if is_last || !request.repeatable || error.is_deliberate() =>
                 {

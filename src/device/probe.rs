@@ -2,7 +2,10 @@
 //!
 //! They change nothing at the device.
 
+use std::time::Duration;
+
 use http::Method;
+use tokio::time::timeout;
 
 use super::endpoint::{AttemptOutcome, Endpoint, RequestSlot, SMALL_RESPONSE};
 use super::problem::Problem;
@@ -28,13 +31,23 @@ pub(super) enum Forbidden {
 }
 
 /// Asks the device whether it takes this session. A redirect or a page means that it does not: an
-/// interface for people sends those who are not logged in to its log-in.
+/// interface for people sends those who are not logged in to its log-in. One request may hang while
+/// others are answered, so another one is sent after `patience`.
 ///
 /// # Errors
 /// The device does not say.
-pub(super) async fn is_valid(endpoint: &Endpoint, session: &Session) -> Result<bool, Problem> {
+pub(super) async fn is_valid(
+    endpoint: &Endpoint,
+    session: &Session,
+    patience: Duration,
+) -> Result<bool, Problem> {
     let slot = endpoint.slot().await;
-    match probe(endpoint, &slot, AUDIO_PATH, session).await {
+    let first = timeout(patience, probe(endpoint, &slot, AUDIO_PATH, session)).await;
+    let attempt = match first {
+        Ok(attempt) => attempt,
+        Err(_) => probe(endpoint, &slot, MODE_PATH, session).await,
+    };
+    match attempt {
         AttemptOutcome::Answered(response) => Ok(takes_session(response.status, &response.body)),
         AttemptOutcome::Large(_) => Ok(true),
         AttemptOutcome::Unreachable(problem) => Err(problem),

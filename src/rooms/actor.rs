@@ -30,8 +30,8 @@ mod finish;
 mod tests;
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -81,12 +81,14 @@ async fn run_actor(mut actor: Box<Actor>, stop: StopSignal) -> CameraStops {
     actor.connect();
     let mut cancelled = pin!(stop.asked.cancelled());
     let mut work = Work::All;
+    let mut deadline: Option<Instant> = None;
     loop {
         actor.start_work(work);
-        if actor.has_finished(work) {
+        let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+        if is_late || actor.has_finished(work) {
             break;
         }
-        let wake = actor.next_wake(work);
+        let wake = actor.next_wake(work).or(deadline);
         tokio::select! {
             biased;
             () = &mut cancelled, if work == Work::All => {
@@ -96,6 +98,7 @@ async fn run_actor(mut actor: Box<Actor>, stop: StopSignal) -> CameraStops {
                 };
                 if work == Work::CameraStops {
                     actor.queue.stop();
+                    deadline = stop.deadline();
                 }
                 actor.interrupt_check(Interruption::Stopping);
             }
@@ -109,6 +112,8 @@ async fn run_actor(mut actor: Box<Actor>, stop: StopSignal) -> CameraStops {
         actor.queue.stop();
         actor.device.hand_over();
     } else {
+        // What still runs holds the device's requests, and the log-out needs one.
+        actor.running.clear();
         // On the heap: it is needed once, and would make every room's task larger for months.
         Box::pin(actor.device.close()).await;
     }
@@ -131,11 +136,14 @@ enum Work {
 pub struct StopSignal {
     asked: CancellationToken,
     hands_over: Arc<AtomicBool>,
+    deadline: Arc<OnceLock<Instant>>,
 }
 
 impl StopSignal {
-    /// The task finishes what it began, releases the session and ends.
-    pub fn stop(&self) {
+    /// The task finishes what it began, releases the session and ends. What still runs at `deadline` is given up.
+    pub fn stop(&self, deadline: Instant) {
+        // It is asked once.
+        let _ = self.deadline.set(deadline);
         self.asked.cancel();
     }
 
@@ -143,6 +151,10 @@ impl StopSignal {
     pub fn hand_over(&self) {
         self.hands_over.store(true, Ordering::Release);
         self.asked.cancel();
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline.get().copied()
     }
 
     fn hands_over(&self) -> bool {
@@ -219,6 +231,8 @@ struct Actor {
     knowledge: RoomKnowledge,
     stops: CameraStops,
     availability: Availability,
+    /// The session that the room knows of. A request that finds it stale logs in anew.
+    generation: Option<u64>,
     /// Who is logged in, until the room is online and has published it.
     session: Value,
     /// What was read and may mean that a state is gone, while it is uncertain whether the device is
@@ -277,6 +291,7 @@ impl Actor {
             queue,
             publisher,
             stops,
+            generation: None,
             session: Value::Null,
             doubtful: Doubtful::default(),
             running: FuturesUnordered::new(),
@@ -366,7 +381,8 @@ impl Actor {
     }
 
     fn start_command(&mut self, lane: Lane, ticket: Ticket) {
-        self.underway.command_began(lane, ticket.area());
+        let (area, went_first) = (ticket.area(), ticket.is_urgent());
+        self.underway.command_began(lane, area, went_first);
         let Ticket {
             call,
             reply,

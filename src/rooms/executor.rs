@@ -6,6 +6,7 @@
 
 mod answer;
 mod files;
+mod presets;
 mod provider;
 mod queries;
 mod readiness;
@@ -26,8 +27,8 @@ use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading};
 use super::refusal::{no_response, no_response_to_read, unsupported, without_secrets};
 use super::spellings::Spellings;
 use crate::catalogue::{
-    AnswerKind, CATALOGUE, Call, Command, Context, Method, Operation, PRESETS, Params, Plan,
-    Request, SETTING, StateTopic, Urgency, Variant, learned_preset_offset, setting_names, truth,
+    AnswerKind, CATALOGUE, Call, Command, Context, Ended, Method, Operation, Params, Plan, Request,
+    SETTING, StateTopic, Urgency, Variant, setting_names, truth,
 };
 use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{Device, Problem, RequestError};
@@ -172,7 +173,7 @@ impl Executor<'_> {
             Plan::From { state, .. } => {
                 let value = self.read_state(state, &Params::new()).await?;
                 let calls = call.planned(&self.environment.context, &value)?;
-                self.request_each_of_state(&calls).await
+                self.request_each_of_state(&calls, command).await
             }
             Plan::Read(state) => self.query_state(state, call).await,
             Plan::Stored(state) => self.stored_state(state),
@@ -207,20 +208,25 @@ impl Executor<'_> {
         Ok(success)
     }
 
-    /// Like [`Self::request_all`], for calls made from a state that was read. A call that has
-    /// ended meanwhile needs no hang-up any more.
-    async fn request_each_of_state(&mut self, calls: &[Call]) -> Result<Success, Failure> {
+    /// Like [`Self::request_all`], for calls made from a state that was read. A hang-up ends each call that it
+    /// can, and fails if one is left; what has ended meanwhile needs no hang-up any more.
+    async fn request_each_of_state(
+        &mut self,
+        calls: &[Call],
+        command: &Command,
+    ) -> Result<Success, Failure> {
+        let hangs_up = command.urgency == Urgency::Ends(Ended::Dial);
         let mut success = Success::new(200, Value::Null);
+        let mut failed = None;
         for call in calls {
             match self.request(call).await {
                 Ok(answered) => success = answered,
-                Err(failure)
-                    if failure.code == ErrorCode::NotFound
-                        && call.route.topic.ends_with("/hangup") => {}
-                Err(failure) => return Err(failure),
+                Err(failure) if !hangs_up => return Err(failure),
+                Err(failure) if failure.code == ErrorCode::NotFound => {}
+                Err(failure) => failed = failed.or(Some(failure)),
             }
         }
-        Ok(success)
+        failed.map_or(Ok(success), Err)
     }
 
     /// One request, in the spelling that the device has. The next spelling is sent only after an
@@ -317,8 +323,9 @@ impl Executor<'_> {
                 sent.map_err(|error| self.fail(error, request.repeatable))?
             }
         };
-        let body = accepted_body(&response, operation)?;
-        let whole = operation.method == Method::Get && request.query.is_empty();
+        let body = accepted_body(&response, operation, command)?;
+        // A page is not the whole.
+        let whole = operation.method == Method::Get && operation.asks_for_states(&request.query);
         if whole
             && !operation.states.is_empty()
             && operation.poll.is_some()
@@ -327,28 +334,6 @@ impl Executor<'_> {
             self.readings.push(Reading::of(operation, &response));
         }
         Ok(Success::new(response.status, body))
-    }
-
-    /// What is added to a preset's number. While that is not known, the device is asked first:
-    /// otherwise the command could mean another preset.
-    async fn preset_offset(&mut self, operation: &Operation) -> Result<i8, Failure> {
-        if !operation.takes("index") {
-            return Ok(0);
-        }
-        if let Some(offset) = self.environment.preset_offset {
-            return Ok(offset);
-        }
-        let Some((presets, _)) = CATALOGUE.reader(PRESETS) else {
-            return Ok(0);
-        };
-        match self.read(presets, &Params::new()).await?.outcome {
-            ReadOutcome::Value(list) => {
-                self.environment.preset_offset = learned_preset_offset(&list);
-                Ok(self.environment.preset_offset.unwrap_or(0))
-            }
-            ReadOutcome::Absent | ReadOutcome::Unsupported(_) => Ok(0),
-            ReadOutcome::Failed(failure) => Err(failure),
-        }
     }
 
     /// Reads an operation's states from the device, and gives a copy of the reading.

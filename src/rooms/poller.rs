@@ -119,6 +119,11 @@ impl Poller {
                     _ => None,
                 })
             }
+            Err(RequestError::NoTurn) => {
+                self.telemetry.poll_finished(PollOutcome::Failed);
+                self.schedule.failed(poll.index, now);
+                Polled::Failed
+            }
             Err(error @ (RequestError::ModeLocked(_) | RequestError::Forbidden(_))) => {
                 self.telemetry.poll_finished(PollOutcome::Failed);
                 tracing::debug!(?error, "a state may not be read");
@@ -237,6 +242,10 @@ impl Poller {
     pub fn written(&mut self, reading: &Reading) {
         self.schedule.written(reading.operation);
         let index = self.schedule.index_of(reading.operation);
+        let has_answered = matches!(reading.outcome, ReadOutcome::Value(_) | ReadOutcome::Absent);
+        if let Some(index) = index.filter(|_| has_answered) {
+            self.schedule.is_there(index);
+        }
         self.count_evidence(index, reading);
         self.forget_what_is_not_read();
     }
@@ -296,6 +305,11 @@ impl Poller {
     /// A call has ended: what is read then is due.
     pub fn call_ended(&mut self, now: Instant) {
         self.schedule.call_ended(now);
+    }
+
+    /// A request has logged in anew: the firmware may be another, as after each log-in.
+    pub fn session_renewed(&mut self, now: Instant) {
+        self.schedule.session_renewed(now);
     }
 
     /// After a log-in: everything is read again.

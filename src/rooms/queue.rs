@@ -46,6 +46,9 @@ pub struct FreeLanes {
     pub alongside: bool,
     /// The lane of commands that take minutes.
     pub minutes: bool,
+    /// The areas in which something is being ended: by a command that went first, and by the gateway's own
+    /// stop of a camera. It would end what begins there meanwhile, too.
+    pub ending: [Option<&'static str>; 2],
 }
 
 #[derive(Debug)]
@@ -222,7 +225,7 @@ impl Waiting {
     }
 
     /// The first ticket for which there is a lane. Those for the ordered lane keep their order: if
-    /// one of them waits, no later one passes it.
+    /// one of them waits, no later one passes it. What is ended in their area they wait for.
     fn next(&self, free: FreeLanes) -> Option<(usize, Lane)> {
         let mut ordered_waits = false;
         for (index, ticket) in self.tickets.iter().enumerate() {
@@ -236,10 +239,13 @@ impl Waiting {
             }
             // An urgent command does not overtake what runs in its own area: a stop would come
             // before its move.
-            let passes = ticket.is_urgent() && free.in_order != Err(ticket.area());
+            let area = ticket.area();
+            let passes = ticket.is_urgent() && free.in_order != Err(area);
             let alongside = free.alongside && (ticket.runs_alongside() || passes);
             let prefers_alongside = alongside && ticket.runs_alongside();
-            if free.in_order.is_ok() && !ordered_waits && !prefers_alongside {
+            let waits_for_end = !ticket.is_urgent() && free.ending.contains(&Some(area));
+            let may_be_next = free.in_order.is_ok() && !ordered_waits && !waits_for_end;
+            if may_be_next && !prefers_alongside {
                 return Some((index, Lane::InOrder));
             }
             if alongside {

@@ -112,6 +112,10 @@ pub fn no_response(failed: &RequestError, repeatable: bool) -> Failure {
         RequestError::TimedOut { .. } => {
             Failure::new(ErrorCode::Timeout, "the device did not answer in time")
         }
+        RequestError::NoTurn => Failure::new(
+            ErrorCode::Timeout,
+            "other requests to the device took so long that this one was not sent",
+        ),
         RequestError::Broken(error) if repeatable => Failure::new(
             ErrorCode::Offline,
             error.not_http().unwrap_or_else(|| {

@@ -21,7 +21,7 @@ use super::settings::RoomSettings;
 use super::sharing::PreviousOwner;
 use crate::catalogue::{Call, GUARDED, PresetNames};
 use crate::command::{CommandAuthority, ErrorCode, Failure, Reply, Submission, Transfer};
-use crate::device::Device;
+use crate::device::{Device, LONGEST_LOG_OUT};
 use crate::state::{RoomStatus, StateStore};
 use crate::telemetry::room_span;
 
@@ -112,9 +112,10 @@ impl Room {
     /// Takes no more commands, finishes those begun by `deadline`, logs out and ends. Returns the
     /// stops of cameras that may still be moving.
     pub async fn stop(self, deadline: Instant) -> CameraStops {
-        self.stop.stop();
+        self.stop.stop(deadline);
         let publisher = self.entrance.publisher.clone();
-        let stops = self.ended(deadline).await;
+        // A session that is left behind counts against the device's maximum for days.
+        let stops = self.ended(deadline + LONGEST_LOG_OUT).await;
         publisher.unavailable();
         stops
     }

@@ -4,8 +4,11 @@
 //! reads over them, and which operations the device turned out not to have.
 
 mod after_call;
+mod pace;
 #[cfg(test)]
 mod tests;
+
+pub use pace::{PollIntervals, PollPhase};
 
 use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
@@ -14,7 +17,6 @@ use tokio::time::Instant;
 
 use after_call::PendingReads;
 
-use super::spread::spread_number;
 use crate::catalogue::{Class, Evidence, Operation, ReadBody, When, operations};
 
 /// An operation is no longer read after this many answers in a row that the device does not have
@@ -26,21 +28,6 @@ const GENTLE_FACTOR: u32 = 4;
 /// While the device rests, a gentle room is read at half of that: little changes, and what wakes the
 /// device is still noticed within minutes.
 const RESTING_FACTOR: u32 = 2;
-
-/// How often each class is read.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct PollIntervals {
-    /// For states that people watch. Halved in a call.
-    pub fast: Duration,
-    /// For states that change during a day.
-    pub normal: Duration,
-    /// For states that rarely change.
-    pub slow: Duration,
-    /// Read the audio meters too.
-    pub meters: bool,
-    /// One request at a time, and fewer reads.
-    pub gentle: bool,
-}
 
 /// One operation that is read. A room has some forty, so each takes as little memory as it can.
 #[derive(Debug)]
@@ -80,6 +67,15 @@ impl ScheduledRead {
         (digest == Digest::of(body)).then_some(evidence)
     }
 
+    /// What was true of an earlier session, and may not be of this one, is forgotten.
+    fn forget(&mut self) {
+        self.dropped = false;
+        self.answered = false;
+        self.unsupported = 0;
+        self.refused = false;
+        self.last_body = None;
+    }
+
     /// The device has said since the log-in that it lacks this, and never that it has it.
     fn is_missing(&self) -> bool {
         self.unsupported > 0 && !self.answered
@@ -100,24 +96,6 @@ impl Digest {
         let mut hasher = DefaultHasher::new();
         hasher.write(body);
         Self(hasher.finish())
-    }
-}
-
-/// Where a room's reads lie between those of the other rooms, in parts of 65,536. Rooms that start together
-/// would otherwise all read in the same moments of each interval.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct PollPhase(u16);
-
-impl PollPhase {
-    /// The same for a room at each start.
-    pub fn of_room(id: &str) -> Self {
-        let [first, second, ..] = spread_number(id).to_be_bytes();
-        Self(u16::from_be_bytes([first, second]))
-    }
-
-    /// This part of a time.
-    fn of(self, time: Duration) -> Duration {
-        time * u32::from(self.0) / (u32::from(u16::MAX) + 1)
     }
 }
 
@@ -195,12 +173,8 @@ impl Schedule {
         for entry in &mut self.entries {
             entry.due = now;
             entry.pending = pending_once(entry.when);
-            entry.dropped = false;
-            entry.answered = false;
-            entry.unsupported = 0;
-            entry.refused = false;
             entry.asked = false;
-            entry.last_body = None;
+            entry.forget();
         }
         self.choose();
     }
@@ -463,6 +437,28 @@ impl Schedule {
             entry.dropped = false;
             entry.unsupported = 0;
             entry.due = now;
+        }
+        self.choose();
+    }
+
+    /// A command got an answer to the read of an entry: the device has this.
+    pub fn is_there(&mut self, index: usize) {
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.answered = true;
+            entry.dropped = false;
+            entry.unsupported = 0;
+        }
+        self.choose();
+    }
+
+    /// The device was logged in to anew while it was in use: what it lacked or refused is due. What it has
+    /// keeps its pace, and the next answer counts even if it is the same.
+    pub fn session_renewed(&mut self, now: Instant) {
+        for entry in &mut self.entries {
+            if entry.unsupported > 0 || entry.refused {
+                entry.due = now;
+            }
+            entry.forget();
         }
         self.choose();
     }

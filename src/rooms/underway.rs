@@ -9,6 +9,8 @@ use crate::device::MOST_REQUESTS_AT_ONCE;
 
 /// The area of what a command waits for in a room with one request at a time.
 const POLL: &str = "a read";
+/// The area of camera stops.
+const CAMERA_AREA: &str = "camera";
 
 /// The requests that have started and not ended.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub struct Underway {
     in_order: Option<&'static str>,
     /// A command runs alongside it.
     alongside: bool,
+    /// The area of that command, if it went first.
+    ending: Option<&'static str>,
     /// A command runs that takes minutes.
     minutes: bool,
     camera_stop: bool,
@@ -33,17 +37,21 @@ impl Underway {
             one_at_a_time,
             in_order: None,
             alongside: false,
+            ending: None,
             minutes: false,
             camera_stop: false,
             poll: false,
         }
     }
 
-    /// A command of this area starts.
-    pub fn command_began(&mut self, lane: Lane, area: &'static str) {
+    /// A command of this area starts. `went_first`: it did not wait for its turn.
+    pub fn command_began(&mut self, lane: Lane, area: &'static str, went_first: bool) {
         match lane {
             Lane::InOrder => self.in_order = Some(area),
-            Lane::Alongside => self.alongside = true,
+            Lane::Alongside => {
+                self.alongside = true;
+                self.ending = went_first.then_some(area);
+            }
             Lane::Minutes => self.minutes = true,
         }
     }
@@ -52,7 +60,10 @@ impl Underway {
     pub fn command_ended(&mut self, lane: Lane) {
         match lane {
             Lane::InOrder => self.in_order = None,
-            Lane::Alongside => self.alongside = false,
+            Lane::Alongside => {
+                self.alongside = false;
+                self.ending = None;
+            }
             Lane::Minutes => self.minutes = false,
         }
     }
@@ -74,12 +85,14 @@ impl Underway {
                 in_order: Err(POLL),
                 alongside: false,
                 minutes: false,
+                ending: [None; 2],
             };
         }
         FreeLanes {
             in_order: self.in_order.map_or(Ok(()), Err),
             alongside: !self.alongside,
             minutes: !self.minutes,
+            ending: [self.ending, self.camera_stop.then_some(CAMERA_AREA)],
         }
     }
 
@@ -110,7 +123,7 @@ mod tests {
     fn one_poll_runs_beside_one_command() {
         let mut underway = Underway::new(false);
         assert!(underway.may_poll());
-        underway.command_began(Lane::InOrder, "audio");
+        underway.command_began(Lane::InOrder, "audio", false);
         assert!(underway.may_poll());
         underway.set_poll(true);
         assert!(!underway.may_poll());
@@ -121,8 +134,8 @@ mod tests {
     #[test]
     fn polls_wait_for_two_others() {
         let mut underway = Underway::new(false);
-        underway.command_began(Lane::InOrder, "audio");
-        underway.command_began(Lane::Alongside, "system");
+        underway.command_began(Lane::InOrder, "audio", false);
+        underway.command_began(Lane::Alongside, "system", false);
         assert!(!underway.may_poll());
         underway.command_ended(Lane::InOrder);
         assert!(underway.may_poll());
@@ -144,7 +157,7 @@ mod tests {
         underway.set_poll(false);
         assert!(underway.free_lanes().in_order.is_ok());
         for lane in [Lane::InOrder, Lane::Alongside] {
-            underway.command_began(lane, "audio");
+            underway.command_began(lane, "audio", false);
             assert!(!underway.may_poll());
             underway.command_ended(lane);
             assert!(underway.may_poll());
@@ -156,8 +169,8 @@ mod tests {
     #[test]
     fn polls_and_other_commands_do_not_wait_for_one_that_takes_minutes() {
         let mut underway = Underway::new(false);
-        underway.command_began(Lane::Minutes, "system");
-        underway.command_began(Lane::InOrder, "audio");
+        underway.command_began(Lane::Minutes, "system", false);
+        underway.command_began(Lane::InOrder, "audio", false);
         assert!(underway.may_poll());
         assert!(underway.free_lanes().alongside && !underway.free_lanes().minutes);
         underway.command_ended(Lane::Minutes);
@@ -167,12 +180,28 @@ mod tests {
     #[test]
     fn each_lane_takes_one_command() {
         let mut underway = Underway::new(false);
-        underway.command_began(Lane::InOrder, "camera");
+        underway.command_began(Lane::InOrder, "camera", false);
         let free = underway.free_lanes();
         assert_eq!((free.in_order, free.alongside), (Err("camera"), true));
-        underway.command_began(Lane::Alongside, "system");
+        underway.command_began(Lane::Alongside, "system", false);
         assert!(!underway.free_lanes().alongside);
         underway.command_ended(Lane::InOrder);
         assert_eq!(underway.free_lanes().in_order, Ok(()));
+    }
+
+    #[test]
+    fn what_is_being_ended_is_told_by_its_area() {
+        let mut underway = Underway::new(false);
+        let ending = |underway: &Underway| underway.free_lanes().ending;
+        // A download ends nothing.
+        underway.command_began(Lane::Alongside, "system", false);
+        assert_eq!(ending(&underway), [None; 2]);
+        underway.command_ended(Lane::Alongside);
+        underway.command_began(Lane::Alongside, "call", true);
+        underway.set_camera_stop(true);
+        assert_eq!(ending(&underway), [Some("call"), Some("camera")]);
+        underway.command_ended(Lane::Alongside);
+        underway.set_camera_stop(false);
+        assert_eq!(ending(&underway), [None; 2]);
     }
 }

@@ -76,6 +76,44 @@ async fn what_the_device_lacks_is_asked_for_once_after_each_log_in() {
     it.stop().await;
 }
 
+/// The session ends, and the next request logs in anew by itself: the device may have another firmware.
+#[tokio::test]
+async fn a_log_in_in_between_is_a_log_in_too() {
+    let it = Gateway::start_quick(Options::default()).await;
+    let (read, written) = ("/rest/audio/microphones", "/rest/audio/volume");
+    it.client.message("room/1/audio/microphones").await;
+    let lacks = |method: &str, path: &str| {
+        let fault = Fault::on(path, FaultKind::Status(405)).method(method);
+        it.device.add_fault(fault);
+    };
+    lacks("GET", read);
+    lacks("POST", written);
+    // From this log-in on the device has never had it.
+    it.client.command("room/1/session/renew", "").await;
+    it.device.clear_journal();
+    let dropped = |device: &SimulatedDevice| {
+        let journal = device.journal();
+        let reads = journal.iter().filter(|entry| entry.path == read);
+        reads.count() >= 4
+    };
+    assert!(it.device.wait_for(SOON, dropped).await);
+    let set = async || it.client.command("room/1/audio/volume/set", "5").await;
+    assert_eq!(set().await["error"]["code"], "unsupported");
+    it.device.clear_faults();
+    it.device.clear_journal();
+    assert_eq!(set().await["error"]["code"], "unsupported");
+    assert_eq!(sent(&it, "POST", written), 0);
+    it.device.expire_sessions();
+    let again = |device: &SimulatedDevice| {
+        let journal = device.journal();
+        journal.iter().any(|entry| entry.path == read)
+    };
+    assert!(it.device.wait_for(SOON, again).await, "{read}");
+    assert_eq!(set().await["ok"], true);
+    assert_eq!(sent(&it, "POST", "/rest/session"), 1);
+    it.stop().await;
+}
+
 #[tokio::test]
 async fn what_is_only_missing_at_the_moment_is_asked_for_each_time() {
     let it = start().await;

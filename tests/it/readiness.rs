@@ -94,6 +94,7 @@ async fn a_room_in_order_passes_each_check_and_is_left_as_it_was() {
         "call",
     ];
     assert_eq!(names(report, true), all);
+    assert_eq!(report["checks"][0]["message"], "logged in as admin");
     assert!(report["at"].as_str().unwrap().ends_with('Z'), "{report}");
     let retained = it.client.message(REPORT).await;
     let retained: Value = serde_json::from_slice(&retained.payload).unwrap();

@@ -171,8 +171,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             "Joins a meeting of the calendar by calling its address.",
         )
         .refresh(&[conferences::states::CALLS])
-        .once()
-        .slow(),
+        .dials(),
         Command::new(
             "calendar/current/dial",
             "Joins the meeting that takes place now; without one the result is `not_found`.",
@@ -182,8 +181,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             steps: dial,
         })
         .refresh(&[conferences::states::CALLS])
-        .once()
-        .slow()
+        .dials()
         .entities(&[
             Entity::button("current_meeting_join", "Join current meeting")
                 .icon("mdi:calendar-arrow-right")
@@ -199,8 +197,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             steps: dial,
         })
         .refresh(&[conferences::states::CALLS])
-        .once()
-        .slow()
+        .dials()
         .entities(&[Entity::button("next_meeting_join", "Join next meeting")
             .icon("mdi:calendar-arrow-right")
             .of(states::NEXT)

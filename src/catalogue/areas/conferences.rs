@@ -81,8 +81,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     )
     .fields(Some("address"), DIAL)
     .refresh(&[states::CALLS])
-    .once()
-    .slow()
+    .dials()
     .entities(&[Entity::text("dial", "Dial")
         .icon("mdi:phone-dial")
         .of(states::CALLS)
@@ -94,8 +93,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     .fields(Some("addresses"), BLAST)
     .plan(Plan::Split(blast))
     .refresh(&[states::CALLS])
-    .once()
-    .slow()]),
+    .dials()]),
     get("/rest/conferences/capabilities")
         .shape(Shape::Object)
         .known_by(&[
@@ -140,8 +138,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     )
     .fields(Some("address"), DIAL)
     .refresh(&[states::CALLS])
-    .once()
-    .slow()]),
+    .dials()]),
     get("/rest/conferences/{conf_id}/connections/{conn_id}").commands(&[Command::new(
         "call/{conf_id}/connection/{conn_id}/get",
         "Answers with one connection of a conference: address, state, rate in kbit/s, duration in \
@@ -152,7 +149,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         "Hangs up one party of a conference; the others stay.",
     )
     .refresh(&[states::CALLS])
-    .ends(Ended::Dial)]),
+    .first()]),
     get("/rest/conferences/{conf_id}/terminals").commands(&[Command::new(
         "call/{conf_id}/terminals/get",
         "Answers with the terminals (the devices that take part) of a conference, as a list with \
@@ -167,7 +164,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         "Disconnects one terminal from a conference; the others stay.",
     )
     .refresh(&[states::CALLS])
-    .ends(Ended::Dial)]),
+    .first()]),
     get("/rest/conferences/{conf_id}/mediastats")
         .shape(Shape::List)
         .states(&[State::whole(states::CALL_MEDIA_STATS)])
@@ -209,7 +206,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             "Hangs up one party, whatever conference it is in.",
             &[("callActionType", "HANGUP")],
         )
-        .ends(Ended::Dial),
+        .first(),
         Command::new(
             "call/answer",
             "Answers the call that rings; without one the result is `not_found`.",

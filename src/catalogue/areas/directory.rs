@@ -13,8 +13,8 @@ pub(in crate::catalogue) mod states {
 
     pub const FAVORITES: StateTopic = StateTopic::new(
         "directory/favorites",
-        "The favourites of the directory, as `entries`; the `index` of each is its place in the \
-         list, counted from 1.",
+        "The favourites of the directory, at most 100, as `entries`; the `index` of each is its \
+         place in the list, counted from 1.",
     );
     pub const GLOBAL_SERVER: StateTopic = StateTopic::new(
         "directory/global_server",
@@ -227,8 +227,7 @@ macro_rules! dial {
         .fields(Some("device_id"), DEVICE)
         .fixed(&[("action", "dial")])
         .refresh(&[conferences::states::CALLS])
-        .once()
-        .slow()]
+        .dials()]
     };
 }
 macro_rules! favorite {
@@ -291,13 +290,16 @@ macro_rules! members {
 }
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
+    // Without a limit the device answers with one entry only.
     get("/rest/directory/favorites")
+        .reads_with_query(&[("start", "1"), ("limit", "100")])
         .shape(Shape::Object)
         .states(&[State::whole(states::FAVORITES)])
         .poll(Class::Slow)
         .commands(&[Command::new(
             "directory/favorites/get",
-            "Answers with a page of the directory's favourites.",
+            "Answers with a page of the directory's favourites; with the first 100 if neither `start` \
+             nor `limit` is given.",
         )
         .fields(None, PAGE)]),
     get("/rest/directory/global/server")

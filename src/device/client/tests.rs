@@ -68,6 +68,31 @@ async fn a_device_gets_two_requests_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_request_without_a_turn_is_told_from_one_that_is_not_answered() {
+    let test = TestDevice::start(|mut connection| async move {
+        until_a_request_for("/rest/thing", &mut connection).await;
+        std::future::pending().await
+    })
+    .await;
+    let device = test.client();
+    device.log_in().await.unwrap();
+    let request = read("thing");
+    let soon = Instant::now() + Duration::from_secs(2);
+    let first = (0..MOST_REQUESTS_AT_ONCE).map(|_| device.send(&request, LIMIT, soon));
+    let third = async {
+        sleep(Duration::from_millis(500)).await;
+        let before = soon - Duration::from_millis(500);
+        device.send(&request, LIMIT, before).await
+    };
+    let (first, third) = futures_util::future::join(join_all(first), third).await;
+    assert!(matches!(third, Err(RequestError::NoTurn)), "{third:?}");
+    for result in first {
+        let silent = matches!(result, Err(RequestError::TimedOut { sent: true }));
+        assert!(silent, "{result:?}");
+    }
+}
+
+#[tokio::test]
 async fn only_a_request_that_is_safe_to_repeat_is_sent_again() {
     let (test, asked) = device_that_hangs_up().await;
     let device = test.client();

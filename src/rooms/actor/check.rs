@@ -10,7 +10,7 @@ use tracing::Instrument;
 
 use super::{Actor, CameraEffect, CheckOrder, Done, Interruption};
 use crate::catalogue::checked::READINESS_RUN;
-use crate::catalogue::{CATALOGUE, Call, Motion, Params, TimeLimit, TopicKind};
+use crate::catalogue::{CATALOGUE, Call, Motion, Params, SESSION, TimeLimit, TopicKind};
 use crate::command::{ErrorCode, Failure, Reply, Success, Transfer};
 use crate::rooms::executor::{Executed, execute};
 use crate::rooms::readiness::{Report, failure_event, login};
@@ -71,12 +71,13 @@ impl Actor {
         };
         let (interrupts, interrupted) = watch::channel(None);
         let call = Call::of(route, Params::new());
+        let session = self.publisher.stored(SESSION).unwrap_or_default();
         let mut environment = self.environment(&call);
         environment.check = Some(CheckOrder {
             dial: self.readiness_dial.clone(),
             preset: self.preset.clone(),
             paired: self.knowledge.known_devices(),
-            user: self.session["userId"].as_str().map(str::to_owned),
+            user: session["userId"].as_str().map(str::to_owned),
             interrupts: interrupted,
         });
         let stop_due = self.device.deadline(TimeLimit::Minutes);

@@ -22,6 +22,10 @@ impl Actor {
             Done::LoggedIn(Err(problem)) => self.offline(problem),
             Done::Polled { poll, response } => {
                 self.underway.set_poll(false);
+                self.note_session(matches!(
+                    response,
+                    Err(RequestError::Forbidden(_) | RequestError::ModeLocked(_))
+                ));
                 self.polled(poll, response);
             }
             Done::Commanded {
@@ -31,6 +35,8 @@ impl Actor {
                 executed,
             } => {
                 self.underway.command_ended(lane);
+                let failure = executed.result.as_ref().err();
+                self.note_session(failure.is_some_and(|failure| failure.status == Some(403)));
                 self.commanded(reply, *effect, *executed);
             }
             Done::CameraStopped { sent, executed } => {
@@ -187,7 +193,23 @@ impl Actor {
         }
     }
 
+    /// A request that finds the session stale logs in anew, and after each log-in the firmware may be another.
+    /// `refused`: the device refuses the request in the new session too. Then the session was not the cause, and
+    /// to ask again for all that was refused would cost log-ins without end.
+    fn note_session(&mut self, refused: bool) {
+        let generation = self.device.session_generation();
+        if generation.is_none() || generation == self.generation {
+            return;
+        }
+        self.generation = generation;
+        if !refused && self.availability.is_logged_in() {
+            self.poller.session_renewed(Instant::now());
+            self.knowledge.logged_in();
+        }
+    }
+
     fn logged_in(&mut self, session: Value) {
+        self.generation = self.device.session_generation();
         self.availability.logged_in();
         self.poller.restart(Instant::now());
         self.knowledge.logged_in();

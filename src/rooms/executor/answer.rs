@@ -14,10 +14,12 @@ use crate::rooms::refusal::{invalid_body, not_carried_out, refusal, unusable_ans
 pub(super) fn accepted_body(
     response: &DeviceResponse,
     operation: &Operation,
+    command: &Command,
 ) -> Result<Value, Failure> {
     let status = response.status;
     if !is_success(status) {
-        let named = !operation.commands.is_empty() && operation.path.contains('{');
+        let in_path = !operation.commands.is_empty() && operation.path.contains('{');
+        let named = in_path || !command.carry.is_empty();
         return Err(refusal(response, operation, named));
     }
     let body = match read_body(&response.body) {

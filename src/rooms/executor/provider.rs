@@ -49,7 +49,8 @@ impl Executor<'_> {
         let providers = Providers::of(&self.read_state(PROVIDERS, &Params::new()).await?);
         let wanted = call.values.get("provider").and_then(Value::as_str);
         let wanted = providers.find(wanted.unwrap_or_default())?;
-        let operation = call.variant().operation;
+        let variant = call.variant();
+        let accepted = |response: &_| accepted_body(response, variant.operation, &variant.command);
         let call = call.clone().with("provider", json!([wanted.name]));
         let request = call.request(0)?;
         let reads = CATALOGUE
@@ -67,7 +68,7 @@ impl Executor<'_> {
             tokio::select! {
                 biased;
                 sent = &mut sending, if wish == Wish::Sent => {
-                    wish = self.wish_answered(sent, |response| accepted_body(response, operation))?;
+                    wish = self.wish_answered(sent, accepted)?;
                 }
                 () = sleep_until(next.min(deadline)) => {}
             }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::Executor;
-use crate::catalogue::{CATALOGUE, Call, Params, Pick, SETTING, Search, StateTopic};
+use crate::catalogue::{CATALOGUE, Call, Params, Pick, SETTING, Search, StateTopic, TimeLimit};
 use crate::command::{ErrorCode, Failure, Success};
 use crate::rooms::reading::ReadOutcome;
 use crate::rooms::refusal::unsupported;
@@ -123,6 +123,9 @@ impl Executor<'_> {
         let created = self.request(&Search::create(call)?).await?;
         let mut search = Search::begin(call, &created.body)?;
         let paged = self.take_pages(&mut search).await;
+        // Also where the pages have taken all the time.
+        let to_delete = self.device.deadline(TimeLimit::Ordinary);
+        self.deadline = self.deadline.max(to_delete);
         let deleted = self.request(&search.delete()?).await;
         if let Err(failure) = deleted {
             tracing::debug!(reason = failure.message, "directory query not deleted");

@@ -1,11 +1,15 @@
 //! Commands against a simulated device: which requests they make, in which order.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::config::Certificate;
+use crate::device::{DeviceSettings, DeviceTimings};
 use crate::rooms::testing::device_settings;
 
 struct Fixture {
@@ -15,9 +19,16 @@ struct Fixture {
 
 impl Fixture {
     async fn new(options: Options) -> Self {
+        Self::with(options, |_| {}).await
+    }
+
+    /// With settings that `change` has changed.
+    async fn with(options: Options, change: impl FnOnce(&mut DeviceSettings)) -> Self {
         let simulated = SimulatedDevice::start(options).await.unwrap();
         let certificate = Certificate::parse(&simulated.fingerprint()).unwrap();
-        let device = Device::new(device_settings(&simulated.url(), certificate)).unwrap();
+        let mut settings = device_settings(&simulated.url(), certificate);
+        change(&mut settings);
+        let device = Device::new(settings).unwrap();
         device.log_in().await.unwrap();
         simulated.clear_journal();
         Self { simulated, device }
@@ -282,6 +293,49 @@ async fn a_call_that_ended_meanwhile_does_not_fail_the_hang_up() {
 }
 
 #[tokio::test]
+async fn a_party_that_is_gone_is_not_found() {
+    let room = Fixture::new(Options::default()).await;
+    let action = "/rest/conferences/callaction";
+    for (status, code) in [(404, ErrorCode::NotFound), (405, ErrorCode::Unsupported)] {
+        room.simulated.clear_faults();
+        room.fault("POST", action, FaultKind::Status(status));
+        for command in ["answer", "reject", "hangup"] {
+            let topic = format!("call/connection/9/{command}");
+            let failure = room.execute(&topic, "").await.result.unwrap_err();
+            assert_eq!(failure.code, code, "{topic} {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hang_up_ends_what_it_can_and_says_what_it_could_not() {
+    let room = Fixture::new(Options::default()).await;
+    let calls = r#"[{"id":"0","connections":[{"id":"1"}]},{"id":"5","connections":[{"id":"2"}]},
+        {"id":"PENDING","connections":[{"id":"3"}]}]"#;
+    let (first, second) = ("/rest/conferences/0", "/rest/conferences/5");
+    let action = "/rest/conferences/callaction";
+    for (first_status, code) in [(500, Some(ErrorCode::DeviceError)), (404, None)] {
+        room.simulated.clear_faults();
+        room.fault("GET", "/rest/conferences", FaultKind::Body(calls.into()));
+        room.fault("DELETE", first, FaultKind::Status(first_status));
+        // They have ended meanwhile.
+        room.fault("DELETE", second, FaultKind::Status(404));
+        room.fault("POST", action, FaultKind::Status(404));
+        room.simulated.clear_journal();
+        let result = room.execute("call/hangup", "").await.result;
+        assert_eq!(result.err().map(|failure| failure.code), code);
+        let mut sent = room.requests();
+        sent.retain(|request| !request.starts_with("GET"));
+        let wanted = [
+            format!("DELETE {first}"),
+            format!("DELETE {second}"),
+            format!("POST {action}"),
+        ];
+        assert_eq!(sent, wanted);
+    }
+}
+
+#[tokio::test]
 async fn a_directory_query_is_deleted_even_if_a_page_fails() {
     let room = Fixture::new(Options::default()).await;
     room.fault("GET", "/rest/directory/queries", FaultKind::Status(500));
@@ -294,6 +348,24 @@ async fn a_directory_query_is_deleted_even_if_a_page_fails() {
         .filter_map(|request| request.split(' ').next())
         .collect();
     assert_eq!(methods, ["POST", "GET", "DELETE"], "{requests:?}");
+}
+
+#[tokio::test]
+async fn a_directory_query_is_deleted_even_if_its_pages_take_all_the_time() {
+    let room = Fixture::with(Options::default(), |settings| {
+        settings.timings = Arc::new(DeviceTimings {
+            slow_request_timeout: Duration::from_millis(1500),
+            ..DeviceTimings::default()
+        });
+    })
+    .await;
+    let late = FaultKind::Delay(Duration::from_secs(30));
+    room.fault("GET", "/rest/directory/queries", late);
+    let failure = room.execute("directory/search", "a").await.result;
+    assert_eq!(failure.unwrap_err().code, ErrorCode::Timeout);
+    let requests = room.requests();
+    let deleted = |request: &String| request.starts_with("DELETE /rest/directory/queries/");
+    assert!(requests.iter().any(deleted), "{requests:?}");
 }
 
 #[tokio::test]
@@ -313,6 +385,32 @@ async fn presets_are_read_before_one_is_used() {
     assert!(preset, "{requests:?}");
 }
 
+/// Otherwise the command would be about the preset beside the one that is meant.
+#[tokio::test]
+async fn a_preset_is_not_used_while_it_is_unknown_how_the_device_counts_them() {
+    let room = Fixture::new(Options {
+        zero_based_presets: true,
+        ..Options::default()
+    })
+    .await;
+    let presets = "/rest/cameras/near/presets/all";
+    for (kind, words) in [
+        (FaultKind::Null, "empty or null"),
+        (FaultKind::Body(r#"[{"index":"x"}]"#.into()), "lacks"),
+        (FaultKind::Status(500), "answered 500"),
+    ] {
+        room.simulated.clear_faults();
+        room.simulated.clear_journal();
+        room.fault("GET", presets, kind.clone());
+        let executed = room.execute("camera/preset/3/store", "").await;
+        let failure = executed.result.unwrap_err();
+        assert_eq!(failure.code, ErrorCode::DeviceError, "{kind:?}");
+        assert!(failure.message.contains(words), "{}", failure.message);
+        assert!(failure.message.contains("preset_offset"), "{kind:?}");
+        assert_eq!(room.requests(), [format!("GET {presets}")], "{kind:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_command_without_an_answer_is_told_from_a_device_that_cannot_be_used() {
     let room = Fixture::new(Options::default()).await;
@@ -325,6 +423,18 @@ async fn a_command_without_an_answer_is_told_from_a_device_that_cannot_be_used()
     let executed = room.execute("audio/volume/set", "42").await;
     assert_eq!(executed.result.unwrap_err().code, ErrorCode::Offline);
     assert!(executed.problem.is_some());
+}
+
+/// Its address accepts connections and says nothing, as one behind a router that drops what is sent.
+#[tokio::test]
+async fn a_device_that_is_not_there_is_offline_and_nothing_was_sent() {
+    let room = Fixture::with(Options::default(), |settings| settings.keep_alive = false).await;
+    room.simulated.stop().await;
+    let address = room.simulated.addr();
+    let _silent = TcpListener::bind(address).await.unwrap();
+    let executed = room.execute("audio/dtmf/play", "1").await;
+    let code = executed.result.map_err(|failure| failure.code);
+    assert_eq!(code, Err(ErrorCode::Offline));
 }
 
 #[tokio::test]

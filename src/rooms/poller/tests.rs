@@ -75,6 +75,45 @@ fn a_poll_that_a_command_overtook_is_not_published_and_repeated() {
     assert!(matches!(outcome, Polled::Read(_)), "{outcome:?}");
 }
 
+/// Such as a download beside a call that is being dialled.
+#[test]
+fn a_read_that_has_no_turn_says_nothing_of_the_device() {
+    let now = Instant::now();
+    let mut poller = poller(now);
+    for _ in 0..10 {
+        let (poll, _) = poller.begin(None, now).unwrap();
+        let outcome = poller.finish(poll, Err(RequestError::NoTurn), now);
+        assert!(matches!(outcome, Polled::Failed), "{outcome:?}");
+    }
+    assert_eq!(poller.not_understood(false), None);
+}
+
+#[test]
+fn what_a_command_can_read_is_read_again() {
+    let path = "/rest/audio/microphones";
+    let (operation, answer) = operation_and_response(path, 200, "[]");
+    let mut now = Instant::now();
+    let mut poller = poller(now);
+    let index = poller.schedule.index_of(operation).unwrap();
+    while poller.schedule.is_read(index) {
+        now = now.max(poller.next_due().unwrap());
+        let (poll, _) = poller.begin(None, now).unwrap();
+        let (status, body) = match poll.index == index {
+            true => (404, ""),
+            false => (200, AUDIO),
+        };
+        poller.finish(poll, response(status, body), now);
+    }
+    poller.written(&Reading::of(operation, &answer));
+    assert!(poller.schedule.is_read(index));
+    // It has been answered since the log-in, so it stays however often it is missing.
+    for _ in 0..10 {
+        let (poll, _) = begin(&mut poller, path, now);
+        poller.finish(poll, response(404, ""), now);
+    }
+    assert!(poller.schedule.is_read(index));
+}
+
 #[test]
 fn errors_are_told_apart() {
     let now = Instant::now();

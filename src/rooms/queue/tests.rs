@@ -20,6 +20,7 @@ const ALL: FreeLanes = FreeLanes {
     in_order: Ok(()),
     alongside: true,
     minutes: true,
+    ending: [None; 2],
 };
 
 impl Fixture {
@@ -96,19 +97,89 @@ fn a_stop_goes_first_and_ends_the_moves_that_wait() {
 }
 
 #[test]
+fn what_begins_waits_for_the_end_of_what_was_before() {
+    let ending = |area: &'static str| FreeLanes {
+        ending: [Some(area), None],
+        ..ALL
+    };
+    for (begin, payload, area, end) in [
+        ("call/dial", "a@b", "call", "call/hangup"),
+        ("calendar/current/dial", "", "call", "call/hangup"),
+        ("camera/move", "left", "camera", "camera/stop"),
+    ] {
+        let queue = Fixture::new();
+        queue.push(begin, payload);
+        queue.push("audio/mute", "");
+        // The order is kept, and a second end need not wait.
+        assert_eq!(queue.take(ending(area)), None, "{begin}");
+        let other = if area == "call" { "camera" } else { "call" };
+        assert_eq!(queue.take(ending(other)).unwrap().1, begin);
+        queue.push(end, "");
+        assert_eq!(queue.take(ending(area)).unwrap().1, end);
+    }
+}
+
+#[test]
+fn a_hang_up_ends_whatever_dials_and_does_not_overtake_it() {
+    let dials = [
+        ("call/dial", "a@b"),
+        ("call/0/add", "a@b"),
+        ("call/blast", r#"["a@b"]"#),
+        ("calendar/current/dial", ""),
+        ("calendar/next/dial", ""),
+        ("calendar/meeting/m/dial", ""),
+        ("directory/local/entry/e1/dial", ""),
+        ("directory/global/entry/e1/dial", ""),
+    ];
+    for (command, payload) in dials {
+        let queue = Fixture::new();
+        queue.push(command, payload);
+        let (lane, ticket) = queue.queue.take(ALL).unwrap();
+        assert_eq!((lane, ticket.area()), (Lane::InOrder, "call"), "{command}");
+    }
+    let queue = Fixture::new();
+    for (command, payload) in dials {
+        queue.push(command, payload);
+    }
+    queue.push("directory/search", "a");
+    queue.push("call/hangup", "");
+    let superseded: Vec<_> = queue.answers.try_iter().collect();
+    let wanted = dials.map(|(command, _)| (command.to_owned(), ErrorCode::Superseded));
+    assert_eq!(superseded, wanted);
+    assert_eq!(queue.take(ALL).unwrap().1, "call/hangup");
+    assert_eq!(queue.take(ALL).unwrap().1, "directory/search");
+}
+
+#[test]
+fn hanging_up_one_party_goes_first_and_leaves_what_waits_to_be_dialled() {
+    for party in [
+        "call/0/connection/3/hangup",
+        "call/0/terminal/3/hangup",
+        "call/connection/3/hangup",
+    ] {
+        let queue = Fixture::new();
+        queue.push("audio/mute", "");
+        queue.push("call/dial", "a@b");
+        queue.push(party, "");
+        assert!(queue.answers.try_recv().is_err(), "{party}");
+        for wanted in [party, "audio/mute", "call/dial"] {
+            assert_eq!(queue.take(ALL).unwrap().1, wanted);
+        }
+    }
+}
+
+#[test]
 fn a_stop_does_not_overtake_the_move_that_runs() {
     let queue = Fixture::new();
     queue.push("camera/stop", "");
     let moving = FreeLanes {
         in_order: Err("camera"),
-        alongside: true,
-        minutes: true,
+        ..ALL
     };
     assert_eq!(queue.take(moving), None);
     let dialling = FreeLanes {
         in_order: Err("call"),
-        alongside: true,
-        minutes: true,
+        ..ALL
     };
     assert_eq!(
         queue.take(dialling),
@@ -224,7 +295,7 @@ fn an_ordered_command_that_waits_is_not_passed_by_a_later_one() {
     let busy = FreeLanes {
         in_order: Err("video"),
         alongside: false,
-        minutes: true,
+        ..ALL
     };
     assert_eq!(queue.take(busy), None);
     let alongside = FreeLanes {

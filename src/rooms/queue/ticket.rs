@@ -2,8 +2,11 @@
 
 use tokio::time::Instant;
 
-use crate::catalogue::{Call, Command, Plan, TimeLimit, Urgency};
+use crate::catalogue::{Call, Command, Ended, Motion, Plan, TimeLimit, Urgency};
 use crate::command::{Reply, Transfer};
+
+/// The area of what dials and hangs up.
+const CALL_AREA: &str = "call";
 
 /// A command that waits.
 #[derive(Debug)]
@@ -48,8 +51,11 @@ impl Ticket {
         self.command().time_limit != TimeLimit::Ordinary || !matches!(self.transfer, Transfer::None)
     }
 
-    /// The part of the device it is about: the topic's first level.
+    /// The part of the device it is about: the topic's first level. What dials is about calls, whatever its topic.
     pub fn area(&self) -> &'static str {
+        if self.command().dials {
+            return CALL_AREA;
+        }
         let topic = self.call.route.topic.as_str();
         topic.split('/').next().unwrap_or(topic)
     }
@@ -74,16 +80,11 @@ impl Ticket {
         let Urgency::Ends(ended) = newer.command().urgency else {
             return false;
         };
-        let last_level = self.call.route.topic.rsplit('/').next();
-        self.area() == newer.area()
-            && last_level == Some(ended.last_level())
-            && shares_target(&self.call, &newer.call)
+        let shares_target = match ended {
+            Ended::Move => Motion::camera(&self.call) == Motion::camera(&newer.call),
+            // A hang-up is about every call that waits to be dialled.
+            Ended::Dial => true,
+        };
+        self.command().begins() == Some(ended) && shares_target
     }
-}
-
-/// A stop is about one camera; a hang-up is about every call that waits to be dialled.
-fn shares_target(begin: &Call, end: &Call) -> bool {
-    !end.route.topic.ends_with("/stop")
-        || (begin.variant().operation.path == end.variant().operation.path
-            && begin.params == end.params)
 }

@@ -108,6 +108,49 @@ async fn a_hang_up_passes_what_waits() {
     it.stop().await;
 }
 
+/// Otherwise the hang-up ends the new call too: it is one more party of the call that is up.
+#[tokio::test]
+async fn a_dial_waits_for_the_hang_up_before_it() {
+    let it = start().await;
+    it.client.command("room/1/call/dial", "a@b").await;
+    let [short, long] = [1, 2].map(Duration::from_secs);
+    hold(&it, "POST", "/rest/audio/volume", short);
+    it.client.publish("room/1/audio/volume/set", "1").await;
+    let one = |device: &SimulatedDevice| device.delayed() == 1;
+    it.device.wait_for(short, one).await;
+    hold(&it, "DELETE", "/rest/conferences/", long);
+    it.client.publish("room/1/call/hangup", "").await;
+    // On a busy machine the dial may come when the hang-up has ended, which proves less.
+    let two = |device: &SimulatedDevice| device.delayed() == 2;
+    it.device.wait_for(short, two).await;
+    let result = it.client.command("room/1/call/dial", "c@d").await;
+    assert_eq!(result["ok"], true, "{result}");
+    until_results(&it, "room/1/call/hangup", 1).await;
+    let calls = it.client.command("room/1/calls/get", "").await;
+    let parties = calls["body"][0]["connections"].as_array().map(Vec::len);
+    assert_eq!(parties, Some(1), "{calls}");
+    it.stop().await;
+}
+
+/// Otherwise the hang-up finds no call, and the call comes up after it.
+#[tokio::test]
+async fn a_hang_up_ends_the_meeting_that_is_being_dialled() {
+    let it = start().await;
+    let dial = "calendar/current/dial";
+    held(&it, "/rest/calendar/meetings/", dial, "").await;
+    it.client.publish("room/1/call/hangup", "").await;
+    // It goes before what waits too, so the hang-up had its turn before.
+    it.client.command("room/1/camera/stop", "").await;
+    it.device.end_delays();
+    for command in [dial, "call/hangup"] {
+        let topic = format!("room/1/{command}");
+        until_results(&it, &topic, 1).await;
+        assert_eq!(results(&it, &topic)[0]["ok"], true, "{command}");
+    }
+    it.client.expect("room/1/call/state", "idle").await;
+    it.stop().await;
+}
+
 #[tokio::test]
 async fn the_sixty_sixth_is_busy() {
     // What waits is carried out, however long the machine takes to queue it.

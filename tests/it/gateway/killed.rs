@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use poly2mqtt::app::{App, AppOptions};
 use poly2mqtt::config::{BrokerUrl, RoomId};
@@ -19,8 +20,24 @@ struct Killable {
 
 impl Killable {
     async fn start(device: &SimulatedDevice, directory: &Path) -> Self {
+        let it = Self::begin(device, directory).await;
+        it.has(device, "room/1/audio/volume").await;
+        it
+    }
+
+    /// Waits until there is a state.
+    async fn has(&self, device: &SimulatedDevice, topic: &str) {
+        let is_there = || self.service.store().get(topic).is_some();
+        let up = device.wait_for(SOON, |_| is_there()).await;
+        assert!(up, "never {topic}");
+    }
+
+    /// Starts it, and does not wait for the room.
+    async fn begin(device: &SimulatedDevice, directory: &Path) -> Self {
         let url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
-        let rooms = BTreeMap::from([(RoomId::new("1").unwrap(), room(device))]);
+        let mut room = room(device);
+        room.poll.meters = false;
+        let rooms = BTreeMap::from([(RoomId::new("1").unwrap(), room)]);
         let options = AppOptions {
             timings: timings(),
             runtime: Some(directory.to_owned()),
@@ -29,11 +46,7 @@ impl Killable {
         let runtime = Runtime::new().unwrap();
         let started = App::start_with(config(url, rooms), options);
         let service = runtime.spawn(started).await.unwrap().unwrap();
-        let it = Self { runtime, service };
-        let read = || it.service.store().get("room/1/audio/volume").is_some();
-        let up = device.wait_for(SOON, |_| read()).await;
-        assert!(up, "never online");
-        it
+        Self { runtime, service }
     }
 
     fn kill(self) {
@@ -82,6 +95,21 @@ async fn a_session_that_ended_meanwhile_costs_a_log_in() {
     device.expire_sessions();
     let it = Killable::start(&device, directory.path()).await;
     assert_eq!((logins(&device), device.sessions()), (2, 1));
+    it.stop().await;
+    device.stop().await;
+}
+
+/// One request that hangs says nothing of the session, nor of the device.
+#[tokio::test]
+async fn a_session_is_asked_for_by_another_request_where_one_hangs() {
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    Killable::start(&device, directory.path()).await.kill();
+    let late = FaultKind::Delay(Duration::from_secs(60));
+    device.add_fault(Fault::on("/rest/audio", late).method("GET"));
+    let it = Killable::begin(&device, directory.path()).await;
+    it.has(&device, "room/1/system/info").await;
+    assert_eq!(logins(&device), 1);
     it.stop().await;
     device.stop().await;
 }

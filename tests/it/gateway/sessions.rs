@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use poly2mqtt::config::{Certificate, Secret};
-use poly2mqtt_simulator::{Fault, FaultKind, Firmware, JournalEntry, Options};
+use poly2mqtt_simulator::{Fault, FaultKind, Firmware, JournalEntry, Options, SimulatedDevice};
 
 use poly2mqtt_test_support::client::text;
 use poly2mqtt_test_support::gateway::{Gateway, spoilt, timings};
@@ -355,6 +355,28 @@ async fn the_session_is_freed_at_the_end() {
     it.service.stop().await;
     assert_eq!(device.sessions(), 0);
     it.client.expect("room/1/availability", "offline").await;
+    device.stop().await;
+}
+
+/// A switch of the provider takes longer than a gateway that stops waits for it.
+#[tokio::test]
+async fn the_session_is_freed_though_a_command_does_not_end() {
+    let it = start(Options::default()).await;
+    let device = it.device.clone();
+    let late = FaultKind::Delay(Duration::from_secs(60));
+    device.add_fault(Fault::on("/rest/current/system/mode", late).method("POST"));
+    let topic = "room/1/system/provider/set";
+    it.client.publish(topic, "Teams").await;
+    let held = |device: &SimulatedDevice| device.delayed() == 1;
+    assert!(device.wait_for(SOON, held).await);
+    it.service.stop().await;
+    assert_eq!(device.sessions(), 0);
+    let result = it.client.message(&format!("{topic}/result")).await;
+    assert!(
+        text(&result).contains("outcome_unknown"),
+        "{}",
+        text(&result)
+    );
     device.stop().await;
 }
 

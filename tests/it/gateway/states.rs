@@ -314,3 +314,41 @@ async fn the_gateway_tells_of_itself() {
     assert_eq!(health["rooms"], 1);
     it.stop().await;
 }
+
+/// A device answers with one favourite where no limit is given.
+#[tokio::test]
+async fn all_favourites_are_a_state_and_a_page_of_them_is_not() {
+    let it = start(Options::default()).await;
+    let topic = "room/1/directory/favorites";
+    let ids = |text: Option<String>| {
+        let page: Value = serde_json::from_str(&text.unwrap_or_default()).unwrap_or_default();
+        let entries = page["entries"].as_array().cloned().unwrap_or_default();
+        let ids = entries.iter().map(|entry| entry["id"].to_string());
+        ids.collect::<String>()
+    };
+    for entry in ["e2", "e3"] {
+        let command = format!("room/1/directory/local/entry/{entry}/favorite/set");
+        assert_eq!(it.client.command(&command, "on").await["ok"], true);
+    }
+    let all = r#""e1""e2""e3""#;
+    it.client
+        .until("all favourites", |client| ids(client.last(topic)) == all)
+        .await;
+    it.client.clear();
+    let get = format!("{topic}/get");
+    for (payload, wanted) in [("", all), (r#"{"limit":2}"#, r#""e1""e2""#)] {
+        let result = it.client.command(&get, payload).await;
+        assert_eq!(ids(Some(result["body"].to_string())), wanted, "{payload}");
+    }
+    // The next read comes after the page, and has brought no other value.
+    it.device.clear_journal();
+    let read = |device: &SimulatedDevice| {
+        let journal = device.journal();
+        journal
+            .iter()
+            .any(|entry| entry.path == "/rest/directory/favorites")
+    };
+    assert!(it.device.wait_for(SOON, read).await);
+    assert!(it.client.messages(topic).is_empty());
+    it.stop().await;
+}
