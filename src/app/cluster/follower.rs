@@ -185,14 +185,18 @@ impl Follower {
         // starts what it adds to them.
         let arriving = ArrivingRooms::of(&shards, &self.placed);
         // What is left of an earlier time was true then.
+        let mut were_unowned = false;
         for room in arriving.all() {
             self.store.take_room_quietly(room);
-            self.unowned.remove(room);
+            were_unowned |= self.unowned.remove(room);
         }
         let placed = &self.placed;
         self.gone
             .retain(|(_, room)| placed.phase(shard_of(room)).is_none());
         if let Some(shared) = &self.shared {
+            if were_unowned {
+                shared.speak_for(self.unowned.iter().cloned());
+            }
             arriving.tell(shared);
         }
         for (rooms, previous_owner) in arriving.by_previous_owner() {

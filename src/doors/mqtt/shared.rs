@@ -423,7 +423,7 @@ impl SharedRooms {
     }
 
     /// Whether this gateway publishes the states of this room.
-    pub(super) fn publishes_states(&self, room: &str) -> bool {
+    pub fn publishes_states(&self, room: &str) -> bool {
         let inner = self.lock();
         inner.arbiter.publishes_states(room) || inner.spoken_for.contains(room)
     }

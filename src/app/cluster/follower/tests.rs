@@ -2,8 +2,8 @@ use futures_util::FutureExt;
 
 use super::*;
 use crate::cluster::{
-    ClusterIdentity, ClusterSessions, Etcd, EtcdSettings, MeteredRegistry, Owner, RoomDigests,
-    ShardFence, join,
+    ClusterIdentity, ClusterSessions, Etcd, EtcdSettings, MemberView, MeteredRegistry, Owner,
+    RoomDigests, ShardFence, join,
 };
 use crate::config::Secret;
 use crate::device::DeviceTimings;
@@ -182,4 +182,33 @@ async fn a_room_that_a_reload_adds_to_a_shard_while_it_comes_starts_too() {
     }
     assert_eq!(follower.running().len(), 2);
     assert_eq!(follower.role(&neighbour), Some(RoomRole::Owner));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_gets_a_room_which_nobody_had_speaks_for_it_no_longer() {
+    let mut follower = follower(config(&[ROOM]), true).await;
+    let me = MemberView {
+        name: "gw-1".into(),
+        advertise: "http://gw-1".into(),
+        weight: 1,
+        version: String::new(),
+        since: 0,
+        leaving: false,
+        rooms: String::new(),
+        shards: 0,
+    };
+    follower.seen(ClusterView {
+        state: ClusterState::Ok,
+        members: [me].into(),
+        ..ClusterView::unknown("gw-1")
+    });
+    tokio::time::advance(Duration::from_secs(10)).await;
+    follower.look();
+    let shared = follower.shared.clone().unwrap();
+    assert!(shared.publishes_states(ROOM));
+    follower.gained(gained(1)).await;
+    follower.lost(vec![held(1)]).await;
+    // Another gateway has it.
+    shared.unsubscribe([&ROOM.into()]);
+    assert!(!shared.publishes_states(ROOM));
 }
