@@ -43,7 +43,7 @@ use crate::telemetry::{LogRing, Telemetry};
 
 pub use certificates::Certificates;
 pub use cluster::etcd_settings;
-pub use home_assistant::entity_id_clashes;
+pub use home_assistant::{entity_id_clashes, namespace};
 pub use mqtt::try_broker;
 
 use own_certificates::OwnCertificates;
