@@ -43,16 +43,15 @@ use crate::telemetry::{LogRing, Telemetry};
 
 pub use certificates::Certificates;
 pub use cluster::etcd_settings;
-pub use home_assistant::entity_id_clashes;
+pub use home_assistant::{entity_id_clashes, namespace};
 pub use mqtt::try_broker;
 
 use own_certificates::OwnCertificates;
 use own_thread::DoorThread;
 
-/// How the gateway with this configuration connects to a broker that is not its own; `None` if there
-/// is none.
+/// How the command line connects to a broker that is not the gateway's own; `None` if there is none.
 pub fn broker_settings(config: &Config) -> Option<MqttSettings> {
-    mqtt::settings(config, None)
+    mqtt::command_line_settings(config)
 }
 
 /// A gateway that runs, until [`App::stop`].

@@ -92,6 +92,9 @@ pub struct Rooms {
     /// The other gateways, if the rooms are shared with any.
     sharing: Option<Arc<dyn RoomSharing>>,
     rooms: RwLock<BTreeMap<Arc<str>, RunningRoom>>,
+    /// With which rooms start that arrive while others are applied. Locked with `rooms` alone, so no room starts with a
+    /// configuration that has been replaced.
+    config: Mutex<Arc<Config>>,
     /// The rooms that are known, but do not run.
     not_running: Mutex<BTreeMap<Arc<str>, NotRunning>>,
     started: OffsetDateTime,
@@ -122,6 +125,7 @@ impl Rooms {
             telemetry,
             sharing,
             rooms: RwLock::default(),
+            config: Mutex::default(),
             not_running: Mutex::default(),
             started: OffsetDateTime::now_utc(),
         })
@@ -200,7 +204,8 @@ impl Rooms {
         })
     }
 
-    /// Starts rooms that this gateway has from now on. Those that run already are not touched.
+    /// Starts rooms that this gateway has from now on, with the configuration that [`Rooms::apply`] got last. Those
+    /// that run already are not touched.
     ///
     /// # Errors
     /// The rooms that cannot be started, each with the reason; the others run.
@@ -208,11 +213,10 @@ impl Rooms {
         &self,
         arriving: &[Arc<str>],
         previous_owner: PreviousOwner,
-        config: &Config,
     ) -> Result<(), Vec<String>> {
         let mut failed = Vec::new();
         for some in arriving.chunks(ROOMS_STARTED_AT_ONCE) {
-            failed.extend(self.start_some(some, previous_owner, config));
+            failed.extend(self.start_some(some, previous_owner));
             tokio::task::yield_now().await;
         }
         match failed.is_empty() {
@@ -222,14 +226,10 @@ impl Rooms {
     }
 
     /// Returns why those do not run that cannot be started.
-    fn start_some(
-        &self,
-        some: &[Arc<str>],
-        previous_owner: PreviousOwner,
-        config: &Config,
-    ) -> Vec<String> {
+    fn start_some(&self, some: &[Arc<str>], previous_owner: PreviousOwner) -> Vec<String> {
         let mut failed = Vec::new();
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+        let config = self.config().clone();
         for room in some {
             let Some((id, _)) = config.rooms.get_key_value(&**room) else {
                 continue;
@@ -237,7 +237,7 @@ impl Rooms {
             if rooms.contains_key(room) || !self.owns(room) {
                 continue;
             }
-            match self.start(id, config, CameraStops::default(), previous_owner) {
+            match self.start(id, &config, CameraStops::default(), previous_owner) {
                 Ok(running) => {
                     rooms.insert(room.clone(), running);
                     self.not_running().remove(room);
@@ -280,9 +280,13 @@ impl Rooms {
         self.not_running().extend(changing);
     }
 
-    /// Takes out the rooms that are configured differently now, or not at all.
+    /// Takes out the rooms that are configured differently now, or not at all. From here on none starts with the former
+    /// configuration.
     fn remove_changed(&self, config: &Config) -> Vec<(Arc<str>, Room)> {
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+        if self.sharing.is_some() {
+            *self.config() = Arc::new(config.clone());
+        }
         let (unchanged, changed): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut *rooms)
             .into_iter()
             .partition(|(id, running)| {
@@ -418,6 +422,10 @@ impl Rooms {
 }
 
 impl Rooms {
+    fn config(&self) -> MutexGuard<'_, Arc<Config>> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn not_running(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, NotRunning>> {
         self.not_running
             .lock()

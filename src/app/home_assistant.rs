@@ -140,7 +140,8 @@ impl DocumentSharing for SharedRooms {
     }
 }
 
-fn namespace(config: &Config) -> Namespace {
+/// The names of this configuration's gateways in Home Assistant.
+pub fn namespace(config: &Config) -> Namespace {
     Namespace {
         topic_prefix: config.mqtt.topic_prefix.clone(),
         discovery_prefix: config.home_assistant.prefix.clone(),

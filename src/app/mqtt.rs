@@ -9,7 +9,7 @@ use crate::topics::Prefix;
 
 /// Tries an outside broker with the settings of the door; `None` if none is configured.
 pub fn try_broker(config: &Config) -> Option<impl Future<Output = Result<BrokerTrial, String>>> {
-    let settings = settings(config, None)?;
+    let settings = command_line_settings(config)?;
     let discovery = extra_topics(config).map(|(topics, _)| topics.filters);
     let topics = TrialTopics {
         rooms: config.rooms.keys().map(ToString::to_string).collect(),
@@ -17,6 +17,15 @@ pub fn try_broker(config: &Config) -> Option<impl Future<Output = Result<BrokerT
         filters: discovery.unwrap_or_default(),
     };
     Some(async move { doors::mqtt::try_broker(&settings, &topics).await })
+}
+
+/// How the command line connects to an outside broker; `None` if none is configured.
+pub fn command_line_settings(config: &Config) -> Option<MqttSettings> {
+    let settings = settings(config, None)?;
+    Some(match &config.cluster {
+        Some(cluster) => settings.beside_member(&cluster.cluster_id(), &cluster.name),
+        None => settings,
+    })
 }
 
 /// The door's settings; `None` if no broker is configured. `embedded` is the gateway's own broker,
@@ -101,5 +110,27 @@ mod tests {
         let configured = settings(&config, None).unwrap();
         let new = MqttSettings::new(BrokerAddress::Tcp { host, port });
         assert_eq!(format!("{configured:?}"), format!("{new:?}"));
+    }
+
+    #[test]
+    fn the_command_line_of_each_gateway_of_a_cluster_is_another_client() {
+        let client_id = |cluster: &str| {
+            let text = format!(
+                "[mqtt]\nurl = \"mqtt://broker\"\n[http]\nlisten = \"127.0.0.1:0\"\n{cluster}\n\
+                 [rooms.1]\nurl = \"https://192.0.2.1\"\npassword = \"4\"\n"
+            );
+            let config = crate::config::read("test".into(), &text, []);
+            let settings = command_line_settings(&config.unwrap().config);
+            settings.unwrap().client_id
+        };
+        let of_member = |name: &str| {
+            client_id(&format!(
+                "[cluster]\nname = \"{name}\"\netcd = [\"http://127.0.0.1:2379\"]\nprefix = \"/test/campus\"\n\
+                 advertise = \"http://127.0.0.1:1\"\ntoken = \"a token of the cluster\""
+            ))
+        };
+        assert_eq!(client_id(""), "poly2mqtt");
+        assert_eq!(of_member("gw-1"), "test:campus::gw-1.cli");
+        assert_eq!(of_member("gw-2"), "test:campus::gw-2.cli");
     }
 }

@@ -165,6 +165,18 @@ impl ClusterConfig {
         GatewayId::of_client(&self.cluster_id())
     }
 
+    /// # Errors
+    /// Why this is not the name of a gateway.
+    pub fn check_name(name: &str) -> Result<(), String> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        match (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(fits) {
+            true => Ok(()),
+            false => Err(format!(
+                "takes 1 to {LONGEST_NAME} letters, digits, _ and -"
+            )),
+        }
+    }
+
     /// The values of a gateway that is in no cluster.
     pub(super) fn no_values() -> Values {
         let keys = Self::KEYS.iter().filter(|key| key.part_of.is_none());
@@ -189,11 +201,8 @@ impl ClusterConfig {
             return None;
         }
         let name = reader.required_text("name");
-        if name.as_deref().is_some_and(|name| !is_name(name)) {
-            reader.error(
-                "name",
-                format!("takes 1 to {LONGEST_NAME} letters, digits, _ and -"),
-            );
+        if let Some(Err(wrong)) = name.as_deref().map(Self::check_name) {
+            reader.error("name", wrong);
         }
         let etcd = read_etcd(&mut reader);
         let username = reader.text("username");
@@ -291,11 +300,6 @@ fn address(text: &str, form: UrlForm, port: Option<u16>) -> Result<String, Strin
     let port = url.port.or(port).map(|port| format!(":{port}"));
     let port = port.unwrap_or_default();
     Ok(format!("{}://{}{port}", url.scheme, url.host))
-}
-
-fn is_name(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-    (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(fits)
 }
 
 fn is_prefix(prefix: &str) -> bool {

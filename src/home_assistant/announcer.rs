@@ -274,8 +274,14 @@ impl Announcer {
         let is_anothers = author == Author::AnotherGateway;
         match (self.devices.get_mut(id), document) {
             // Two gateways that answer each other's documents would never end.
-            (Some(device), Some(_)) if is_anothers => {
+            (Some(device), Some(document)) if is_anothers => {
                 device.overwritten = true;
+                // The gateway that was alone before had the same devices. Home Assistant keeps its entities until they
+                // are removed by name.
+                if self.is_shared && !device.ours {
+                    let source = DocumentSource::Document(document);
+                    device.published = Some(KeptDocument::new(&source));
+                }
                 None
             }
             (Some(device), Some(document)) => {
@@ -386,8 +392,9 @@ impl Announcer {
         }
         let document = KeptDocument::new(&source);
         device.published = Some(document.clone());
-        device.overwritten = false;
-        Some(match is_same && self.is_shared {
+        let was_anothers = std::mem::take(&mut device.overwritten);
+        // With another gateway's mark it would be cleared as what that one has left.
+        Some(match is_same && self.is_shared && !was_anothers {
             true => DocumentAction::Keep(id, document),
             false => DocumentAction::Publish(id, document),
         })

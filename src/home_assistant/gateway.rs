@@ -8,6 +8,14 @@ use crate::topics::{
     GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, GATEWAY_HEALTH, GATEWAY_INFO, MemberTopics,
 };
 
+/// A template of a gateway's document. The topic is empty when the gateway has been forgotten, or no gateway is there
+/// any more: that is unknown, and no error in Home Assistant's log.
+macro_rules! said {
+    ($value:literal) => {
+        concat!("{{ ", $value, " if value_json is mapping else 'None' }}")
+    };
+}
+
 /// It says whether the gateway runs, so it has no availability of its own.
 static AVAILABILITY: (&str, Entity) = (
     GATEWAY_AVAILABILITY,
@@ -20,15 +28,15 @@ static AVAILABILITY: (&str, Entity) = (
 const ENTITIES: &[(&str, Entity)] = &[
     (
         GATEWAY_INFO,
-        figure("version", "Version", "{{ value_json.version }}").icon("mdi:tag-outline"),
+        figure("version", "Version", said!("value_json.version")).icon("mdi:tag-outline"),
     ),
     (
         GATEWAY_INFO,
-        figure("started", "Started", "{{ value_json.started }}").class("timestamp"),
+        figure("started", "Started", said!("value_json.started")).class("timestamp"),
     ),
     (
         GATEWAY_HEALTH,
-        figure("rooms", "Rooms", "{{ value_json.rooms }}")
+        figure("rooms", "Rooms", said!("value_json.rooms"))
             .icon("mdi:door")
             .measures(),
     ),
@@ -37,21 +45,21 @@ const ENTITIES: &[(&str, Entity)] = &[
         figure(
             "rooms_online",
             "Rooms online",
-            "{{ value_json.rooms_online }}",
+            said!("value_json.rooms_online"),
         )
         .icon("mdi:door-open")
         .measures(),
     ),
     (
         GATEWAY_HEALTH,
-        counter("commands", "Commands", "{{ value_json.commands }}"),
+        counter("commands", "Commands", said!("value_json.commands")),
     ),
     (
         GATEWAY_HEALTH,
         counter(
             "connects",
             "Broker connections",
-            "{{ value_json.mqtt.connects }}",
+            said!("value_json.mqtt.connects"),
         ),
     ),
     (
@@ -59,7 +67,7 @@ const ENTITIES: &[(&str, Entity)] = &[
         counter(
             "published",
             "Messages published",
-            "{{ value_json.mqtt.published }}",
+            said!("value_json.mqtt.published"),
         )
         .enabled(Enabled::Never),
     ),
@@ -68,7 +76,7 @@ const ENTITIES: &[(&str, Entity)] = &[
         counter(
             "received",
             "Messages received",
-            "{{ value_json.mqtt.received }}",
+            said!("value_json.mqtt.received"),
         )
         .enabled(Enabled::Never),
     ),
@@ -77,7 +85,7 @@ const ENTITIES: &[(&str, Entity)] = &[
         counter(
             "refused",
             "Messages refused",
-            "{{ value_json.mqtt.refused }}",
+            said!("value_json.mqtt.refused"),
         )
         .enabled(Enabled::Never),
     ),
@@ -95,7 +103,7 @@ const fn counter(key: &'static str, name: &'static str, value: &'static str) -> 
 const CLUSTER_ENTITIES: &[(&str, Entity)] = &[
     (
         GATEWAY_CLUSTER,
-        figure("members", "Gateways", "{{ value_json.members | count }}")
+        figure("members", "Gateways", said!("value_json.members | count"))
             .icon("mdi:server-network")
             .measures(),
     ),
@@ -104,7 +112,7 @@ const CLUSTER_ENTITIES: &[(&str, Entity)] = &[
         figure(
             "unowned",
             "Rooms without a gateway",
-            "{{ value_json.unowned_rooms }}",
+            said!("value_json.unowned_rooms"),
         )
         .icon("mdi:door-closed-lock")
         .measures(),
@@ -113,8 +121,10 @@ const CLUSTER_ENTITIES: &[(&str, Entity)] = &[
         GATEWAY_CLUSTER,
         Entity::binary_sensor("problem", "Problem")
             .class("problem")
-            .value("{{ 'true' if value_json.problem else 'false' }}")
-            .attributes("{{ (value_json.problem or {}) | tojson }}")
+            .value(said!("('true' if value_json.problem else 'false')"))
+            .attributes(
+                "{{ (value_json.problem or {} if value_json is mapping else {}) | tojson }}",
+            )
             .diagnostic(),
     ),
 ];

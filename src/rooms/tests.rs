@@ -2,12 +2,15 @@
 
 use std::sync::mpsc;
 
+use futures_util::FutureExt;
+
 use bytes::Bytes;
 
 use super::*;
 use crate::command::{
     CommandAuthority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
+use crate::device::{DeviceFence, KeptSessions, SharedSessions};
 
 const CONFIG: &str = "[mqtt]\nurl = \"off\"\n[rooms.1]\nurl = \"https://127.0.0.1:1\"\n\
                       password = \"456\"\ncertificate = \"insecure\"\n";
@@ -73,4 +76,69 @@ async fn an_answer_is_given_without_a_lock_and_with_the_request_id() {
     rooms.stop(Instant::now()).await;
     let (outcome, _) = answer(&rooms, "1", false);
     assert!(outcome.request_id.is_some(), "{outcome:?}");
+}
+
+/// The rooms that this gateway has.
+#[derive(Debug)]
+struct Here(Mutex<BTreeSet<&'static str>>);
+
+impl RoomSharing for Here {
+    fn owns(&self, room: &str) -> bool {
+        self.0.lock().unwrap().contains(room)
+    }
+
+    fn fence(&self, _: &Arc<str>) -> DeviceFence {
+        DeviceFence::default()
+    }
+
+    fn sessions(&self, _: &Arc<str>, _: &config::RoomConfig) -> SessionStore {
+        SessionStore::Shared(Arc::new(Nowhere))
+    }
+}
+
+/// Where no sessions are kept.
+#[derive(Debug)]
+struct Nowhere;
+
+impl SharedSessions for Nowhere {
+    fn load(&self) -> KeptSessions {
+        KeptSessions::default()
+    }
+
+    fn store(&self, _: Option<String>) {}
+}
+
+/// Stopping the rooms that are replaced takes seconds.
+#[tokio::test(start_paused = true)]
+async fn a_room_that_arrives_during_a_reload_starts_with_the_new_configuration() {
+    let here = Arc::new(Here(Mutex::new(["2"].into())));
+    let timings = DeviceTimings::default();
+    let sharing: Arc<dyn RoomSharing> = here.clone();
+    let rooms = Rooms::new(
+        StateStore::new(),
+        timings,
+        Arc::default(),
+        None,
+        Some(sharing),
+    );
+    let config = |password: &str| {
+        let room = |id| {
+            format!("[rooms.{id}]\nurl = \"https://127.0.0.1:1\"\npassword = \"{password}\"\n")
+        };
+        let text = format!("[mqtt]\nurl = \"off\"\n{}{}", room("1"), room("2"));
+        config::read("file".into(), &text, []).unwrap().config
+    };
+    rooms.apply(&config("old")).await.unwrap();
+    let new = config("new");
+    let mut applied = Box::pin(rooms.apply(&new));
+    assert!((&mut applied).now_or_never().is_none());
+    here.0.lock().unwrap().insert("1");
+    let arriving = ["1".into()];
+    let arrived = rooms.arrive(&arriving, PreviousOwner::AnotherGateway);
+    arrived.await.unwrap();
+    applied.await.unwrap();
+    let running = rooms.rooms.read().unwrap();
+    for (id, configured) in &new.rooms {
+        assert_eq!(&running[&id.shared()].config, configured, "room {id}");
+    }
 }

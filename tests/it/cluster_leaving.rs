@@ -351,6 +351,8 @@ async fn what_a_gateway_that_is_gone_has_left_goes_by_a_command() {
     let (status, told) = forget(&["gw-2"]).await;
     let refused = "gateway gw-2 is in the cluster /test/campus; stop it first";
     assert!(status == Some(1) && told.contains(refused), "{told}");
+    let document = "homeassistant/device/poly2mqtt-Gateway-gw-2/config";
+    campus.client.message(document).await;
     second.process.signal("TERM");
     ended(second.process).await;
     first
@@ -368,6 +370,10 @@ async fn what_a_gateway_that_is_gone_has_left_goes_by_a_command() {
     assert!(own(&campus) >= 3);
     let (status, told) = forget(&["gw-2"]).await;
     assert_eq!(status, Some(0), "{told}");
+    // Before the states that its entities show.
+    let first_line = format!("topic\t{document}\tcleared\n");
+    assert!(told.starts_with(&first_line), "{told}");
+    campus.client.expect(document, "").await;
     for wanted in [
         "topic\tgateway/gw-2/availability\tcleared",
         "topic\tgateway/gw-2/info\tcleared",

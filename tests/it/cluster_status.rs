@@ -230,3 +230,14 @@ fn a_gateway_that_is_alone_has_no_status_of_a_cluster() {
     fs::write(&path, "[cluster]\nname = \"a b\"\n").unwrap();
     assert_eq!(status(&path).status.code(), Some(2));
 }
+
+/// It would clear the topics of all gateways.
+#[test]
+fn a_wildcard_is_no_gateway_that_is_gone() {
+    for name in ["+", "#", "", "gw 1", "gw/1"] {
+        let refused = output(program(&["cluster", "forget", name]));
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        let wanted = "takes 1 to 32 letters, digits, _ and -";
+        assert!(text(&refused.stderr).contains(wanted), "{refused:?}");
+    }
+}

@@ -84,6 +84,10 @@ impl SharingRules for Rules {
         self.configured.contains(room)
     }
 
+    fn agreed_rooms(&self) -> Option<String> {
+        None
+    }
+
     fn configured(&self) -> Vec<Arc<str>> {
         self.configured.iter().map(|room| (*room).into()).collect()
     }

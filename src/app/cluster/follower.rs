@@ -3,6 +3,7 @@
 //!
 //! Owns the order in which rooms, fence, broker and cluster learn of a change. The decisions are the cluster's.
 
+mod arriving_rooms;
 #[cfg(test)]
 mod tests;
 
@@ -23,11 +24,12 @@ use crate::cluster::{
     ShardEvent, shard_of,
 };
 use crate::config::Config;
-use crate::doors::mqtt::{Presence, SharedRooms};
-use crate::rooms::{Leaving, PreviousOwner, Rooms};
+use crate::doors::mqtt::{Presence, RoomRole, SharedRooms};
+use crate::rooms::{Leaving, Rooms};
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::ShardChange;
 use crate::topics::GATEWAY_CLUSTER;
+use arriving_rooms::ArrivingRooms;
 
 /// How long the sessions of a shard that goes may take to be in etcd. Where etcd does not answer the shard cannot go.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -165,57 +167,40 @@ impl Follower {
     }
 
     async fn gained(&mut self, shards: Vec<GainedShard>) {
-        let (mut moved, mut taken_over, mut new) = (Vec::new(), Vec::new(), Vec::new());
-        let mut taken_back = Vec::new();
         let is_dead = |gained: &&GainedShard| matches!(gained.predecessor, Predecessor::Dead(_));
         let after_death = shards.iter().filter(is_dead).count();
         let telemetry = self.status.telemetry();
         telemetry.shards_changed(ShardChange::GainedAfterDeath, after_death);
         telemetry.shards_changed(ShardChange::Gained, shards.len() - after_death);
         for gained in &shards {
-            let shard = gained.held.shard;
-            let memory = self.memory(shard);
+            let memory = self.memory(gained.held.shard);
             memory.told = Told::Nothing;
             memory.revision = gained.revision;
-            let rooms = self.placed.rooms_of(shard);
-            match &gained.predecessor {
-                Predecessor::Dead(owner) if owner.name == gained.owner.name => {
-                    taken_back.extend(rooms);
-                }
-                Predecessor::Dead(_) => taken_over.extend(rooms),
-                Predecessor::HandedOver => moved.extend(rooms),
-                Predecessor::None => new.extend(rooms),
-            }
         }
         self.placed.kept_sessions().gained(&shards).await;
         for gained in &shards {
             self.placed.starting(gained.held, gained.fence.clone());
         }
+        // Not before: a configuration that came meanwhile was applied without these shards. One that comes from here on
+        // starts what it adds to them.
+        let arriving = ArrivingRooms::of(&shards, &self.placed);
         // What is left of an earlier time was true then.
-        let all = [&moved, &taken_over, &taken_back, &new];
-        for room in all.into_iter().flatten() {
+        let mut were_unowned = false;
+        for room in arriving.all() {
             self.store.take_room_quietly(room);
-            self.unowned.remove(room);
+            were_unowned |= self.unowned.remove(room);
         }
         let placed = &self.placed;
         self.gone
             .retain(|(_, room)| placed.phase(shard_of(room)).is_none());
         if let Some(shared) = &self.shared {
-            // All are from one look at the table.
-            let revision = shards.iter().map(|gained| gained.revision).max();
-            let revision = revision.unwrap_or_default();
-            shared.take_over(&taken_over, revision);
-            shared.take_back(&taken_back, revision);
-            shared.begin(&new, revision);
-            shared.move_in(&moved, revision);
+            if were_unowned {
+                shared.speak_for(self.unowned.iter().cloned());
+            }
+            arriving.tell(shared);
         }
-        for (rooms, previous_owner) in [
-            (&taken_over, PreviousOwner::AnotherGateway),
-            (&taken_back, PreviousOwner::AnotherGateway),
-            (&moved, PreviousOwner::AnotherGateway),
-            (&new, PreviousOwner::Nobody),
-        ] {
-            if let Err(failed) = self.rooms.arrive(rooms, previous_owner, &self.config).await {
+        for (rooms, previous_owner) in arriving.by_previous_owner() {
+            if let Err(failed) = self.rooms.arrive(rooms, previous_owner).await {
                 for error in failed {
                     self.status.telemetry().taken_room_failed(&error);
                 }
@@ -418,9 +403,13 @@ impl Follower {
         let before: BTreeSet<_> = self.config.rooms.keys().map(|id| id.shared()).collect();
         let after: BTreeSet<_> = config.rooms.keys().map(|id| id.shared()).collect();
         self.config = config;
-        let here = |room: &&Arc<str>| self.placed.phase(shard_of(room)).is_some();
         if let Some(shared) = &self.shared {
-            for room in after.difference(&before).filter(here) {
+            // One that has arrived with its shard meanwhile is this gateway's already.
+            let is_new = |room: &&Arc<str>| {
+                let is_here = self.placed.phase(shard_of(room)).is_some();
+                is_here && shared.role(room) != Some(RoomRole::Owner)
+            };
+            for room in after.difference(&before).filter(is_new) {
                 let memory = &self.shards[shard_of(room).index()];
                 shared.begin([room], memory.revision);
             }

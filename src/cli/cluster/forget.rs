@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::{CliError, heartbeats};
-use crate::app::{broker_settings, etcd_settings};
+use crate::app::{broker_settings, etcd_settings, namespace};
 use crate::cli::config_file::ConfigFile;
 use crate::cli::output::print;
 use crate::cluster::{ClusterSurvey, Etcd, RoomDigests, forget_member, forget_rooms};
@@ -18,12 +18,17 @@ use crate::topics::{MemberTopics, Prefix};
 pub struct Forget {
     #[command(flatten)]
     file: ConfigFile,
-    /// The gateway: its topics `gateway/NAME/…` and its keys in etcd go.
-    #[arg(value_name = "NAME", required_unless_present = "rooms")]
+    /// The gateway: its topics `gateway/NAME/…`, its device in Home Assistant and its keys in etcd go.
+    #[arg(value_name = "NAME", required_unless_present = "rooms", value_parser = gateway_name)]
     name: Option<String>,
     /// The sessions of rooms that are not in this configuration. It must be the one that all gateways have.
     #[arg(long)]
     rooms: bool,
+}
+
+/// A wildcard of MQTT is none: the topics of all gateways would go.
+fn gateway_name(name: &str) -> Result<String, String> {
+    ClusterConfig::check_name(name).map(|()| name.to_owned())
 }
 
 impl Forget {
@@ -69,14 +74,20 @@ async fn forget(
     if let Some(settings) = broker_settings(config) {
         let mut survey = Survey::connect(&settings).await.map_err(CliError::Other)?;
         let prefix = Prefix::new(&*config.mqtt.topic_prefix);
-        let below = [prefix.add(&MemberTopics::new(name).all())];
-        let found = survey.retained(&below).await.map_err(CliError::Other)?;
+        let namespace = namespace(config);
+        let document = namespace.config_topic(&namespace.member(name));
+        let mut filters = vec![prefix.add(&MemberTopics::new(name).all())];
+        // Otherwise the broker may refuse it, and `poly2mqtt clear` takes all documents.
+        filters.extend((config.home_assistant.discovery).then(|| document.clone()));
+        let found = survey.retained(&filters).await.map_err(CliError::Other)?;
         let availability = prefix.add(&MemberTopics::new(name).availability());
         let id = config.gateway_id();
         let own = found
             .into_iter()
             .filter(|it| it.id.as_deref() == Some(id.as_str()));
-        let own: Vec<_> = own.collect();
+        let mut own: Vec<_> = own.collect();
+        // Home Assistant's entities must go before their states.
+        own.sort_by_key(|it| it.topic != document);
         if own
             .iter()
             .any(|it| it.topic == availability && it.payload == "online")

@@ -5,10 +5,13 @@
 //! speaker connects before that, with the same session, and then the broker publishes no will (MQTT 5, section
 //! 3.1.3.2.2). So only the death of the last gateway is told.
 //!
-//! Also clears what is left of rooms that no gateway has in its configuration, and says `offline` for all rooms when the
-//! last gateway has ended. Who speaks is decided elsewhere.
+//! Also says `offline` for all rooms when the last gateway has ended; `unknown_rooms` clears what is left of rooms that
+//! no gateway has in its configuration. Who speaks is decided elsewhere.
+
+mod unknown_rooms;
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +40,7 @@ use crate::telemetry::{Telemetry, broker_span};
 use crate::topics::{
     GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, MemberTopics, Prefix, RoomTopics, Topic,
 };
+use unknown_rooms::UnknownRooms;
 
 /// How long after the speaker's connection broke the broker says `offline`. The next speaker needs four seconds
 /// at most: three until the others know that it is dead, and one to connect.
@@ -54,10 +58,6 @@ const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// An `offline` that is not true is taken back at most this often: the other side may be a gateway that insists.
 const CORRECTION_INTERVAL: Duration = Duration::from_secs(1);
-/// So long after it began to speak a gateway clears what is left of rooms that are configured nowhere. By then it knows
-/// the configuration of every other one.
-const CLEAR_AFTER: Duration = Duration::from_secs(30);
-
 /// Mosquitto drops what is above a thousand messages for one subscription.
 const MANY_MESSAGES: usize = 900;
 
@@ -283,10 +283,15 @@ impl PresenceSession {
 
     /// Speaks until another one does, or this gateway ends.
     async fn serve(&mut self, mut link: BrokerLink) -> Result<(), ConnectionLost> {
-        let began = Instant::now();
-        let mut pings = interval_at(began + PING_INTERVAL, PING_INTERVAL);
+        let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut is_alive, mut has_cleared) = (true, false);
+        let unknown_rooms = UnknownRooms {
+            settings: self.settings.clone(),
+            rules: self.rules.clone(),
+            telemetry: self.telemetry.clone(),
+        };
+        let mut clearing = pin!(unknown_rooms.clear_when_agreed());
+        let mut is_alive = true;
         let mut last_id = 0;
         let mut next_id = || {
             last_id = if last_id == u16::MAX { 1 } else { last_id + 1 };
@@ -351,15 +356,8 @@ impl PresenceSession {
                     if corrected.take().is_some() {
                         self.publish(&mut link, GATEWAY_AVAILABILITY, "online", next_id())?;
                     }
-                    if !has_cleared && began.elapsed() >= CLEAR_AFTER {
-                        has_cleared = true;
-                        tokio::spawn(clear_unknown_rooms(
-                            self.settings.clone(),
-                            self.rules.clone(),
-                            self.telemetry.clone(),
-                        ));
-                    }
                 }
+                never = &mut clearing => match never {},
                 changed = self.roles.changed() => if changed.is_err() {
                     self.roles = watch::channel(Role::Ended).1;
                 }
@@ -417,46 +415,4 @@ impl PresenceSession {
         };
         Ok(link.put(&Packet::Publish(publish))?)
     }
-}
-
-/// Clears what these gateways have left of rooms that none of them has in its configuration any more.
-async fn clear_unknown_rooms(
-    settings: MqttSettings,
-    rules: Arc<dyn SharingRules>,
-    telemetry: Arc<Telemetry>,
-) {
-    if let Err(why) = try_clear(&settings, &*rules, &telemetry).await {
-        tracing::debug!(why, "what is left of rooms that are gone is not cleared");
-    }
-}
-
-async fn try_clear(
-    settings: &MqttSettings,
-    rules: &dyn SharingRules,
-    telemetry: &Telemetry,
-) -> Result<(), String> {
-    let mut survey = Survey::connect(settings).await?;
-    let prefix = &settings.prefix;
-    let own = Some(settings.gateway_id.as_str());
-    let availability = prefix.add(&RoomTopics::ANY.availability());
-    let found = survey.retained(&[availability]).await?;
-    let (mut filters, mut rooms) = (Vec::new(), 0_usize);
-    for message in found.iter().filter(|message| message.id.as_deref() == own) {
-        let topic = prefix.strip(&message.topic);
-        let room = topic.and_then(Topic::parse).and_then(|topic| topic.room());
-        if let Some(room) = room.filter(|room| !rules.is_configured(room)) {
-            filters.push(prefix.add(&RoomTopics::new(room).all()));
-            filters.extend(settings.discovery.of_room(room));
-            rooms += 1;
-        }
-    }
-    if filters.is_empty() {
-        return Ok(());
-    }
-    let left = survey.retained(&filters).await?;
-    let left = left.into_iter().filter(|it| it.id.as_deref() == own);
-    let topics: Vec<String> = left.map(|message| message.topic).collect();
-    survey.clear(&topics).await?;
-    telemetry.unknown_rooms_cleared(rooms, topics.len());
-    Ok(())
 }

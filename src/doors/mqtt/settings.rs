@@ -140,6 +140,16 @@ impl MqttSettings {
         }
     }
 
+    /// The same for the command line at the machine of one of several gateways. Its client id has this name, so that
+    /// two machines do not end each other's connections.
+    #[must_use]
+    pub fn beside_member(self, cluster: &str, name: &str) -> Self {
+        Self {
+            client_id: member_client_id(cluster, &format!("{name}.cli")),
+            ..self
+        }
+    }
+
     /// Where the broker has a topic of this gateway. What is about one of several gateways is below its name.
     pub(super) fn at_broker(&self, topic: &str) -> String {
         let own = self.shared.as_ref();

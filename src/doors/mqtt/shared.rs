@@ -47,6 +47,10 @@ pub trait SharingRules: Send + Sync {
     /// Whether any gateway has this room in its configuration. What is left of another room at the broker is cleared.
     fn is_configured(&self, room: &str) -> bool;
 
+    /// The rooms that all gateways have in their configurations, as a digest; none while they have not the same, or
+    /// while that is not known.
+    fn agreed_rooms(&self) -> Option<String>;
+
     /// The rooms that this gateway has in its configuration.
     fn configured(&self) -> Vec<Arc<str>>;
 }
@@ -419,7 +423,7 @@ impl SharedRooms {
     }
 
     /// Whether this gateway publishes the states of this room.
-    pub(super) fn publishes_states(&self, room: &str) -> bool {
+    pub fn publishes_states(&self, room: &str) -> bool {
         let inner = self.lock();
         inner.arbiter.publishes_states(room) || inner.spoken_for.contains(room)
     }

@@ -164,7 +164,9 @@ impl Asked {
         let rooms = topics.rooms.iter().take(MOST_ROOMS_TRIED);
         let rooms = rooms.map(|room| settings.prefix.add(&RoomTopics::new(room).event(CHECK)));
         let gateway = settings.prefix.add(&Topic::Gateway(CHECK).to_string());
-        let discovery = settings.discovery.document(&settings.client_id);
+        // Home Assistant takes no `:` there, which ids in clusters have.
+        let id = settings.client_id.replace(':', "-");
+        let discovery = settings.discovery.document(&id.replace('.', "-"));
         let discovery = topics.discovery.then_some(discovery);
         let result = topics.rooms.first();
         let result = result.map(|room| settings.prefix.add(&RoomTopics::new(room).result(CHECK)));

@@ -344,6 +344,28 @@ fn a_document_that_the_earlier_gateway_has_published_is_not_published_again() {
     assert_eq!(published(&actions), [document(&["a", "b", "c"])]);
 }
 
+/// Its device is that of all gateways now, with other entities.
+#[test]
+fn entities_of_the_gateway_that_was_alone_before_are_removed_by_name() {
+    let (mut it, now) = shared();
+    it.update("1", document(&["a"]), true, now);
+    let before = document(&["a", "b"]);
+    it.received("1", Some(before.clone()), Author::AnotherGateway, now);
+    // With this gateway's mark from now on, though it is the same.
+    let actions = it.due(now + 2 * SECOND);
+    assert_eq!(published(&actions), std::slice::from_ref(&before));
+    let mut removing = document(&["a"]);
+    removing["components"]["b"] = json!({"platform": "button"});
+    assert_eq!(published(&it.due(now + 60 * SECOND)), [removing]);
+    let actions = it.due(now + 62 * SECOND);
+    assert_eq!(published(&actions), [document(&["a"])]);
+    // Two that have the same device by mistake do not answer each other.
+    it.received("1", Some(before), Author::AnotherGateway, now);
+    it.update("1", document(&["a", "c"]), true, now + 63 * SECOND);
+    let actions = it.due(now + 65 * SECOND);
+    assert_eq!(published(&actions), [document(&["a", "c"])]);
+}
+
 #[test]
 fn a_device_that_has_gone_to_another_gateway_is_not_touched_any_more() {
     let (mut it, now) = shared();

@@ -24,6 +24,30 @@ fn every_document_is_as_home_assistant_wants_it() {
     }
 }
 
+/// A topic that is cleared has no JSON: without the check Home Assistant logs an error for each entity.
+#[test]
+fn no_template_takes_a_payload_for_json_without_a_check() {
+    for document in [
+        room_value("", &facts(ALL)),
+        gateway_document(&namespace("")).value(),
+        cluster_document(&namespace("")).value(),
+        member_document(&namespace(""), "gw-1").value(),
+    ] {
+        let components = document["components"].as_object().unwrap();
+        for (key, component) in components {
+            for name in ["value_template", "json_attributes_template"] {
+                let template = component[name].as_str().unwrap_or_default();
+                let checks = ["is mapping", "is not mapping", "is list"];
+                let is_checked = checks.iter().any(|check| template.contains(check));
+                assert!(
+                    is_checked || !template.contains("value_json"),
+                    "{key}: {template}"
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn the_check_finds_what_home_assistant_drops_in_silence() {
     let document = room_value("", &facts(ALL));

@@ -196,6 +196,10 @@ impl SharingRules for Rules {
         ROOMS.contains(&room)
     }
 
+    fn agreed_rooms(&self) -> Option<String> {
+        None
+    }
+
     fn configured(&self) -> Vec<Arc<str>> {
         ROOMS.map(Arc::from).into()
     }

@@ -2,8 +2,8 @@ use futures_util::FutureExt;
 
 use super::*;
 use crate::cluster::{
-    ClusterIdentity, ClusterSessions, Etcd, EtcdSettings, MeteredRegistry, Owner, RoomDigests,
-    ShardFence, join,
+    ClusterIdentity, ClusterSessions, Etcd, EtcdSettings, MemberView, MeteredRegistry, Owner,
+    RoomDigests, ShardFence, join,
 };
 use crate::config::Secret;
 use crate::device::DeviceTimings;
@@ -29,7 +29,7 @@ fn config(rooms: &[&str]) -> Config {
 }
 
 /// A follower whose etcd and broker nobody asks: no marker of a room comes back, and no device may be asked.
-fn follower(config: Config, has_mqtt: bool) -> Follower {
+async fn follower(config: Config, has_mqtt: bool) -> Follower {
     let etcd = || {
         let etcd = Etcd::new(EtcdSettings {
             endpoints: vec!["http://127.0.0.1:1".into()],
@@ -39,7 +39,12 @@ fn follower(config: Config, has_mqtt: bool) -> Follower {
         Arc::new(MeteredRegistry::new(etcd.unwrap(), Arc::default()))
     };
     let token = Secret::new("the token of this cluster");
-    let (sessions, _) = ClusterSessions::start(etcd(), "/test", token, Arc::default());
+    let (sessions, keeping) = ClusterSessions::start(etcd(), "/test", token, Arc::default());
+    // No sessions are read, so a shard that comes waits for them as long as it may.
+    tokio::spawn(async {
+        std::future::pending::<()>().await;
+        keeping.await;
+    });
     let identity = ClusterIdentity {
         prefix: "/test".into(),
         name: "gw-1".into(),
@@ -56,6 +61,7 @@ fn follower(config: Config, has_mqtt: bool) -> Follower {
     let sharing: Arc<dyn RoomSharing> = placed.clone();
     let timings = DeviceTimings::default();
     let rooms = Rooms::new(store.clone(), timings, Arc::default(), None, Some(sharing));
+    rooms.apply(&config).await.unwrap();
     let status = ClusterStatus::new(
         placed.clone(),
         cluster.fence().clone(),
@@ -105,7 +111,7 @@ impl Follower {
 #[tokio::test(start_paused = true)]
 async fn a_hand_over_that_a_later_ownership_has_overtaken_stops_none_of_its_rooms() {
     for has_mqtt in [true, false] {
-        let mut follower = follower(config(&[ROOM]), has_mqtt);
+        let mut follower = follower(config(&[ROOM]), has_mqtt).await;
         follower.gained(gained(1)).await;
         let mut hand_over = Box::pin(follower.hand_over(held(1)));
         if has_mqtt {
@@ -126,7 +132,7 @@ async fn a_hand_over_that_a_later_ownership_has_overtaken_stops_none_of_its_room
 
 #[tokio::test(start_paused = true)]
 async fn a_shard_that_is_lost_while_its_rooms_finish_is_not_handed_over() {
-    let mut follower = follower(config(&[ROOM]), true);
+    let mut follower = follower(config(&[ROOM]), true).await;
     follower.gained(gained(1)).await;
     let mut hand_over = Box::pin(follower.hand_over(held(1)));
     assert!((&mut hand_over).now_or_never().is_none());
@@ -143,7 +149,7 @@ async fn a_shard_that_is_lost_while_its_rooms_finish_is_not_handed_over() {
 
 #[tokio::test(start_paused = true)]
 async fn a_room_that_a_reload_adds_to_a_shard_during_its_hand_over_goes_too() {
-    let mut follower = follower(config(&[ROOM]), true);
+    let mut follower = follower(config(&[ROOM]), true).await;
     follower.gained(gained(1)).await;
     let mut hand_over = Box::pin(follower.hand_over(held(1)));
     assert!((&mut hand_over).now_or_never().is_none());
@@ -158,4 +164,51 @@ async fn a_room_that_a_reload_adds_to_a_shard_during_its_hand_over_goes_too() {
     for room in [ROOM, &neighbour] {
         assert_eq!(follower.role(room), Some(RoomRole::Leaving), "{room}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_a_reload_adds_to_a_shard_while_it_comes_starts_too() {
+    let mut follower = follower(config(&[ROOM]), true).await;
+    let neighbour = neighbour();
+    let more = config(&[ROOM, &neighbour]);
+    let (placed, rooms) = (follower.placed.clone(), follower.rooms.clone());
+    {
+        let mut coming = Box::pin(follower.gained(gained(1)));
+        // It waits for the sessions of the rooms.
+        assert!((&mut coming).now_or_never().is_none());
+        placed.configure(&more);
+        rooms.apply(&more).await.unwrap();
+        coming.await;
+    }
+    assert_eq!(follower.running().len(), 2);
+    assert_eq!(follower.role(&neighbour), Some(RoomRole::Owner));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_gets_a_room_which_nobody_had_speaks_for_it_no_longer() {
+    let mut follower = follower(config(&[ROOM]), true).await;
+    let me = MemberView {
+        name: "gw-1".into(),
+        advertise: "http://gw-1".into(),
+        weight: 1,
+        version: String::new(),
+        since: 0,
+        leaving: false,
+        rooms: String::new(),
+        shards: 0,
+    };
+    follower.seen(ClusterView {
+        state: ClusterState::Ok,
+        members: [me].into(),
+        ..ClusterView::unknown("gw-1")
+    });
+    tokio::time::advance(Duration::from_secs(10)).await;
+    follower.look();
+    let shared = follower.shared.clone().unwrap();
+    assert!(shared.publishes_states(ROOM));
+    follower.gained(gained(1)).await;
+    follower.lost(vec![held(1)]).await;
+    // Another gateway has it.
+    shared.unsubscribe([&ROOM.into()]);
+    assert!(!shared.publishes_states(ROOM));
 }

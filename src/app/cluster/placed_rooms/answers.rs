@@ -49,6 +49,14 @@ impl State {
         self.unowned[shard.index()].is_some_and(|unowned| unowned.is_long)
     }
 
+    /// Whether all gateways that are known to be there have told the same rooms.
+    fn have_same_rooms(&self) -> bool {
+        let members = &self.seen.view.members;
+        let first = members.first().map(|first| &first.rooms);
+        let mut members = members.iter();
+        members.all(|member| !member.rooms.is_empty() && Some(&member.rooms) == first)
+    }
+
     /// Between two owners a room is on its way. A gateway without contact does not see where it goes. Clients read why
     /// that is so, also those who may use one room only: the log says more.
     fn without_owner(&self, shard: Shard) -> Holder {
@@ -144,12 +152,15 @@ impl SharingRules for PlacedRooms {
     /// Another gateway's configuration may have rooms that this one's has not.
     fn is_configured(&self, room: &str) -> bool {
         let state = self.read();
-        let members = &state.seen.view.members;
-        let first = members.first().map(|first| &first.rooms);
-        let do_differ = members
-            .iter()
-            .any(|member| member.rooms.is_empty() || Some(&member.rooms) != first);
-        do_differ || state.rooms.contains_key(room)
+        !state.have_same_rooms() || state.rooms.contains_key(room)
+    }
+
+    fn agreed_rooms(&self) -> Option<String> {
+        let state = self.read();
+        let view = &state.seen.view;
+        let is_known = view.state == ClusterState::Ok && state.have_same_rooms();
+        let first = view.members.first().filter(|_| is_known);
+        first.map(|first| first.rooms.clone())
     }
 
     fn configured(&self) -> Vec<Arc<str>> {
@@ -241,6 +252,31 @@ mod tests {
         assert!(matches!(placed.holder(ROOM), Holder::Member(_)));
         placed.seen(view(ClusterState::Leaving, None));
         assert!(matches!(placed.holder(ROOM), Holder::Moving));
+    }
+
+    #[test]
+    fn a_room_is_known_to_be_gone_only_when_all_gateways_have_the_same_rooms() {
+        let placed = placed();
+        assert_eq!(placed.agreed_rooms(), None);
+        for (rooms, state, agreed) in [
+            (["a", "b"], ClusterState::Ok, None),
+            (["a", ""], ClusterState::Ok, None),
+            (["", ""], ClusterState::Ok, None),
+            (["a", "a"], ClusterState::NoCluster, None),
+            (["a", "a"], ClusterState::Ok, Some("a")),
+        ] {
+            let members = ["gw-1", "gw-2"].into_iter().zip(rooms);
+            let members = members.map(|(name, rooms)| MemberView {
+                rooms: rooms.into(),
+                ..member(name)
+            });
+            placed.seen(ClusterView {
+                members: members.collect(),
+                ..view(state, None)
+            });
+            assert_eq!(placed.agreed_rooms().as_deref(), agreed, "{rooms:?}");
+            assert!(agreed.is_none() || !placed.is_configured("gone"));
+        }
     }
 
     #[test]
