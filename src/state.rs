@@ -65,6 +65,9 @@ pub struct RoomStatus {
 pub trait Subscriber: Send + Sync {
     /// The state at `topic` changed or was cleared; its value is in the state store.
     fn state_changed(&self, topic: &Arc<str>, change: Change);
+    /// The state at `topic` was taken away, and nobody is to see that: a change of it that still waits is of no use. By
+    /// default nothing happens.
+    fn state_forgotten(&self, _topic: &Arc<str>) {}
     /// An event: it is passed on once and not stored.
     fn event(&self, topic: &Arc<str>, payload: &Bytes);
     /// The status of a room changed; `None`: it is not configured any more. By default nothing
@@ -175,17 +178,21 @@ impl StateStore {
         }
     }
 
-    /// Removes a topic without telling the subscribers.
+    /// Removes a topic, so that nobody sees it.
     pub fn remove_quietly(&self, topic: &str) {
-        self.lock().values.remove(topic);
+        let mut inner = self.lock();
+        inner.values.remove(topic);
+        let topic = Arc::from(topic);
+        inner.tell(|subscriber| subscriber.state_forgotten(&topic));
     }
 
-    /// Removes all topics of a room without telling the subscribers; returns what they were.
+    /// Removes all topics of a room, so that nobody sees it; returns what they were.
     pub fn take_room_quietly(&self, room: &str) -> Vec<(Arc<str>, StateValue)> {
         let topics = self.topics_below(&RoomTopics::new(room).start());
         let mut inner = self.lock();
         let taken = topics.into_iter().filter_map(|topic| {
             let value = inner.values.remove(&topic)?;
+            inner.tell(|subscriber| subscriber.state_forgotten(&topic));
             Some((topic, value.into()))
         });
         taken.collect()

@@ -117,6 +117,14 @@ impl<R: OutboxReply> Outbox<R> {
         }
     }
 
+    /// A state is not to be sent any more.
+    pub fn forget_state(&self, topic: &Arc<str>) {
+        let mut queue = self.lock();
+        if queue.waiting_states.contains(topic) {
+            queue.remove_state(&Item::State(topic.clone()));
+        }
+    }
+
     /// Adds a command's result.
     pub fn push_reply(&self, reply: R) {
         self.lock().push(Item::Reply(reply), End::Back);
@@ -198,6 +206,10 @@ impl<R: OutboxReply> Outbox<R> {
 impl<R: OutboxReply + Send> Subscriber for Outbox<R> {
     fn state_changed(&self, topic: &Arc<str>, _: Change) {
         self.push_state(topic);
+    }
+
+    fn state_forgotten(&self, topic: &Arc<str>) {
+        self.forget_state(topic);
     }
 
     fn event(&self, topic: &Arc<str>, payload: &Bytes) {

@@ -225,6 +225,10 @@ impl Subscriber for MqttSubscriber {
         self.outbox.push_state(topic);
     }
 
+    fn state_forgotten(&self, topic: &Arc<str>) {
+        self.outbox.forget_state(topic);
+    }
+
     fn event(&self, topic: &Arc<str>, payload: &Bytes) {
         if self.outbox.push_event(topic, payload) {
             self.telemetry.event_dropped(DoorKind::Mqtt);
@@ -281,6 +285,19 @@ mod tests {
     /// The broker sends a retained message with this gateway's mark.
     fn own(door: &MqttSubscriber, store: &StateStore, topic: &str) -> bool {
         door.retained_arrived(store, topic, b"5", MessageOwner::ThisGateway, Some("own"))
+    }
+
+    #[test]
+    fn a_state_that_is_taken_away_quietly_is_not_cleared() {
+        let (store, door) = setup();
+        for topic in [VOLUME, "room/1/audio/muted", "room/2/audio/volume", "other"] {
+            store.set(topic, StateValue::text("5"));
+        }
+        store.take_room_quietly("1");
+        store.remove_quietly("other");
+        assert_eq!(waiting(&door), ["room/2/audio/volume"]);
+        store.set(VOLUME, StateValue::text("5"));
+        assert_eq!(waiting(&door), [VOLUME]);
     }
 
     #[test]
