@@ -107,6 +107,18 @@ impl ClientsShare {
     }
 }
 
+#[cfg(test)]
+impl ClientsShare {
+    /// Of a broker without users and prefix.
+    pub fn without_users() -> Arc<Self> {
+        use crate::topics::{DiscoveryTopics, Prefix};
+
+        let rights = BrokerRights::new(Vec::new(), Prefix::new(""), DiscoveryTopics::default());
+        let places = PlaceNames::new().unwrap();
+        Arc::new(Self::new(rights, places, Arc::default(), 1 << 20))
+    }
+}
+
 impl BrokerClient {
     pub fn new(place: String, owner: ClientOwner, login: Login, shared: Arc<ClientsShare>) -> Self {
         Self {
@@ -275,15 +287,12 @@ impl AuthProvider for ClientQuestions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topics::{DiscoveryTopics, Prefix};
 
     /// The library has another name for the shared subscription of a user.
     #[test]
     fn a_subscription_that_ended_leaves_nothing_that_keeps_the_retain_flag() {
         for login in [Login::User("panel".into()), Login::Anyone, Login::Gateway] {
-            let rights = BrokerRights::new(Vec::new(), Prefix::new(""), DiscoveryTopics::default());
-            let places = PlaceNames::new().unwrap();
-            let shared = Arc::new(ClientsShare::new(rights, places, Arc::default(), 0));
+            let shared = ClientsShare::without_users();
             let owner = ClientOwner::User("panel".into());
             let client = BrokerClient::new("place".into(), owner, login, shared.clone());
             let kept = || shared.filters.as_published("place").len();

@@ -155,20 +155,7 @@ mod tests {
     use super::*;
     use crate::broker::frames::packet;
     use crate::broker::limits::COMMANDS_IN_GATEWAY;
-    use crate::broker::places::PlaceNames;
-    use crate::broker::rights::BrokerRights;
     use crate::broker::tickets::Tickets;
-    use crate::topics::{DiscoveryTopics, Prefix};
-
-    fn share() -> Arc<ClientsShare> {
-        let rights = BrokerRights::new(Vec::new(), Prefix::default(), DiscoveryTopics::default());
-        Arc::new(ClientsShare::new(
-            rights,
-            PlaceNames::new().unwrap(),
-            Arc::default(),
-            0,
-        ))
-    }
 
     /// A PUBLISH of MQTT 5 with QoS 0.
     fn publish(topic: &str, response: Option<&str>) -> Vec<u8> {
@@ -200,7 +187,7 @@ mod tests {
             (&[4], false),
             (&[0x8e, 0], false),
         ] {
-            let shared = share();
+            let shared = ClientsShare::without_users();
             let mut will = WillMessage::new("gateway/availability", "offline");
             will.retain = true;
             let number = shared.gateway_retained.connect(Some(&mut will));
@@ -216,7 +203,7 @@ mod tests {
     /// of these may pass for it.
     #[tokio::test(start_paused = true)]
     async fn only_results_of_commands_that_were_counted_count() {
-        let shared = share();
+        let shared = ClientsShare::without_users();
         let number = shared.gateway_retained.connect(None);
         let mut gateway = GatewayStream::connect(&shared, number);
         let mut flood = Tickets::new(shared.commands.clone());

@@ -210,12 +210,9 @@ mod tests {
     use super::super::authentication::Login;
     use super::super::client::{BrokerClient, ClientsShare};
     use super::super::client_owner::ClientOwner;
-    use super::super::places::PlaceNames;
     use super::super::property_size::PropertySize;
     use super::super::replays::Replays;
-    use super::super::rights::BrokerRights;
     use super::*;
-    use crate::topics::{DiscoveryTopics, Prefix};
 
     fn placeholder(place: &str, topic: &str) -> Vec<u8> {
         let own_topic = format!("$replay/{place}");
@@ -225,12 +222,6 @@ mod tests {
         body.extend([0, 7, 0, 0, 0, 0, 0]);
         body.extend_from_slice(topic.as_bytes());
         packet(kind::PUBLISH, 2, &body)
-    }
-
-    fn shared() -> Arc<ClientsShare> {
-        let rights = BrokerRights::new(Vec::new(), Prefix::new(""), DiscoveryTopics::default());
-        let places = PlaceNames::new().unwrap();
-        Arc::new(ClientsShare::new(rights, places, Arc::default(), 1 << 20))
     }
 
     /// What is sent to the client at the place "own" instead of these packets of the library.
@@ -255,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_placeholder_becomes_a_message_for_its_own_client_only() {
-        let shared = shared();
+        let shared = ClientsShare::without_users();
         let state = packet(kind::PUBLISH, 1, b"\0\x01s\0online");
         let frame = Frame::at(&state).unwrap().unwrap();
         let head = MessageHead::parse(&frame, &state, true).unwrap();
@@ -275,7 +266,7 @@ mod tests {
     #[test]
     fn no_client_sees_that_what_has_expired_is_cleared() {
         let now = SystemTime::now();
-        let shared = shared();
+        let shared = ClientsShare::without_users();
         let retained = &shared.retained;
         for (topic, expires) in [("a", Some(now)), ("b", None)] {
             retained.set_until(topic, 1, PropertySize::default(), expires);

@@ -311,18 +311,14 @@ impl ClientPace {
 mod tests {
     use super::*;
     use crate::broker::frames::packet;
-    use crate::broker::places::PlaceNames;
-    use crate::broker::rights::BrokerRights;
-    use crate::topics::{DiscoveryTopics, Prefix};
 
     fn pace() -> (ClientPace, Arc<BrokerStats>, Instant) {
-        let shared = share();
-        (ClientPace::new(&shared, None), shared.stats, Instant::now())
-    }
-
-    fn share() -> ClientsShare {
-        let rights = BrokerRights::new(Vec::new(), Prefix::default(), DiscoveryTopics::default());
-        ClientsShare::new(rights, PlaceNames::new().unwrap(), Arc::default(), 0)
+        let shared = ClientsShare::without_users();
+        (
+            ClientPace::new(&shared, None),
+            shared.stats.clone(),
+            Instant::now(),
+        )
     }
 
     #[test]
@@ -334,7 +330,7 @@ mod tests {
         assert!(!pace.is_too_slow(now + STUCK_AFTER));
         pace.published_heads.add(1);
         let taken = packet(kind::PUBLISH, 0, &[0, 1, b't', 5, 0x26, 0, 0, 0, 0]);
-        let mut reading = ClientPace::new(&share(), None);
+        let mut reading = ClientPace::new(&ClientsShare::without_users(), None);
         reading.sends(&Frame::at(&taken).unwrap().unwrap(), &taken, true);
         assert_eq!(reading.taken.heads, 1 + 5 + 64);
         assert!(pace.is_too_slow(now + STUCK_AFTER));
@@ -367,7 +363,7 @@ mod tests {
 
     #[test]
     fn who_reads_nothing_is_too_slow_after_a_time_and_sooner_in_a_flood() {
-        let shared = share();
+        let shared = ClientsShare::without_users();
         let stalled = &shared.stalled;
         let now = Instant::now();
         let blocked = || {
@@ -442,7 +438,7 @@ mod tests {
             (Some(3), 3),
             (Some(1), 1),
         ] {
-            let shared = share();
+            let shared = ClientsShare::without_users();
             let mut pace = ClientPace::new(&shared, receive_maximum);
             let now = Instant::now();
             for id in 1..=window as u8 {
@@ -466,7 +462,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_acknowledges_late_and_has_all_is_not_dropped() {
         for nothing_waits in [true, false] {
-            let shared = share();
+            let shared = ClientsShare::without_users();
             let mut pace = ClientPace::new(&shared, Some(1));
             let mut was_too_slow = false;
             for id in 1..=200 {

@@ -292,9 +292,6 @@ mod tests {
     use mqtt5::broker::storage::MemoryBackend;
 
     use super::*;
-    use crate::broker::places::PlaceNames;
-    use crate::broker::rights::BrokerRights;
-    use crate::topics::{DiscoveryTopics, Prefix};
 
     const NONE: PropertySize = PropertySize {
         bytes: 0,
@@ -306,12 +303,6 @@ mod tests {
         fn set(&self, topic: &str, payload: usize, properties: PropertySize) {
             self.set_until(topic, payload, properties, None);
         }
-    }
-
-    fn shared() -> Arc<ClientsShare> {
-        let rights = BrokerRights::new(Vec::new(), Prefix::default(), DiscoveryTopics::default());
-        let places = PlaceNames::new().unwrap();
-        Arc::new(ClientsShare::new(rights, places, Arc::default(), 0))
     }
 
     #[test]
@@ -374,7 +365,7 @@ mod tests {
 
     #[test]
     fn wills_keep_their_room_until_they_are_published_or_discarded() {
-        let shared = shared();
+        let shared = ClientsShare::without_users();
         let ledger = &shared.retained;
         let reserve = |topic: &str, payload| ReservedWill::new(&shared, topic, payload, NONE);
         let mut wills = Vec::new();
@@ -403,7 +394,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_has_expired_makes_room() {
-        let shared = shared();
+        let shared = ClientsShare::without_users();
         let storage = Arc::new(DynamicStorage::Memory(MemoryBackend::new()));
         let listener = RetainedListener {
             shared: shared.clone(),

@@ -210,14 +210,11 @@ mod tests {
 
     fn member(name: &str, rooms: &str) -> MemberView {
         MemberView {
-            name: name.into(),
             advertise: format!("https://{name}.example:8080"),
-            weight: 1,
             version: "1.2.3".into(),
             since: 1_764_000_000,
-            leaving: false,
             rooms: rooms.into(),
-            shards: 0,
+            ..MemberView::named(name)
         }
     }
 

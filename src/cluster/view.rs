@@ -40,6 +40,23 @@ pub struct MemberView {
     pub shards: usize,
 }
 
+#[cfg(test)]
+impl MemberView {
+    /// A member without rooms.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            advertise: format!("http://{name}"),
+            weight: 1,
+            version: String::new(),
+            since: 0,
+            leaving: false,
+            rooms: String::new(),
+            shards: 0,
+        }
+    }
+}
+
 /// A shard of which not all members have the same rooms with the same settings. It does not move while a member has it
 /// that knows any of its rooms.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,10 +11,7 @@ use crate::broker::client::{BrokerClient, ClientsShare};
 use crate::broker::client_owner::ClientOwner;
 use crate::broker::frames::packet;
 use crate::broker::limits::{REFUSAL_PAUSE, REFUSALS_AT_ONCE};
-use crate::broker::places::PlaceNames;
 use crate::broker::replays::Replays;
-use crate::broker::rights::BrokerRights;
-use crate::topics::{DiscoveryTopics, Prefix};
 
 /// The stream of a client without a user that has sent these bytes and nothing else.
 async fn stream(sent: &[u8]) -> (InspectedStream, TcpStream) {
@@ -23,14 +20,7 @@ async fn stream(sent: &[u8]) -> (InspectedStream, TcpStream) {
         .await
         .unwrap();
     let (socket, peer) = listener.accept().await.unwrap();
-    let discovery = DiscoveryTopics::default();
-    let rights = BrokerRights::new(Vec::new(), Prefix::new(""), discovery);
-    let shared = Arc::new(ClientsShare::new(
-        rights,
-        PlaceNames::new().unwrap(),
-        Arc::default(),
-        1 << 20,
-    ));
+    let shared = ClientsShare::without_users();
     let owner = ClientOwner::address(peer.ip());
     let (replays, _) = Replays::new(shared.clone(), "client".into(), true);
     let client = BrokerClient::new("client".into(), owner, Login::Anyone, shared.clone());

@@ -20,6 +20,12 @@ const CLOSE_BAD_TOKEN = 4401;
 /// path, with or without a slash at its end.
 const gatewayAddress = (path) => new URL(`${location.pathname.replace(/\/$/, "")}/${path}`, location.origin);
 
+/// Asks the gateway over HTTP, with the token of this page.
+function askGateway(address) {
+  const token = sessionStorage.getItem("token");
+  return fetch(address, { headers: token ? { Authorization: `Bearer ${token}` } : {}, cache: "no-store" });
+}
+
 /// A WebSocket to the gateway that reconnects by itself.
 ///
 /// Frames are JSON. Each request has an `id`, which its answer carries:

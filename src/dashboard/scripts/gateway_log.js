@@ -14,8 +14,7 @@ const LOG_KINDS = { online: ["online", "good"], offline: ["offline", "bad"], cal
 async function readLog(filter) {
   const url = gatewayAddress("gateway/log");
   for (const [name, value] of Object.entries(filter)) if (value) url.searchParams.set(name, value);
-  const token = sessionStorage.getItem("token");
-  const response = await fetch(url, { headers: token ? { Authorization: `Bearer ${token}` } : {}, cache: "no-store" });
+  const response = await askGateway(url);
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) throw new Error(answer.error?.message ?? `the gateway answers ${response.status}`);
   return answer;

@@ -23,9 +23,8 @@ function askForRoomGateways() {
   roomGatewaysTimer ??= setTimeout(async () => {
     roomGatewaysTimer = undefined;
     const question = ++roomGatewaysAsked;
-    const token = sessionStorage.getItem("token");
     try {
-      const response = await fetch(gatewayAddress("room"), { headers: token ? { Authorization: `Bearer ${token}` } : {}, cache: "no-store" });
+      const response = await askGateway(gatewayAddress("room"));
       if (!response.ok) return;
       const rooms = await response.json();
       if (question !== roomGatewaysAsked) return;

@@ -70,9 +70,7 @@ function askForToken() {
 async function checkAccess() {
   const [room] = Object.keys(store.get("gateway/info")?.rooms ?? {});
   if (room) {
-    const token = sessionStorage.getItem("token");
-    const address = gatewayAddress(`room/${encodeURIComponent(room)}/commands`);
-    const response = await fetch(address, { headers: token ? { Authorization: `Bearer ${token}` } : {}, cache: "no-store" }).catch(() => null);
+    const response = await askGateway(gatewayAddress(`room/${encodeURIComponent(room)}/commands`)).catch(() => null);
     const answer = await response?.json().catch(() => null);
     if (connection.isUp && answer?.commands) access.readOnly = !answer.commands.some((each) => each.allowed);
   }

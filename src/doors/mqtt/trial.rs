@@ -164,9 +164,9 @@ impl Asked {
         let rooms = topics.rooms.iter().take(MOST_ROOMS_TRIED);
         let rooms = rooms.map(|room| settings.prefix.add(&RoomTopics::new(room).event(CHECK)));
         let gateway = settings.prefix.add(&Topic::Gateway(CHECK).to_string());
-        // Home Assistant takes no `:` there, which ids in clusters have.
-        let id = settings.client_id.replace(':', "-");
-        let discovery = settings.discovery.document(&id.replace('.', "-"));
+        // Home Assistant takes neither there; ids in clusters have both.
+        let id = settings.client_id.replace([':', '.'], "-");
+        let discovery = settings.discovery.document(&id);
         let discovery = topics.discovery.then_some(discovery);
         let result = topics.rooms.first();
         let result = result.map(|room| settings.prefix.add(&RoomTopics::new(room).result(CHECK)));

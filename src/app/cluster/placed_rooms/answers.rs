@@ -193,25 +193,12 @@ mod tests {
 
     const ROOM: &str = "1";
 
-    fn member(name: &str) -> MemberView {
-        MemberView {
-            name: name.into(),
-            advertise: format!("http://{name}"),
-            weight: 1,
-            version: String::new(),
-            since: 0,
-            leaving: false,
-            rooms: String::new(),
-            shards: 0,
-        }
-    }
-
     /// Two members; all shards have this owner, and the second member takes them next.
     fn view(state: ClusterState, owner: Option<u16>) -> ClusterView {
         ClusterView {
             state,
             problem: Some("etcd at http://10.0.0.1:2379: no answer".into()),
-            members: [member("gw-1"), member("gw-2")].into(),
+            members: ["gw-1", "gw-2"].map(MemberView::named).into(),
             owners: vec![owner; usize::from(SHARDS)].into(),
             heirs: vec![Some(1); usize::from(SHARDS)].into(),
             ..ClusterView::unknown("gw-1")
@@ -268,7 +255,7 @@ mod tests {
             let members = ["gw-1", "gw-2"].into_iter().zip(rooms);
             let members = members.map(|(name, rooms)| MemberView {
                 rooms: rooms.into(),
-                ..member(name)
+                ..MemberView::named(name)
             });
             placed.seen(ClusterView {
                 members: members.collect(),

@@ -110,10 +110,11 @@ impl Reach {
     }
 }
 
-impl KnownRoom {
-    fn new(source: RoomSource) -> Self {
+/// One that nobody has heard of elsewhere, and nobody wants yet.
+impl Default for KnownRoom {
+    fn default() -> Self {
         Self {
-            source,
+            source: RoomSource::Own,
             wanted: 0,
             unwanted_since: None,
             asked: None,
@@ -124,7 +125,9 @@ impl KnownRoom {
             since: Instant::now(),
         }
     }
+}
 
+impl KnownRoom {
     fn is_own(&self) -> bool {
         matches!(self.source, RoomSource::Own | RoomSource::Coming(_))
     }
@@ -204,7 +207,7 @@ impl KnownRooms {
         let mut actions = Vec::new();
         let want_all = self.wants_all();
         let known = self.rooms.entry(room.clone());
-        let known = known.or_insert_with(|| Box::new(KnownRoom::new(RoomSource::Own)));
+        let known = known.or_default();
         let was_own = known.is_own();
         let all = want_all || known.wanted > 0;
         match holder {
@@ -273,7 +276,7 @@ impl KnownRooms {
                 let want_all = self.wants_all();
                 for room in rooms {
                     let known = self.rooms.entry(room.clone());
-                    let known = known.or_insert_with(|| Box::new(KnownRoom::new(RoomSource::Own)));
+                    let known = known.or_default();
                     known.wanted += 1;
                     known.unwanted_since = None;
                     known.ask(room, want_all, links);

@@ -81,10 +81,11 @@ pub struct SubscribedRoom<C: RoomCommand, R> {
     pub parked: Vec<(Instant, R)>,
 }
 
-impl<C: RoomCommand, R> SubscribedRoom<C, R> {
-    pub fn new(role: RoomRole) -> Self {
+/// A deputy that has heard nothing yet.
+impl<C: RoomCommand, R> Default for SubscribedRoom<C, R> {
+    fn default() -> Self {
         Self {
-            role,
+            role: RoomRole::Deputy,
             term: 0,
             revision: 0,
             given_up: 0,
@@ -100,7 +101,9 @@ impl<C: RoomCommand, R> SubscribedRoom<C, R> {
             parked: Vec::new(),
         }
     }
+}
 
+impl<C: RoomCommand, R> SubscribedRoom<C, R> {
     /// Whether it was released so long ago.
     pub fn is_released_for(&self, time: Duration, now: Instant) -> bool {
         self.released

@@ -9,14 +9,13 @@ use tokio::time::Instant;
 
 use super::{
     AfterLeaving, Arrival, CommandAction, CommandArbiter, QosLane, Revision, RoomCommand, RoomRole,
-    SubscribedRoom,
 };
 
 impl<C: RoomCommand, R> CommandArbiter<C, R> {
     /// From now on it is the deputy of this room. A room that is leaving stays so until it has left.
     pub fn deputize(&mut self, room: &Arc<str>, now: Instant) {
         let entry = self.rooms.entry(room.clone());
-        let subscribed = entry.or_insert_with(|| Box::new(SubscribedRoom::new(RoomRole::Deputy)));
+        let subscribed = entry.or_default();
         subscribed.after_leaving = AfterLeaving::Deputy;
         match subscribed.role {
             RoomRole::Deputy | RoomRole::Leaving => {}
@@ -59,7 +58,7 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
 
     fn take(&mut self, room: &Arc<str>, revision: Revision, arrival: Arrival) {
         let entry = self.rooms.entry(room.clone());
-        let subscribed = entry.or_insert_with(|| Box::new(SubscribedRoom::new(RoomRole::Deputy)));
+        let subscribed = entry.or_default();
         let is_before = subscribed.is_before_marker(QosLane::AtMostOnce)
             || subscribed.is_before_marker(QosLane::AtLeastOnce);
         let was_owner = subscribed.role == RoomRole::Owner && !is_before;
@@ -85,7 +84,7 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
     /// It is the owner from its marker on: the former one has handed the room over.
     pub fn move_in(&mut self, room: &Arc<str>, revision: Revision) {
         let entry = self.rooms.entry(room.clone());
-        let subscribed = entry.or_insert_with(|| Box::new(SubscribedRoom::new(RoomRole::Deputy)));
+        let subscribed = entry.or_default();
         match subscribed.role {
             RoomRole::Owner => {}
             // The marker of the gateway that had it meanwhile has not come yet.
