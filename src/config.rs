@@ -31,6 +31,7 @@ mod presets;
 mod reader;
 mod reload;
 mod room;
+mod room_configs;
 mod room_digest;
 mod room_id;
 mod secret;
@@ -66,6 +67,7 @@ pub use mqtt_user::MqttUser;
 pub use poll::PollConfig;
 pub use reload::{Changes, changes};
 pub use room::{RoomConfig, device_url};
+pub use room_configs::RoomConfigs;
 pub use room_id::RoomId;
 pub use secret::Secret;
 pub use sources::{is_there, locate, read_file, usual_file};
@@ -96,8 +98,8 @@ pub struct Config {
     pub home_assistant: HomeAssistantConfig,
     /// Other gateways that share the rooms; none if this one is alone.
     pub cluster: Option<ClusterConfig>,
-    /// The rooms by id. Whoever keeps one shares it: a gateway of a cluster has thousands that others run.
-    pub rooms: BTreeMap<RoomId, Arc<RoomConfig>>,
+    /// The rooms by id.
+    pub rooms: RoomConfigs,
 }
 
 impl Section for Config {
@@ -334,7 +336,7 @@ fn room_order(sources: &Sources, config: &Config) -> Vec<RoomId> {
     order
 }
 
-fn read_rooms(root: &mut Reader<'_>) -> BTreeMap<RoomId, Arc<RoomConfig>> {
+fn read_rooms(root: &mut Reader<'_>) -> RoomConfigs {
     let poll = PollConfig::read(root.table("poll", PollConfig::KEYS), PollConfig::default());
     let mut reader = root.table("defaults", RoomConfig::DEFAULTS_KEYS);
     let defaults = RoomDefaults::read(&mut reader, poll);
@@ -375,7 +377,7 @@ fn read_listeners(root: &mut Reader<'_>, ids: &[RoomId]) -> (HttpConfig, TcpConf
     (http, tcp)
 }
 
-fn check_rooms(rooms: &BTreeMap<RoomId, Arc<RoomConfig>>) -> Vec<String> {
+fn check_rooms(rooms: &RoomConfigs) -> Vec<String> {
     let mut warnings = Vec::new();
     if rooms.is_empty() {
         warnings.push("no rooms are configured, so there is nothing to do".into());

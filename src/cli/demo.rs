@@ -253,7 +253,7 @@ impl Demo {
             tcp,
             home_assistant: HomeAssistantConfig::default(),
             cluster: None,
-            rooms,
+            rooms: rooms.into_iter().collect(),
         })
     }
 }

@@ -24,7 +24,7 @@ use super::inbound::InboundMessage;
 use super::kept::DocumentSource;
 use super::sharing::DocumentSharing;
 use super::{Namespace, cluster_document, gateway_document, member_document};
-use crate::config::{RoomConfig, RoomId};
+use crate::config::{RoomConfig, RoomConfigs, RoomId};
 use crate::sleep::sleep_until_some;
 use crate::state::{StateStore, StateValue, Subscriber};
 use crate::telemetry::Telemetry;
@@ -56,13 +56,10 @@ pub struct PublisherLinks {
     pub sharing: Option<Arc<dyn DocumentSharing>>,
 }
 
-/// The rooms of the configuration.
-type ConfiguredRooms = Arc<BTreeMap<RoomId, Arc<RoomConfig>>>;
-
 /// The running task. It ends with [`Publisher::stop`].
 #[derive(Debug)]
 pub struct Publisher {
-    rooms: watch::Sender<ConfiguredRooms>,
+    rooms: watch::Sender<RoomConfigs>,
     task: JoinHandle<()>,
 }
 
@@ -72,10 +69,10 @@ impl Publisher {
         namespace: Namespace,
         status_topic: String,
         delays: Delays,
-        rooms: BTreeMap<RoomId, Arc<RoomConfig>>,
+        rooms: RoomConfigs,
         links: PublisherLinks,
     ) -> Self {
-        let (rooms, wanted) = watch::channel(Arc::new(rooms));
+        let (rooms, wanted) = watch::channel(rooms);
         let changes = Arc::<ChangedRooms>::default();
         let subscriber: Arc<dyn Subscriber> = changes.clone();
         links.states.subscribe(Arc::downgrade(&subscriber));
@@ -101,8 +98,8 @@ impl Publisher {
     }
 
     /// Takes over the rooms of a new configuration.
-    pub fn set_rooms(&self, rooms: BTreeMap<RoomId, Arc<RoomConfig>>) {
-        self.rooms.send_replace(Arc::new(rooms));
+    pub fn set_rooms(&self, rooms: RoomConfigs) {
+        self.rooms.send_replace(rooms);
     }
 
     /// Ends the task. The documents stay at the broker: Home Assistant shows the devices as
@@ -125,7 +122,7 @@ struct Task {
     /// The devices that no room has, whose documents have no mark: an old version has left them.
     unmarked: BTreeSet<String>,
     links: PublisherLinks,
-    wanted: watch::Receiver<ConfiguredRooms>,
+    wanted: watch::Receiver<RoomConfigs>,
     changes: Arc<ChangedRooms>,
 }
 

@@ -18,7 +18,7 @@ use crate::cluster::{
     Cluster, ClusterSessions, ClusterView, HeldShard, MemberFence, MemberView, SHARDS, Shard,
     ShardFence, ShardRooms, shard_of,
 };
-use crate::config::Config;
+use crate::config::{Config, RoomConfigs};
 
 pub use answers::NO_OWNER;
 
@@ -49,7 +49,7 @@ pub struct PlacedRooms {
 }
 
 struct State {
-    rooms: HashMap<Arc<str>, ConfiguredRoom>,
+    rooms: RoomConfigs,
     by_shard: HashMap<Shard, Vec<Arc<str>>>,
     here: HashMap<Shard, ShardHere>,
     seen: SeenCluster,
@@ -89,11 +89,6 @@ impl Changes {
             self.of_shards[shard.index()] = self.count;
         }
     }
-}
-
-struct ConfiguredRoom {
-    shard: Shard,
-    max_command_age: Duration,
 }
 
 /// A shard that this gateway has.
@@ -158,7 +153,7 @@ impl PlacedRooms {
             name: name.into(),
             sessions,
             state: RwLock::new(State {
-                rooms: HashMap::new(),
+                rooms: RoomConfigs::default(),
                 by_shard: HashMap::new(),
                 here: HashMap::new(),
                 seen: SeenCluster::new(ClusterView::unknown(name)),
@@ -221,21 +216,13 @@ impl PlacedRooms {
 
     /// These rooms are configured from now on.
     pub fn configure(&self, config: &Config) {
-        let mut rooms = HashMap::with_capacity(config.rooms.len());
         let mut by_shard: HashMap<Shard, Vec<Arc<str>>> = HashMap::new();
-        for (id, room) in &config.rooms {
-            let (id, shard) = (id.shared(), shard_of(&id.shared()));
-            by_shard.entry(shard).or_default().push(id.clone());
-            rooms.insert(
-                id,
-                ConfiguredRoom {
-                    shard,
-                    max_command_age: room.max_command_age,
-                },
-            );
+        for id in config.rooms.keys() {
+            let shard = shard_of(&id.shared());
+            by_shard.entry(shard).or_default().push(id.shared());
         }
         let mut state = self.write();
-        state.rooms = rooms;
+        state.rooms = config.rooms.clone();
         state.by_shard = by_shard;
         state.changes.configured();
         drop(state);

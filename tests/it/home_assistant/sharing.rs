@@ -152,7 +152,7 @@ impl Fixture {
     }
 }
 
-fn rooms(file: &str) -> BTreeMap<config::RoomId, Arc<config::RoomConfig>> {
+fn rooms(file: &str) -> config::RoomConfigs {
     config::read("file".into(), file, []).unwrap().config.rooms
 }
 

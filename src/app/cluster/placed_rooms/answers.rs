@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use super::{PlacedRooms, ShardPhase, State};
 use crate::cluster::link::{Holder, HolderChanges, Member, RoomHolders};
-use crate::cluster::{BootInstant, ClusterState, Shard, ShardFence};
-use crate::config::RoomConfig;
+use crate::cluster::{BootInstant, ClusterState, Shard, ShardFence, shard_of};
+use crate::config::{RoomConfig, RoomId};
 use crate::device::{self, DeviceFence, FenceClosed, SessionStore};
 use crate::doors::mqtt::SharingRules;
 use crate::rooms::RoomSharing;
@@ -23,19 +23,19 @@ const NO_OWNER_KNOWN: &str = "no gateway that runs has the room, as far as this 
 
 impl State {
     fn holder(&self, me: &str, room: &str) -> Holder {
-        let Some(configured) = self.rooms.get(room) else {
+        let Some(shard) = self.shard(room) else {
             return Holder::NotShared;
         };
-        if let Some(here) = self.here.get(&configured.shard) {
+        if let Some(here) = self.here.get(&shard) {
             return match here.phase {
                 ShardPhase::Running => Holder::Me,
                 ShardPhase::Starting | ShardPhase::Stopping => Holder::Moving,
             };
         }
         let view = &self.seen.view;
-        let place = view.owners.get(configured.shard.index()).copied().flatten();
+        let place = view.owners.get(shard.index()).copied().flatten();
         let Some(place) = place.map(usize::from) else {
-            return self.without_owner(configured.shard);
+            return self.without_owner(shard);
         };
         match self.seen.members.get(place) {
             // It was this gateway's, and the table does not say otherwise yet.
@@ -43,6 +43,11 @@ impl State {
             Some(Some(member)) => Holder::Member(member.clone()),
             _ => Holder::Nobody("the address that its gateway advertises is no URL".into()),
         }
+    }
+
+    /// That of a configured room.
+    fn shard(&self, room: &str) -> Option<Shard> {
+        self.rooms.contains_key(room).then(|| shard_of(room))
     }
 
     pub(super) fn is_long_unowned(&self, shard: Shard) -> bool {
@@ -86,7 +91,7 @@ impl RoomHolders for PlacedRooms {
         let changes = &state.changes;
         let are_all = look < changes.of_configuration.max(1);
         let rooms = match are_all {
-            true => state.rooms.keys().cloned().collect(),
+            true => state.rooms.keys().map(RoomId::shared).collect(),
             false => {
                 let changed = Shard::all().filter(|shard| changes.of_shards[shard.index()] > look);
                 let rooms = changed.filter_map(|shard| state.by_shard.get(&shard));
@@ -117,15 +122,13 @@ impl RoomHolders for PlacedRooms {
 impl RoomSharing for PlacedRooms {
     fn owns(&self, room: &str) -> bool {
         let state = self.read();
-        let shard = state.rooms.get(room).map(|room| room.shard);
-        let here = shard.and_then(|shard| state.here.get(&shard));
+        let here = state.shard(room).and_then(|shard| state.here.get(&shard));
         here.is_some_and(|here| here.phase != ShardPhase::Stopping)
     }
 
     fn fence(&self, room: &Arc<str>) -> DeviceFence {
         let state = self.read();
-        let shard = state.rooms.get(room).map(|room| room.shard);
-        match shard.and_then(|shard| state.here.get(&shard)) {
+        match state.shard(room).and_then(|shard| state.here.get(&shard)) {
             Some(here) => DeviceFence::new(Arc::new(here.fence.clone())),
             None => DeviceFence::new(Arc::new(NotHere)),
         }
@@ -164,7 +167,7 @@ impl SharingRules for PlacedRooms {
     }
 
     fn configured(&self) -> Vec<Arc<str>> {
-        self.read().rooms.keys().cloned().collect()
+        self.read().rooms.keys().map(RoomId::shared).collect()
     }
 }
 

@@ -26,7 +26,8 @@ const UNREACHABLE_AFTER: Duration = Duration::from_secs(3);
 pub struct KnownRooms {
     /// The number of the last look at who has which room; 0: all are to be looked at.
     pub look: u64,
-    /// Boxed: of thousands of rooms, half of the map's places are empty.
+    /// Those that are elsewhere or wanted; all others are this gateway's. Boxed: of thousands of rooms, half of the
+    /// map's places are empty.
     rooms: HashMap<Arc<str>, Box<KnownRoom>>,
     /// How many want all rooms.
     want_all: usize,
@@ -48,8 +49,8 @@ struct KnownRoom {
     arrived: bool,
     /// The owner has read all states of the room, and they have come.
     is_complete: bool,
-    /// The topics that have come since it was asked for all of them; empty once they are complete.
-    received: HashSet<Box<str>>,
+    /// The topics that have come since it was asked for all of them, until they are complete.
+    received: Option<Box<HashSet<Box<str>>>>,
     /// It is said to be away, since its owner cannot be reached.
     is_cut_off: bool,
     since: Instant,
@@ -61,7 +62,7 @@ pub enum RoomSource {
     /// At this gateway.
     Own,
     /// At this gateway, which has not read them all yet. These have changed since the room came.
-    Coming(HashSet<Arc<str>>),
+    Coming(Box<HashSet<Arc<str>>>),
     /// At another member.
     Member(Member),
     /// At none.
@@ -120,7 +121,7 @@ impl Default for KnownRoom {
             asked: None,
             arrived: false,
             is_complete: false,
-            received: HashSet::new(),
+            received: None,
             is_cut_off: false,
             since: Instant::now(),
         }
@@ -172,7 +173,7 @@ impl KnownRoom {
     fn expect_all(&mut self) {
         self.arrived = false;
         self.is_complete = false;
-        self.received.clear();
+        self.received = None;
     }
 
     /// Its owner was asked for all states, and they have not all come.
@@ -206,6 +207,10 @@ impl KnownRooms {
     ) -> Vec<StatesAction> {
         let mut actions = Vec::new();
         let want_all = self.wants_all();
+        let stays = matches!(holder, Holder::Me | Holder::NotShared | Holder::Moving);
+        if stays && !self.rooms.contains_key(room) {
+            return actions;
+        }
         let known = self.rooms.entry(room.clone());
         let known = known.or_default();
         let was_own = known.is_own();
@@ -215,7 +220,7 @@ impl KnownRooms {
             Holder::Moving => {}
             Holder::Me | Holder::NotShared => {
                 if !was_own {
-                    known.source = RoomSource::Coming(HashSet::new());
+                    known.source = RoomSource::Coming(Box::default());
                     actions.push(StatesAction::TellAvailability);
                 }
             }
@@ -399,7 +404,7 @@ impl KnownRooms {
         };
         let counts = known.was_asked(link);
         if counts && known.wants_completion() {
-            known.received.insert(topic.into());
+            known.received.get_or_insert_default().insert(topic.into());
         }
         counts
     }
@@ -420,7 +425,7 @@ impl KnownRooms {
             return None;
         }
         known.is_complete = true;
-        Some(std::mem::take(&mut known.received))
+        Some(known.received.take().map(|it| *it).unwrap_or_default())
     }
 
     /// Which store a topic of a room is read from.
@@ -462,8 +467,12 @@ impl KnownRooms {
             if let Some(known) = self.rooms.get_mut(&room)
                 && let RoomSource::Coming(told) = &mut known.source
             {
-                taken.push((room, std::mem::take(told)));
+                let told = std::mem::take(&mut **told);
                 known.source = RoomSource::Own;
+                if known.wanted == 0 {
+                    self.rooms.remove(&room);
+                }
+                taken.push((room, told));
             }
         }
         taken
