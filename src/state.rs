@@ -253,7 +253,13 @@ impl StateStore {
 
     /// Adds a subscriber. It is removed when its last strong reference is dropped.
     pub fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
-        self.lock().subscribers.push(subscriber);
+        let subscribers = &mut self.lock().subscribers;
+        // A change removes those that are gone, but a store may not change for weeks while clients come and go. Each of
+        // them would keep its memory.
+        if subscribers.len() == subscribers.capacity() {
+            subscribers.retain(|subscriber| subscriber.strong_count() > 0);
+        }
+        subscribers.push(subscriber);
     }
 }
 
@@ -285,6 +291,19 @@ mod tests {
         fn room_changed(&self, room: &str, status: Option<RoomStatus>) {
             self.0.lock().unwrap().push((room.to_owned(), status));
         }
+    }
+
+    #[test]
+    fn a_subscriber_that_is_gone_is_removed_also_while_nothing_changes() {
+        let store = StateStore::new();
+        let stays: Arc<dyn Subscriber> = Arc::<Rooms>::default();
+        store.subscribe(Arc::downgrade(&stays));
+        for _ in 0..1000 {
+            let goes: Arc<dyn Subscriber> = Arc::<Rooms>::default();
+            store.subscribe(Arc::downgrade(&goes));
+        }
+        let inner = store.lock();
+        assert!(inner.subscribers.len() < 10 && inner.subscribers[0].strong_count() == 1);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Owns why a room does not run. Starts and stops none.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
@@ -49,10 +50,12 @@ impl Rooms {
         if let Some(running) = rooms.get(room) {
             return Ok(running.room.entrance());
         }
-        if let Some(why) = self.not_running().get(room) {
+        let not_running = self.not_running();
+        if let Some(why) = not_running.get(room) {
             return Err(why.failure());
         }
-        let known = Nearest::of(room, rooms.keys().map(|id| &**id));
+        let configured: BTreeSet<&Arc<str>> = rooms.keys().chain(not_running.keys()).collect();
+        let known = Nearest::of(room, configured.into_iter().map(|id| &**id));
         let known = known.words("configured", str::to_owned);
         let message = format!("there is no room \"{room}\"; {known}");
         Err(Failure::new(ErrorCode::UnknownRoom, message))

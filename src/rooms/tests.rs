@@ -73,6 +73,9 @@ async fn an_answer_is_given_without_a_lock_and_with_the_request_id() {
         assert_eq!(request_id, Some("1.50"), "room {room}, refused: {refuses}");
         assert_eq!(outcome.result.unwrap_err().code, code, "room {room}");
     }
+    let (unknown, _) = answer(&rooms, "3", false);
+    let message = unknown.result.unwrap_err().message;
+    assert!(message.ends_with("configured are 1, 2"), "{message}");
     rooms.stop(Instant::now()).await;
     let (outcome, _) = answer(&rooms, "1", false);
     assert!(outcome.request_id.is_some(), "{outcome:?}");

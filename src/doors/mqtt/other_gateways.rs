@@ -103,8 +103,8 @@ impl OtherGateways {
         let is_told_again =
             !is_live && known.is_some_and(|known| !known.is_certain && known.info == info);
         let is_news = is_live || certain.is_none() && !is_told_again;
-        let has_place = known.is_some() || self.known.len() < REMEMBERED_GATEWAYS;
-        if !is_news || !has_place {
+        let is_known = known.is_some();
+        if !is_news || !is_known && !self.has_place(now) {
             return false;
         }
         let gateway = OtherGateway {
@@ -117,8 +117,19 @@ impl OtherGateways {
         is_live && !same_run
     }
 
+    /// Whether one more can be remembered. Those that are gone are forgotten if not.
+    fn has_place(&mut self, now: Instant) -> bool {
+        if self.known.len() >= REMEMBERED_GATEWAYS {
+            self.known.retain(|_, gateway| gateway.is_there(now));
+        }
+        self.known.len() < REMEMBERED_GATEWAYS
+    }
+
     /// Whether this gateway, with these rooms in common, was not warned of yet.
     pub fn is_first_warning(&mut self, info: &GatewayInfo, shared: &[String]) -> bool {
+        if self.warned.len() >= REMEMBERED_GATEWAYS {
+            self.warned.retain(|(id, _)| self.known.contains_key(id));
+        }
         self.warned.len() < REMEMBERED_GATEWAYS
             && self.warned.insert((info.id.clone(), shared.to_vec()))
     }
@@ -274,5 +285,22 @@ mod tests {
             others.told(info(&n.to_string(), "1", &[]), true, now);
         }
         assert_eq!(others.there(now).count(), REMEMBERED_GATEWAYS);
+    }
+
+    #[test]
+    fn gateways_that_are_gone_make_room_for_new_ones() {
+        let (mut others, now) = (OtherGateways::default(), Instant::now());
+        let room = ["7".to_owned()];
+        for n in 0..REMEMBERED_GATEWAYS {
+            let info = info(&n.to_string(), "1", &["7"]);
+            others.told(info.clone(), true, now);
+            assert!(others.is_first_warning(&info, &room));
+        }
+        let (new, later) = (info("new", "1", &["7"]), now + GONE_AFTER);
+        others.heard("0", later);
+        assert!(others.told(new.clone(), true, later));
+        assert!(others.is_there("new", later) && others.is_there("0", later));
+        assert!(others.is_first_warning(&new, &room));
+        assert!(!others.is_first_warning(&info("0", "1", &["7"]), &room));
     }
 }
