@@ -62,7 +62,7 @@ enum Command {
     /// List what the gateway has left at the broker, such as the topics of a former prefix, and clear
     /// it with --yes.
     Clear(clear::Clear),
-    /// Print who is in the cluster, who has how many rooms, and how etcd is.
+    /// Show the state of a cluster, or remove what a gateway that is gone has left.
     Cluster(cluster::ClusterCommand),
     /// Print every topic.
     Topics(topics::Topics),
@@ -173,7 +173,7 @@ fn gateway_threads() -> usize {
     processors.map_or(1, |processors| (processors.get() / 2).clamp(1, 4))
 }
 
-/// The same for a command that asks a person: it does not wait for what is not typed any more.
+/// Runs a command that asks a person: at its end it does not wait for what is still being typed.
 fn block_on_person(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
     let runtime = runtime(TOOL_THREADS)?;
     let ended = runtime.block_on(command);

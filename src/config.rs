@@ -235,7 +235,7 @@ pub fn load(
     Ok(with_exposed_files(loaded, Some(path)))
 }
 
-/// The same, with a warning for each file of secrets that others can read.
+/// Adds a warning for each file of secrets that others can read.
 fn with_exposed_files(mut loaded: Loaded, file: Option<&Path>) -> Loaded {
     let exposed = exposed::warnings(file, &loaded.secret_places, &loaded.config);
     loaded.warnings.extend(exposed);

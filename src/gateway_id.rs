@@ -12,7 +12,7 @@ use ring::digest::{SHA256, digest};
 /// How many bytes of the digest an id has: no two gateways of one site have the same by chance.
 const ID_BYTES: usize = 6;
 
-/// The same of a prefix, where a site has a few.
+/// How many bytes of the digest of a topic prefix are used; a site has few prefixes.
 const PREFIX_DIGEST_BYTES: usize = 3;
 
 /// The id of a gateway: twelve hexadecimal digits.
@@ -20,7 +20,7 @@ const PREFIX_DIGEST_BYTES: usize = 3;
 pub struct GatewayId(String);
 
 impl GatewayId {
-    /// Of the gateway with this MQTT client id.
+    /// The id of the gateway with this MQTT client id.
     pub fn of_client(client_id: &str) -> Self {
         let text = format!("poly2mqtt gateway {client_id}");
         Self(hexadecimal(&text, ID_BYTES))

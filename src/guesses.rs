@@ -36,7 +36,7 @@ const MAX_WAITING: usize = 256;
 /// No guessing finds a token of this length: machines make tokens, and 16 random letters and digits hold
 /// 95 bits. The configuration warns of shorter ones.
 const UNGUESSABLE_TOKEN: usize = 16;
-/// The same for a password, which a person may have made of words.
+/// No guessing finds a password of this length, also one that a person has made of words.
 const UNGUESSABLE_PASSWORD: usize = 32;
 
 /// A token or password that a client showed.

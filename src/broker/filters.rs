@@ -51,7 +51,7 @@ struct Entries {
     by_place: HashMap<Box<str>, ClientFilters>,
     /// The filters with a wildcard.
     wildcards: Wildcards,
-    /// The same of each owner.
+    /// The filters with a wildcard by their owner.
     wildcards_of: HashMap<ClientOwner, Wildcards>,
     shared: SharedFilters,
     count: usize,

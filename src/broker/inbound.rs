@@ -64,7 +64,7 @@ pub struct InboundPackets {
     subscriptions: Subscriptions,
     /// What clients had retained when the client subscribed, and was not sent yet.
     pub replay: ReplayBacklog,
-    /// The same of the gateway.
+    /// What the gateway had retained when the client subscribed, and was not sent yet.
     pub replays: Replays,
     /// What is to be sent when the SUBSCRIBE with this packet identifier is answered.
     replays_at_suback: HashMap<u16, Vec<Replay>>,

@@ -39,7 +39,7 @@ pub struct Clear {
     /// configured one.
     #[arg(long, value_name = "ID")]
     client_id: Option<String>,
-    /// Also states and documents that no gateway has marked: those of versions before marks.
+    /// Include states and documents without a gateway's mark, as old versions left them.
     #[arg(long)]
     unmarked: bool,
     /// Clear, instead of only listing.

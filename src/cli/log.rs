@@ -36,7 +36,7 @@ pub fn start(level: LevelFilter) {
     start_writing(level, None, |_| BoxMakeWriter::new(io::stderr));
 }
 
-/// The same, and the newest lines stay in `ring` too, whatever level is written.
+/// Starts the log, and keeps its newest lines in `ring` too, whatever level is written.
 pub fn start_with_ring(level: LevelFilter, ring: Arc<LogRing>) {
     start_writing(level, Some(ring), |_| BoxMakeWriter::new(io::stderr));
 }

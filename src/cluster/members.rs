@@ -110,7 +110,7 @@ pub struct Members {
     placement: Placement,
     agreement: Agreement,
     wanted: WantedOwners,
-    /// What the rest of the gateway sees, but for how this gateway stands to the cluster.
+    /// What the rest of the gateway sees, without this gateway's own membership.
     view: ClusterView,
     /// It is not known yet which rooms some member has.
     is_waiting_for_rooms: bool,

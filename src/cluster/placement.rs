@@ -123,7 +123,7 @@ impl Placement {
         self.members.get(at).map(|(name, _)| &**name)
     }
 
-    /// The same as a place in the list of members.
+    /// The wanted owner of a shard, as a place in the list of members.
     pub fn owner_place(&self, shard: Shard) -> Option<usize> {
         self.owners.get(shard.index()).copied().flatten()
     }

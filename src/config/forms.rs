@@ -6,7 +6,7 @@
 
 /// The characters of a host name that are no digits and no dots: those that URL parsers take.
 const NAME_CHARACTER: &str = r#"[!"$&-\-;=A-Z_`a-z{}~]"#;
-/// The same with digits and dots.
+/// The characters of a host name, with digits and dots.
 const NAME_CHARACTERS: &str = r#"[!"$&-.0-9;=A-Z_`a-z{}~]*"#;
 /// A part of an IPv4 address, 0 to 255 without leading zeros.
 const BYTE: &str = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
@@ -86,7 +86,7 @@ pub fn topic_levels() -> String {
     r"[^+#/$\x00]([^+#\x00]*[^+#/\x00])?".into()
 }
 
-/// The same, or nothing.
+/// Levels of a topic, or nothing.
 pub fn topic_prefix() -> String {
     format!("({})?", topic_levels())
 }

@@ -59,7 +59,7 @@ impl DurationBounds {
         }
     }
 
-    /// The same and 0.
+    /// Durations from `least` on, and 0.
     pub const fn at_least_or_zero(least: Duration) -> Self {
         Self {
             least,

@@ -59,7 +59,7 @@ impl ServerUrl {
         })
     }
 
-    /// The same, where it leads to one other machine or this one.
+    /// This URL, if it names exactly one server.
     ///
     /// # Errors
     /// The address or the port stands for many, or for none.

@@ -44,7 +44,7 @@ pub fn size(text: &str) -> Option<usize> {
         "MB" => number * 1_000_000.0,
         _ => return None,
     };
-    // A size beyond what memory holds is caught by the bounds of its key.
+    // A number beyond what memory holds becomes the largest, which the bounds of its key refuse.
     Some(bytes as usize)
 }
 

@@ -13,9 +13,9 @@ use tokio::time::{Instant, timeout};
 
 use super::priority_semaphore::PrioritySemaphore;
 
-/// While log-ins wait for each other, so many rooms that are logged in read their states for the first time.
+/// How many rooms that are logged in read their states for the first time while log-ins wait for each other.
 const MOST_FIRST_READERS: usize = 20;
-/// So many devices have their turn at a time. More would not be quicker where the processor is busy, and a command beside
+/// How many devices have their turn at a time. More would not be quicker where the processor is busy, and a command beside
 /// them takes as many times longer as there are more of them.
 const TURNS: usize = 8;
 /// How long a turn is. A device that takes longer to answer costs this gateway no processor meanwhile, so another one may
@@ -24,10 +24,10 @@ pub(super) const LONGEST_TURN: Duration = Duration::from_millis(5);
 /// How long a turn to connect is. Shorter ones would open all connections of a site long before the log-ins, which come
 /// at 100 a second with slow devices: 160 begin each second.
 pub(super) const LONGEST_CONNECT_TURN: Duration = Duration::from_millis(50);
-/// A turn whose end comes later than this is not over: the processor lacks, not the device's answer, and another turn would
-/// only make everything wait longer.
+/// If the end of a turn comes later than this, the processor is busy, not the device slow. Then the turn goes on: another
+/// one would only make everything wait longer.
 const LATE: Duration = Duration::from_millis(20);
-/// Then it ends after this time, in case the device is slow too.
+/// How long such a turn goes on at most, in case the device is slow too.
 const LONGEST_BUSY_TURN: Duration = Duration::from_secs(1);
 
 /// Limits what rooms do at once before and after their log-ins. Clones share the limits.
@@ -58,7 +58,7 @@ impl StartThrottle {
         self.in_turn_of(LONGEST_TURN, pending(), ask).await
     }
 
-    /// The same with a turn of this length. When there is a hurry, others are overtaken.
+    /// Asks a device something in a turn of this length. When there is a hurry, others are overtaken.
     pub(super) async fn in_turn_of<T>(
         &self,
         longest: Duration,

@@ -9,10 +9,10 @@ use std::time::Duration;
 pub struct DeviceTimings {
     /// How long a request may take, from its first attempt to its response.
     pub request_timeout: Duration,
-    /// The same for dialling, logs and files, which devices take up to a minute for.
+    /// That of dialling, logs and files, which devices take up to a minute for.
     pub slow_request_timeout: Duration,
-    /// The same for what devices take up to three minutes for, such as changing the provider, and
-    /// half a minute for the answer.
+    /// That of what devices take up to three minutes for, such as changing the provider, and half a
+    /// minute for the answer.
     pub minutes_request_timeout: Duration,
     /// How long to wait after a refused password, doubled after each refusal up to an hour. A
     /// device that locks out after too many attempts locks out people too.

@@ -162,7 +162,7 @@ impl Announcer {
         }
     }
 
-    /// The same for one of several gateways. A document is another gateway's as soon as its device is, and what
+    /// Announces for one of several gateways. A document is another gateway's as soon as its device is, and what
     /// the broker holds of a device that comes is the earlier gateway's.
     pub fn shared(delays: Delays) -> Self {
         Self {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-/// A smaller document ends no connection because of its size, so none smaller is tried for that.
+/// A document below this size is not blamed when a connection ends.
 const SMALLEST_SUSPECT: usize = 4096;
 
 /// The largest documents that the broker takes, in bytes.

@@ -64,7 +64,7 @@ impl Protocol {
         }
     }
 
-    /// The same for a client of a door whose own protocol begins with no letter: the first letters of a method are
+    /// The protocol of a client at a door whose own protocol begins with no letter: the first letters of a method are
     /// enough to know HTTP.
     pub fn of_client_in_binary(bytes: &[u8]) -> Option<Self> {
         let is_cut = |method: &&[u8]| method.starts_with(bytes);

@@ -7,7 +7,7 @@
 use super::queue::{FreeLanes, Lane};
 use crate::device::MOST_REQUESTS_AT_ONCE;
 
-/// The area of what a command waits for in a room with one request at a time.
+/// Stands for a read under way, in a room that takes one request at a time.
 const POLL: &str = "a read";
 /// The area of camera stops.
 const CAMERA_AREA: &str = "camera";

@@ -63,7 +63,7 @@ impl FoundDevice {
         format!("{id}\t{}\t{certificate}\t{what}\n", address.text)
     }
 
-    /// The same for programs.
+    /// The device as JSON, for programs.
     pub fn json(&self) -> Value {
         json!({
             "id": self.id,

@@ -54,7 +54,7 @@ impl SetupFile {
         }
     }
 
-    /// The same, for a file that begins with this text if it does not exist yet.
+    /// Lets the file begin with this text if it does not exist yet.
     pub fn starting_with(self, start: String) -> Self {
         Self { start, ..self }
     }

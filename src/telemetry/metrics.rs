@@ -303,7 +303,7 @@ impl Metrics {
 mod tests {
     use super::*;
     use crate::telemetry::{
-        ClusterSample, MetricsFormat, PollOutcome, RoomSample, ShardChange, Telemetry,
+        ClusterSample, EtcdOutcome, MetricsFormat, PollOutcome, RoomSample, ShardChange, Telemetry,
     };
 
     #[test]
@@ -344,6 +344,17 @@ mod tests {
                 .metrics_text(&Sample::default(), MetricsFormat::OpenMetrics)
                 .contains("room=\"1\"")
         );
+    }
+
+    /// Counters are found by the number of an outcome, and named in the order of `ALL`.
+    #[test]
+    fn outcomes_are_listed_in_the_order_of_their_numbers() {
+        let numbers = |numbers: &[usize]| numbers.iter().copied().eq(0..numbers.len());
+        assert!(numbers(&PollOutcome::ALL.map(|it| it as usize)));
+        assert!(numbers(&StatusClass::ALL.map(|it| it as usize)));
+        assert!(numbers(&CheckOutcome::ALL.map(|it| it as usize)));
+        assert!(numbers(&EtcdOutcome::ALL.map(|it| it as usize)));
+        assert!(numbers(&ShardChange::ALL.map(|it| it as usize)));
     }
 
     #[test]

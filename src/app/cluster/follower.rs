@@ -33,7 +33,7 @@ use arriving_rooms::ArrivingRooms;
 
 /// How long the sessions of a shard that goes may take to be in etcd. Where etcd does not answer the shard cannot go.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long a room that has just come may take to arrive in every gateway's eyes, before it can go again.
+/// How long a room that has just come may take until every gateway has its marker, before it can be handed over again.
 const ESTABLISH_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often the follower looks at what only time changes.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -184,7 +184,7 @@ impl Follower {
         // Not before: a configuration that came meanwhile was applied without these shards. One that comes from here on
         // starts what it adds to them.
         let arriving = ArrivingRooms::of(&shards, &self.placed);
-        // What is left of an earlier time was true then.
+        // States of an earlier ownership are old.
         let mut were_unowned = false;
         for room in arriving.all() {
             self.store.take_room_quietly(room);

@@ -22,8 +22,8 @@ use crate::config::{Config, RoomConfigs};
 
 pub use answers::NO_OWNER;
 
-/// A shard without an owner for so long is in nobody's hands: a take-over takes 3.5 s at most, a move half a second. Until
-/// then it is on its way.
+/// A shard that has no owner for this long counts as unowned. A take-over takes 3.5 s at most, a move half a second: until
+/// then it counts as moving.
 const UNOWNED_AFTER: Duration = Duration::from_secs(5);
 
 /// How long rooms that move to another gateway may finish what they began: longer than an ordinary request takes. New

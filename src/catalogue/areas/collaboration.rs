@@ -53,7 +53,7 @@ const SAVING: &[Field] = &[
     )
     .required(),
 ];
-/// The same in the words of other firmware.
+/// The fields of saving in the words of other firmware.
 const SAVING_TRUE_FALSE: &[Field] = &[
     Field::query(
         "pin",

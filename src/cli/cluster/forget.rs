@@ -18,10 +18,10 @@ use crate::topics::{MemberTopics, Prefix};
 pub struct Forget {
     #[command(flatten)]
     file: ConfigFile,
-    /// The gateway: its topics `gateway/NAME/…`, its device in Home Assistant and its keys in etcd go.
+    /// Remove this gateway: its topics `gateway/NAME/…`, its device in Home Assistant and its keys in etcd.
     #[arg(value_name = "NAME", required_unless_present = "rooms", value_parser = gateway_name)]
     name: Option<String>,
-    /// The sessions of rooms that are not in this configuration. It must be the one that all gateways have.
+    /// Remove the sessions of rooms that are not in this configuration, which must be the one of all gateways.
     #[arg(long)]
     rooms: bool,
 }

@@ -36,7 +36,7 @@ struct MemberRooms {
 pub struct WantedOwners {
     /// The place in the placement's members of the owner that is wanted.
     pub owners: Vec<Option<usize>>,
-    /// The same for the case that the present owner ends.
+    /// The place of the owner that is wanted if the present one ends.
     pub heirs: Vec<Option<usize>>,
     /// The shards in which configurations differ.
     pub differing: Arc<[DifferingShard]>,

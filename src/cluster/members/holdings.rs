@@ -140,7 +140,7 @@ impl Holdings {
         }
     }
 
-    /// The same for all shards.
+    /// Loses all shards.
     pub fn lose_all(&mut self) -> Vec<HeldShard> {
         Shard::all().filter_map(|shard| self.lose(shard)).collect()
     }

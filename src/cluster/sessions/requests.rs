@@ -45,7 +45,7 @@ impl SessionKeys {
         self.writer_of(&owner.name)
     }
 
-    /// The same for the gateway of this name.
+    /// The key that puts the writes of the gateway of this name in order.
     pub fn writer_of(&self, name: &str) -> String {
         format!("{}/{name}", self.writers)
     }

@@ -16,7 +16,7 @@ const WITHOUT_ROOMS: [&str; 3] = ["uptime_s", "commands", "mqtt"];
 const CLUSTER_WITHOUT_ROOMS: [&str; 6] =
     ["from", "state", "members", "shards", "unowned", "placement"];
 
-/// The same of each member.
+/// The keys of each member that tell nothing of its rooms.
 const MEMBER_WITHOUT_ROOMS: [&str; 5] = ["name", "state", "shards", "version", "since"];
 
 fn only(keys: &[&str], document: &Value) -> Map<String, Value> {

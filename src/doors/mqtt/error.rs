@@ -30,7 +30,7 @@ pub enum ConnectionLost {
          needs, or want TLS (mqtts://)"
     )]
     ClosedBeforeConnack,
-    /// The same within TLS.
+    /// The broker closed the connection before its CONNACK, within TLS.
     #[error(
         "it closed the connection instead of answering: it may not speak MQTT 5, which the gateway \
          needs, or, on a port that it shares with a web server, want mqtt.alpn"

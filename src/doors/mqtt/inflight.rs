@@ -49,7 +49,7 @@ pub struct SentMessage {
 }
 
 impl SentMessage {
-    /// The same message that completes this item.
+    /// A copy of this message that completes this item.
     pub fn with_item(&self, item: Option<Item<Delivery>>) -> Self {
         Self {
             topic: self.topic.clone(),

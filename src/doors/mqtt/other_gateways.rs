@@ -99,7 +99,7 @@ impl OtherGateways {
         let known = self.known.get(&info.id);
         let certain = known.filter(|known| known.is_certain && known.is_there(now));
         let same_run = certain.is_some_and(|known| known.info.started == info.started);
-        // The broker's old message, told once more, is no more than it was.
+        // A retained message that comes again proves nothing new.
         let is_told_again =
             !is_live && known.is_some_and(|known| !known.is_certain && known.info == info);
         let is_news = is_live || certain.is_none() && !is_told_again;

@@ -23,7 +23,7 @@ use super::session::BrokerSession;
 use crate::state::Item;
 use crate::topics::{GATEWAY_AVAILABILITY, is_gateway_topic};
 
-/// So often a message must stay without an answer, while others get theirs, until it is left out.
+/// A message is left out after it stayed unanswered this often while others were answered.
 const UNANSWERED_UNTIL_LEFT_OUT: u32 = 3;
 /// At most this many results wait while messages go slowly: a broker that takes none for an hour must
 /// not fill the memory. It is a minute's results of a hundred rooms, and some megabytes.

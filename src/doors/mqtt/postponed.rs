@@ -19,7 +19,7 @@ use crate::state::Item;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait. It doubles up to there; a try a minute costs the broker nothing.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// So often a message is tried before all others, which keeps the order. Then others are tried.
+/// How often a message is tried before all others, to keep the order. Then the others go first.
 const TRIES_IN_ORDER: u32 = 3;
 /// At most this many events and results wait: a broker that refuses them for hours must not fill the
 /// memory. Some hundred kilobytes, unless results are files.

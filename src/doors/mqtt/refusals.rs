@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use super::error::{Blame, SizeCause};
 use super::reason::ReasonCode;
 
-/// A connection that ends without a word may have another cause than the message in flight. The
-/// third time in a row with this message, it is the message.
+/// A message is blamed after this many ends of the connection in a row, each without a reason and with this message in flight.
+/// A single end may have another cause.
 const ENDS_UNTIL_CULPRIT: u32 = 3;
 /// The broker may only have been unsteady while this message was in flight. So after an end without a
 /// reason it is left out for this long at first.
@@ -24,12 +24,11 @@ const LEFT_OUT_AT_FIRST: Duration = Duration::from_secs(60);
 /// After this long a message that ends the connection is tried again: the broker's rules may have
 /// changed. It costs one connection.
 const LEFT_OUT_FOR: Duration = Duration::from_secs(60 * 60);
-/// With so many found out in a row, and none taken, the broker takes none at all.
+/// After this many blamed messages in a row, with none accepted, the broker is taken to accept none at all.
 const CULPRITS_IN_A_ROW: u32 = 5;
-/// With so many ends in a row at the message that is never left out, and none taken, it takes none
-/// either.
+/// The same conclusion follows from this many ends in a row at `gateway/availability`, which is never left out.
 const ENDS_AT_NEVER_LEFT_OUT: u32 = 5;
-/// The size is not why a message below it ends the connection: then every message of its topic does.
+/// A message below this size is not too large: if it ends the connection, its topic is blamed.
 const SMALLEST_TOO_LARGE: usize = 4096;
 /// Topics that are remembered. Clients choose the topics of their results, so there can be any
 /// number of them.

@@ -126,7 +126,7 @@ impl MqttSettings {
         }
     }
 
-    /// The same for one of several gateways that share their rooms. `cluster` is the same for all of them, and
+    /// Settings of one of several gateways that share their rooms. `cluster` is the same for all of them, and
     /// of no other gateways at this broker. Each is a client of its own, and all of them have one mark, so that a
     /// room's next owner knows what an earlier one has left. A dead gateway's session would only fill the broker.
     #[must_use]
@@ -140,7 +140,7 @@ impl MqttSettings {
         }
     }
 
-    /// The same for the command line at the machine of one of several gateways. Its client id has this name, so that
+    /// Settings of the command line at the machine of one of several gateways. Its client id has this name, so that
     /// two machines do not end each other's connections.
     #[must_use]
     pub fn beside_member(self, cluster: &str, name: &str) -> Self {

@@ -21,15 +21,14 @@ use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, MemberTopics, Prefix, RoomTop
 /// access rules.
 pub(super) const ASK_AGAIN_DELAY: Duration = Duration::from_secs(60);
 
-/// So many connections that ended at a filter show that the filter is why, if the broker answered
-/// other filters before, or gave a reason. One may have had another cause.
+/// A filter is left out after this many connections ended at it, if the broker answered other filters or gave a
+/// reason. A single end may have another cause.
 pub(super) const ENDS_UNTIL_LEFT_OUT: u32 = 2;
-/// Without either the broker may only be starting or closing old connections. Then ends count only if
-/// they span this long.
+/// If it did neither, the broker may only be restarting. Then ends count only if they span this long.
 const ENDS_SPAN: Duration = Duration::from_secs(30);
-/// After this long such a filter is asked for again for the first time.
+/// How long a filter is left out at first.
 const LEFT_OUT_AT_FIRST: Duration = ASK_AGAIN_DELAY;
-/// And after this long from then on. It costs one connection.
+/// How long it is left out after each further try, which may cost a connection.
 pub(super) const LEFT_OUT_FOR: Duration = Duration::from_secs(10 * 60);
 
 /// The filters at which connections ended.

@@ -22,7 +22,7 @@ use super::settings::{MqttSettings, client_tls};
 
 /// A broker that has sent nothing for this long after a subscription has sent all that it retains.
 const SILENCE: Duration = Duration::from_millis(700);
-/// The same after a PINGRESP. Mosquitto sends what it retains before that, other brokers do it beside.
+/// How long that is after a PINGRESP. Mosquitto sends what it retains before that, other brokers do it beside.
 const SILENCE_AFTER_PING: Duration = Duration::from_millis(50);
 /// No SUBACK has come.
 pub(super) const UNANSWERED: &str = "the broker does not answer the subscription";
@@ -69,7 +69,7 @@ impl Survey {
         Self::connect_as("-clear", settings).await
     }
 
-    /// The same, with this behind the gateway's client id.
+    /// Connects with this behind the gateway's client id.
     ///
     /// # Errors
     /// A message for the user: why there is no connection.

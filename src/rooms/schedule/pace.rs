@@ -25,7 +25,7 @@ pub struct PollIntervals {
 pub struct PollPhase(u16);
 
 impl PollPhase {
-    /// The same for a room at each start.
+    /// The phase of a room, which is the same at each start.
     pub fn of_room(id: &str) -> Self {
         let [first, second, ..] = spread_number(id).to_be_bytes();
         Self(u16::from_be_bytes([first, second]))

@@ -37,7 +37,7 @@ pub(super) struct OutboxQueue<R> {
     pub(super) rooms: HashMap<Arc<str>, RoomQueue<R>>,
     /// The rooms in the order in which they began to wait.
     turns: VecDeque<Arc<str>>,
-    /// Rooms with a result, an event or their availability, which come before all others. One may be here that has nothing urgent any more.
+    /// Rooms with a result, an event or their availability, which go first. Some may have nothing urgent any more.
     urgent: VecDeque<Arc<str>>,
     pub(super) waiting_states: HashSet<Arc<str>>,
     pub(super) waiting_events: usize,

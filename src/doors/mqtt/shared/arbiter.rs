@@ -31,14 +31,14 @@ use super::memory::{MemoryUse, RoomCommand};
 use super::subscribed_room::{AfterLeaving, SubscribedRoom};
 pub use super::subscribed_room::{Arrival, QosLane, Revision};
 
-/// So long after the room was released the former owner holds its commands, waiting for the new owner's marker.
-/// From then on it passes each on at once: the broker is slow.
+/// How long the former owner of a room that it has released holds commands for the new owner's marker. Later it passes each
+/// on at once: the broker is slow.
 pub const MARKER_TIMEOUT: Duration = Duration::from_secs(2);
-/// So long after the room was released the former owner takes the marker for lost. A broker under load takes seconds.
-/// It may drop one of QoS 0, but not that of QoS 1 while the connection lasts.
+/// How long after the release the former owner takes the marker for lost. A broker under load takes seconds. It may drop
+/// a marker of QoS 0, but not that of QoS 1 while the connection lasts.
 pub const LOST_MARKER_TIMEOUT: Duration = Duration::from_secs(10);
-/// So long after its own marker was sent the new owner takes it for lost. Longer than the former
-/// owner waits: for a moment nobody takes commands, never two.
+/// How long after sending it the new owner takes its own marker for lost. Longer than the former owner waits: for a moment
+/// nobody takes commands, never two.
 pub const OWN_MARKER_TIMEOUT: Duration = Duration::from_secs(11);
 /// A gateway that has lost a room answers for it if no other one has taken it by then. A take-over takes
 /// three seconds.

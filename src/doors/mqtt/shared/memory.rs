@@ -10,21 +10,20 @@ use tokio::time::Instant;
 
 use super::subscribed_room::QosLane;
 
-/// Of each room: as many as its queue takes.
+/// Remembered commands of one room: as many as its queue takes.
 const ROOM_COMMANDS: usize = 64;
-/// Of all rooms.
+/// Remembered commands of all rooms.
 const ALL_COMMANDS: usize = 10_000;
-/// Of all rooms, with payloads.
+/// Bytes of their payloads.
 const ALL_BYTES: usize = 32 << 20;
-/// Of each room and of all rooms: so many more without payload.
+/// How many more are kept without their payload, of one room and of all rooms.
 const SHORTENED: [usize; 2] = [64, 10_000];
 /// A command takes three and a half minutes at most, and has waited some seconds before. Its owner has answered it by
 /// then.
 pub const LONGEST_COMMAND: Duration = Duration::from_secs(240);
-/// A result that came before its command is remembered for so long. A message of QoS 0 may overtake one of
-/// QoS 1.
+/// How long a result that came before its command is remembered. A message of QoS 0 may overtake one of QoS 1.
 const EARLY_RESULT: Duration = Duration::from_secs(5);
-/// And so many of each room.
+/// How many such results are remembered of one room.
 const EARLY_RESULTS: usize = 64;
 
 /// A command, as far as it matters here.

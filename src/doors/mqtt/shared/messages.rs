@@ -21,7 +21,7 @@ pub const COMMAND_PROPERTY: &str = "command";
 pub const MOVED: &str = "moved";
 /// What follows `gateway/<name>/` where finished commands are named.
 pub const DONE: &str = "done";
-/// So much of a payload counts. Two files that differ later only are one command for a deputy.
+/// How many bytes of a payload count. Two files that differ only after them are one command for a deputy.
 const HASHED_PAYLOAD: usize = 64 << 10;
 /// The id of a command, the same at every gateway that receives it. Equal commands have equal ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

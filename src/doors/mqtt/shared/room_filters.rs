@@ -15,11 +15,11 @@ use crate::doors::mqtt::reason::{ReasonCode, ended_at_filter, refused_filter};
 use crate::doors::mqtt::settings::SUBACK_TIMEOUT;
 use crate::doors::mqtt::subscription::{ASK_AGAIN_DELAY, ENDS_UNTIL_LEFT_OUT, LEFT_OUT_FOR};
 
-/// So many filters are in one packet. Brokers take 500 in some milliseconds, and the packet stays below the
+/// How many filters one packet has. Brokers take 500 in some milliseconds, and the packet stays below the
 /// smallest packet sizes that are configured.
 pub const FILTERS_A_PACKET: usize = 500;
 
-/// What filters bring does not stand before the commands: so many are asked for, and the next ones after a pause.
+/// How fast filters are subscribed to, so that the retained messages they bring do not delay commands.
 #[derive(Debug, Clone, Copy)]
 pub struct FilterPace {
     pub filters_a_packet: usize,

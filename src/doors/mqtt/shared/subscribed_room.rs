@@ -61,7 +61,7 @@ pub struct SubscribedRoom<C: RoomCommand, R> {
     pub term: Term,
     /// Of this gateway's newest ownership.
     pub revision: Revision,
-    /// Results of commands of this term and earlier ones are another gateway's to give.
+    /// Results of commands up to this term are another gateway's to publish.
     pub given_up: Term,
     /// By lane: this gateway's own marker has not come back.
     pub awaits: [bool; 2],
