@@ -8,11 +8,16 @@ use crate::topics::{
     GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, GATEWAY_HEALTH, GATEWAY_INFO, MemberTopics,
 };
 
-/// A template of a gateway's document. The topic is empty when the gateway has been forgotten, or no gateway is there
-/// any more: that is unknown, and no error in Home Assistant's log.
+/// A template of a gateway's document, with the document as `said`. The topic is empty when the gateway has been
+/// forgotten, or no gateway is there any more, and an older version lacks members: that is unknown, and no error in
+/// Home Assistant's log. So members are read with `get`.
 macro_rules! said {
     ($value:literal) => {
-        concat!("{{ ", $value, " if value_json is mapping else 'None' }}")
+        concat!(
+            "{% set said = value_json if value_json is mapping else {} %}{{ ",
+            $value,
+            " }}"
+        )
     };
 }
 
@@ -28,15 +33,15 @@ static AVAILABILITY: (&str, Entity) = (
 const ENTITIES: &[(&str, Entity)] = &[
     (
         GATEWAY_INFO,
-        figure("version", "Version", said!("value_json.version")).icon("mdi:tag-outline"),
+        figure("version", "Version", said!("said.get('version')")).icon("mdi:tag-outline"),
     ),
     (
         GATEWAY_INFO,
-        figure("started", "Started", said!("value_json.started")).class("timestamp"),
+        figure("started", "Started", said!("said.get('started')")).class("timestamp"),
     ),
     (
         GATEWAY_HEALTH,
-        figure("rooms", "Rooms", said!("value_json.rooms"))
+        figure("rooms", "Rooms", said!("said.get('rooms')"))
             .icon("mdi:door")
             .measures(),
     ),
@@ -45,21 +50,21 @@ const ENTITIES: &[(&str, Entity)] = &[
         figure(
             "rooms_online",
             "Rooms online",
-            said!("value_json.rooms_online"),
+            said!("said.get('rooms_online')"),
         )
         .icon("mdi:door-open")
         .measures(),
     ),
     (
         GATEWAY_HEALTH,
-        counter("commands", "Commands", said!("value_json.commands")),
+        counter("commands", "Commands", said!("said.get('commands')")),
     ),
     (
         GATEWAY_HEALTH,
         counter(
             "connects",
             "Broker connections",
-            said!("value_json.mqtt.connects"),
+            said!("said.get('mqtt', {}).get('connects')"),
         ),
     ),
     (
@@ -67,7 +72,7 @@ const ENTITIES: &[(&str, Entity)] = &[
         counter(
             "published",
             "Messages published",
-            said!("value_json.mqtt.published"),
+            said!("said.get('mqtt', {}).get('published')"),
         )
         .enabled(Enabled::Never),
     ),
@@ -76,7 +81,7 @@ const ENTITIES: &[(&str, Entity)] = &[
         counter(
             "received",
             "Messages received",
-            said!("value_json.mqtt.received"),
+            said!("said.get('mqtt', {}).get('received')"),
         )
         .enabled(Enabled::Never),
     ),
@@ -85,7 +90,7 @@ const ENTITIES: &[(&str, Entity)] = &[
         counter(
             "refused",
             "Messages refused",
-            said!("value_json.mqtt.refused"),
+            said!("said.get('mqtt', {}).get('refused')"),
         )
         .enabled(Enabled::Never),
     ),
@@ -103,7 +108,7 @@ const fn counter(key: &'static str, name: &'static str, value: &'static str) -> 
 const CLUSTER_ENTITIES: &[(&str, Entity)] = &[
     (
         GATEWAY_CLUSTER,
-        figure("members", "Gateways", said!("value_json.members | count"))
+        figure("members", "Gateways", said!("said.get('members', {}) | count if 'members' in said else 'None'"))
             .icon("mdi:server-network")
             .measures(),
     ),
@@ -112,7 +117,7 @@ const CLUSTER_ENTITIES: &[(&str, Entity)] = &[
         figure(
             "unowned",
             "Rooms without a gateway",
-            said!("value_json.unowned_rooms"),
+            said!("said.get('unowned_rooms')"),
         )
         .icon("mdi:door-closed-lock")
         .measures(),
@@ -121,9 +126,9 @@ const CLUSTER_ENTITIES: &[(&str, Entity)] = &[
         GATEWAY_CLUSTER,
         Entity::binary_sensor("problem", "Problem")
             .class("problem")
-            .value(said!("('true' if value_json.problem else 'false')"))
+            .value(said!("('true' if said.get('problem') else 'false') if said else 'None'"))
             .attributes(
-                "{{ (value_json.problem or {} if value_json is mapping else {}) | tojson }}",
+                said!("(said.get('problem') or {}) | tojson"),
             )
             .diagnostic(),
     ),

@@ -94,6 +94,29 @@ async fn a_check_of_the_room_is_made_and_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_dials_with_the_keyboard_hangs_up_with_it() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let doors = Doors::start_with(ClientLimits::default(), |_| {}).await;
+    open(&browser, &doors, "/#/room/1").await;
+    browser
+        .until("!document.querySelector('fieldset.columns').disabled")
+        .await;
+    let focused = |text: &str| format!("document.activeElement.textContent === '{text}'");
+    browser.write("[name=address]", "echo@example.com").await;
+    browser
+        .value("document.querySelector('[name=address]').form.requestSubmit()")
+        .await;
+    browser.until(&focused("Hang up")).await;
+    browser.value("document.activeElement.click()").await;
+    browser
+        .until("document.activeElement.name === 'address'")
+        .await;
+    assert_eq!(browser.errors().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_takes_long_says_for_how_long_already() {
     let Some(browser) = Browser::start().await else {
         return;

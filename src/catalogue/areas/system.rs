@@ -281,6 +281,8 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
                 "Started",
             )
             .class("timestamp")
+            // The topic is emptied when firmware does not tell it any more.
+            .value("{{ value or 'None' }}")
             .diagnostic()
             .when_told()]),
         ])

@@ -42,9 +42,14 @@ function callPanel(scope, room) {
   });
 
   showCalls(scope, room, calls, (inACall) => {
+    // A part that is hidden loses the focus: who dialled with the keyboard hangs up next, and the other way round.
+    const isNew = inACall === inCall.hidden;
+    const goes = inACall ? [form, calls] : [inCall, keys];
+    const hadFocus = isNew && goes.some((part) => part.contains(document.activeElement));
     inCall.hidden = !inACall;
     if (!inACall) showKeys(false);
     form.hidden = inACall;
+    if (hadFocus) (inACall ? hangUp : address).focus();
   });
   return panel("Call", "phone", calls, inCall, keys, form, favorites, last);
 }
@@ -52,7 +57,7 @@ function callPanel(scope, room) {
 // Keeps the calls of a room in a list. `changed` is told whether a call is up, and how many lines there are.
 function showCalls(scope, room, lines, changed) {
   const base = `room/${room}/`;
-  let shown = "";
+  let shown = new Map();
   scope.watch([`${base}calls`, `${base}call/state`], () => {
     const connections = list(store.get(`${base}calls`)).flatMap((conference) =>
       list(conference.connections)
@@ -61,10 +66,16 @@ function showCalls(scope, room, lines, changed) {
     const inACall = !["idle", "ringing", undefined].includes(store.get(`${base}call/state`));
     changed(inACall, connections.length);
     // Unchanged calls keep their elements, so that a button keeps the focus, and one that is being pressed stays.
-    if (shown === JSON.stringify(connections)) return;
-    shown = JSON.stringify(connections);
+    const all = new Map(connections.map((connection) => {
+      const text = JSON.stringify(connection);
+      return [text, shown.get(text) ?? callLine(room, connection)];
+    }));
+    for (const [text, line] of shown) if (!all.has(text)) line.remove();
+    [...all.values()].forEach((line, index) => {
+      if (lines.children[index] !== line) lines.insertBefore(line, lines.children[index] ?? null);
+    });
     lines.hidden = connections.length === 0;
-    lines.replaceChildren(...connections.map((connection) => callLine(room, connection)));
+    shown = all;
   });
 }
 
