@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::error::{Blame, SizeCause};
-use super::reason::ReasonCode;
+use super::reason::{BrokerWords, ReasonCode};
 
 /// A connection that ends without a word may have another cause than the message in flight. The
 /// third time in a row with this message, it is the message.
@@ -43,7 +43,7 @@ pub enum Obstacle {
     /// The broker's announced limit of packets, in bytes.
     MaximumPacketSize(usize),
     /// The broker's PUBACK says so.
-    Refused(ReasonCode),
+    Refused(ReasonCode, BrokerWords),
     /// The connection ends with these words whenever the broker gets the message.
     EndsConnection {
         words: String,
@@ -66,7 +66,7 @@ impl Obstacle {
     pub fn is_size(&self) -> bool {
         match self {
             Self::MaxPayload(_) | Self::MaximumPacketSize(_) => true,
-            Self::Refused(reason) => *reason == ReasonCode::PACKET_TOO_LARGE,
+            Self::Refused(reason, _) => *reason == ReasonCode::PACKET_TOO_LARGE,
             Self::EndsConnection { .. } | Self::NotAcknowledged => false,
             Self::RefusedBefore { is_by_size, .. } => *is_by_size,
         }
@@ -94,7 +94,7 @@ impl Obstacle {
     /// A smaller message may be taken.
     pub fn can_mean_size(&self) -> bool {
         match self {
-            Self::Refused(reason) => reason.can_mean_size(),
+            Self::Refused(reason, _) => reason.can_mean_size(),
             _ => true,
         }
     }
@@ -110,15 +110,15 @@ impl fmt::Display for Obstacle {
                     "the broker takes packets of {limit} bytes (its Maximum Packet Size)"
                 )
             }
-            Self::Refused(reason @ ReasonCode::PACKET_TOO_LARGE) => write!(
+            Self::Refused(reason @ ReasonCode::PACKET_TOO_LARGE, words) => write!(
                 f,
-                "the broker refuses it ({reason}): its limit is smaller and not announced"
+                "the broker refuses it ({reason}{words}): its limit is smaller and not announced"
             ),
-            Self::Refused(reason @ ReasonCode::NOT_AUTHORIZED) => write!(
+            Self::Refused(reason @ ReasonCode::NOT_AUTHORIZED, words) => write!(
                 f,
-                "the broker refuses it ({reason}): check its access rules for this user"
+                "the broker refuses it ({reason}{words}): check its access rules for this user"
             ),
-            Self::Refused(reason) => write!(f, "the broker refuses it ({reason})"),
+            Self::Refused(reason, words) => write!(f, "the broker refuses it ({reason}{words})"),
             Self::EndsConnection { words, .. } => {
                 write!(
                     f,
