@@ -30,7 +30,7 @@ mod triggers;
 pub use announcer::Delays;
 pub use clashes::clashes;
 pub use document::Document;
-pub use document_limits::DocumentLimits;
+pub use document_limits::{DOCUMENT_HEADER, DocumentLimits};
 pub use facts::RoomFacts;
 pub use gateway::{cluster_document, gateway_document, member_document};
 pub use hold::LogIns;

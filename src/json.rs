@@ -9,11 +9,13 @@ mod exact;
 mod number;
 mod object;
 mod unique;
+mod values;
 
 pub use advice::advice;
 pub use exact::JsonText;
 pub use number::{is_integer, is_number, whole_number};
 pub use object::JsonObject;
+pub use values::has_more_values_than;
 
 use serde::de::DeserializeOwned;
 
@@ -22,12 +24,27 @@ use crate::visible::visible_start;
 /// The longest start of a key, in characters, that is repeated in a message.
 const LONGEST_KEY: usize = 60;
 
+/// The most values of a text that is read here: some thousand filters of a client, and more than anything else
+/// has. Each costs a microsecond, in which nothing else is done, and memory.
+const MOST_VALUES: usize = 20_000;
+
 /// Reads JSON that a person may have written.
 ///
 /// # Errors
-/// `broken JSON: …`, with advice where the flaw is a usual one; or a key is there twice, of which no reader can
-/// know which one is meant.
+/// As of [`read_few`].
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    read_few(MOST_VALUES, text)
+}
+
+/// Reads JSON that a person may have written, if it has at most so many values.
+///
+/// # Errors
+/// `broken JSON: …`, with advice where the flaw is a usual one; or it has more values; or a key is there twice, of
+/// which no reader can know which one is meant.
+pub fn read_few<T: DeserializeOwned>(most: usize, text: &str) -> Result<T, String> {
+    if has_more_values_than(most, text) {
+        return Err(format!("JSON that has more than {most} values"));
+    }
     if let Some(key) = unique::repeated_key(text) {
         let key = visible_start(&key, LONGEST_KEY);
         return Err(format!("JSON that has \"{key}\" twice in one object"));

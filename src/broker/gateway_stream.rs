@@ -212,7 +212,7 @@ mod tests {
         let mut may_pass = async |gateway: &GatewayStream| {
             let mut passed = 0;
             while poll_fn(|cx| Poll::Ready(flood.poll_may_pass(cx).is_ready())).await {
-                flood.pass();
+                flood.pass(1);
                 gateway.writes(&frame, &command);
                 passed += 1;
                 assert!(passed <= 2 * COMMANDS_IN_GATEWAY, "there is no bound");

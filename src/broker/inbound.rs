@@ -70,8 +70,8 @@ pub struct InboundPackets {
     replays_at_suback: HashMap<u16, Vec<Replay>>,
     /// Its commands on their way to the gateway.
     pub tickets: Tickets,
-    /// Its commands of QoS 2 that are not released: only then does the library pass them on.
-    unreleased_commands: HashSet<u16>,
+    /// Its commands of QoS 2 that are not released, with their bytes: only then does the library pass them on.
+    unreleased_commands: HashMap<u16, usize>,
     /// The filters whose messages keep their retain flag.
     as_published: Vec<Filter>,
 }
@@ -104,7 +104,7 @@ impl InboundPackets {
     pub fn new(client: Arc<BrokerClient>, answers: Answers, replays: Replays) -> Self {
         Self {
             tickets: Tickets::new(client.shared.commands.clone()),
-            unreleased_commands: HashSet::new(),
+            unreleased_commands: HashMap::new(),
             client,
             answers,
             aliases: HashMap::new(),
@@ -284,8 +284,11 @@ impl InboundPackets {
         let is_large = head.qos > 0 && frame.length() > QUEUED_MESSAGE_BYTES;
         if self.client.shared.rights.is_command(&topic) {
             match head.qos {
-                2 if !is_large => drop(self.unreleased_commands.insert(head.packet_id)),
-                _ => self.tickets.pass(),
+                2 if !is_large => {
+                    let commands = &mut self.unreleased_commands;
+                    commands.insert(head.packet_id, frame.length());
+                }
+                _ => self.tickets.pass(frame.length()),
             }
         }
         if is_large {
@@ -419,8 +422,8 @@ impl InboundPackets {
         };
         let qos2_inflight = &self.client.shared.qos2_inflight;
         qos2_inflight.release(&self.client.place, packet_id);
-        if self.unreleased_commands.remove(&packet_id) {
-            self.tickets.pass();
+        if let Some(bytes) = self.unreleased_commands.remove(&packet_id) {
+            self.tickets.pass(bytes);
         }
         if self.answered.remove(&packet_id) {
             return PacketVerdict::Answer(Answers::pubcomp(packet_id));

@@ -1,5 +1,5 @@
 //! A large message that is coming: the library holds what has come of it, so all of them share a
-//! number of bytes and have a time.
+//! number of bytes and have a time. A command keeps its part of them longer: see `tickets`.
 
 use std::future::Future;
 use std::io;
@@ -25,7 +25,7 @@ enum State {
     Wanted(u32),
     /// It may come until then.
     Coming {
-        _permit: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
         deadline: Pin<Box<Sleep>>,
     },
 }
@@ -47,9 +47,12 @@ impl LargePacket {
         }
     }
 
-    /// The library has all of it.
-    pub fn ends(&mut self) {
-        self.state = State::None;
+    /// The library has all of it. Gives what it took of the number of bytes.
+    pub fn ends(&mut self) -> Option<OwnedSemaphorePermit> {
+        match std::mem::replace(&mut self.state, State::None) {
+            State::Coming { permit, .. } => Some(permit),
+            State::None | State::Wanted(_) => None,
+        }
     }
 
     /// Waits until the message may come.
@@ -61,7 +64,7 @@ impl LargePacket {
             let permit = ready!(self.budget.poll_acquire_many(cx, wanted));
             let permit = permit.ok_or(io::ErrorKind::BrokenPipe)?;
             self.state = State::Coming {
-                _permit: permit,
+                permit,
                 deadline: Box::pin(sleep(LARGE_PACKET_TIMEOUT)),
             };
         }

@@ -138,6 +138,9 @@ pub const UNREAD_TIMEOUT_IN_A_FLOOD: Duration = Duration::from_millis(250);
 /// The commands of one client that are on their way to the gateway. A client with more is not read
 /// further. A macro of a controller sends some.
 pub const TICKETS_PER_CLIENT: usize = 32;
+/// The bytes of these commands after which the client is not read further: each of the usual ones has some ten or
+/// some hundred bytes, and the largest is read whole.
+pub const TICKET_BYTES_PER_CLIENT: usize = 64 << 10;
 /// The commands that the gateway has and has not answered, before a client's further ones count as on their
 /// way. A room keeps 64; a control system that switches 1,000 rooms off waits for some results.
 pub const COMMANDS_IN_GATEWAY: u64 = 512;
@@ -151,9 +154,10 @@ pub const QOS2_INFLIGHT_BYTES_PER_CLIENT: usize = 1 << 20;
 /// And for all clients.
 pub const QOS2_INFLIGHT_BYTES: usize = 64 << 20;
 
-/// Messages above this size share [`LARGE_PACKETS_BYTES`] while they come.
+/// Messages above this size share [`LARGE_PACKETS_BYTES`] while they come, commands until the gateway gets them.
 pub const LARGE_PACKET: usize = 64 << 10;
-/// The most bytes of large messages that are coming at a time. Others wait.
+/// The most bytes of large messages that are coming at a time, and of large commands that wait for the gateway.
+/// Others wait.
 pub const LARGE_PACKETS_BYTES: usize = 64 << 20;
 /// How long a large message may take to come, once it may.
 pub const LARGE_PACKET_TIMEOUT: Duration = Duration::from_secs(60);
@@ -198,7 +202,8 @@ mod tests {
                 mib(REPLAY_BYTES)
             ),
             format!(
-                "{TICKETS_PER_CLIENT} of a client, beside {COMMANDS_IN_GATEWAY} that the gateway"
+                "{TICKETS_PER_CLIENT} of a client or {} KiB, beside {COMMANDS_IN_GATEWAY} that the gateway",
+                kib(TICKET_BYTES_PER_CLIENT)
             ),
             format!("{RECEIVE_MAXIMUM} of a client (Receive Maximum)"),
             format!(

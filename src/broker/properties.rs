@@ -37,6 +37,10 @@ const RESPONSE_WILDCARD: Denial = Denial::new(
     ReasonCode::ProtocolError,
     "a response topic must not have wildcards",
 );
+const RESPONSE_EMPTY: Denial = Denial::new(
+    ReasonCode::ProtocolError,
+    "a response topic must not be empty",
+);
 const ALIAS_ZERO: Denial =
     Denial::new(ReasonCode::TopicAliasInvalid, "a topic alias must not be 0");
 
@@ -132,10 +136,11 @@ fn check_value(property: Property<'_>, owner: PropertiesOf) -> Result<(), Denial
         }
         _ if TEXTS.contains(&identifier) => {
             let text = check_text(value.binary()?)?;
-            if identifier == RESPONSE_TOPIC && (text.is_empty() || text.contains(['+', '#'])) {
-                return Err(RESPONSE_WILDCARD);
+            match identifier {
+                RESPONSE_TOPIC if text.is_empty() => Err(RESPONSE_EMPTY),
+                RESPONSE_TOPIC if text.contains(['+', '#']) => Err(RESPONSE_WILDCARD),
+                _ => Ok(()),
             }
-            Ok(())
         }
         _ => Ok(()),
     }
@@ -161,6 +166,19 @@ mod tests {
         match check(&mut FieldReader(&bytes), owner) {
             Ok(_) => 0,
             Err(denial) => denial.code.into(),
+        }
+    }
+
+    #[test]
+    fn a_response_topic_is_refused_in_words_that_are_true() {
+        for (topic, words) in [
+            ("", "must not be empty"),
+            ("a/+", "must not have wildcards"),
+        ] {
+            let length = topic.len() as u8;
+            let bytes = [&[3 + length, 0x08, 0, length], topic.as_bytes()].concat();
+            let denial = check(&mut FieldReader(&bytes), PropertiesOf::Publish).unwrap_err();
+            assert!(denial.reason.contains(words), "{}", denial.reason);
         }
     }
 

@@ -318,7 +318,8 @@ impl AsyncRead for InspectedStream {
                 }
                 Reading::Pass(0) | Reading::Drop(0) => {
                     if let PeerKind::Client(inspection) = &mut self.peer_kind {
-                        inspection.large_packet.ends();
+                        let place = inspection.large_packet.ends();
+                        inspection.inbound.tickets.arrived(place);
                     }
                     let answer = std::mem::take(&mut self.answer_at_end);
                     self.answers.extend(answer);

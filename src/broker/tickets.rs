@@ -5,7 +5,9 @@
 //! gateway as many results. Here each command that the library gets has a number. Those that it has written
 //! to the gateway are counted, and those that the gateway has answered. A command is through when it is
 //! written and at most [`COMMANDS_IN_GATEWAY`] before it are not answered. A client that has
-//! [`TICKETS_PER_CLIENT`] commands that are not through is not read further; others are.
+//! [`TICKETS_PER_CLIENT`] commands that are not through, or more than [`TICKET_BYTES_PER_CLIENT`] of them, is not
+//! read further; others are. A large command keeps its place among the large messages that are coming until it is
+//! through, since the library holds it until then.
 //!
 //! The library does not say whose command it writes, nor whether it dropped one. So a client waits no
 //! longer than [`TICKET_TIMEOUT`]; then everything up to its last number counts as through. While the gateway is
@@ -17,9 +19,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use tokio::time::{Sleep, sleep};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::{Sleep, sleep, timeout};
 
-use super::limits::{COMMANDS_IN_GATEWAY, TICKET_TIMEOUT, TICKETS_PER_CLIENT};
+use super::limits::{
+    COMMANDS_IN_GATEWAY, TICKET_BYTES_PER_CLIENT, TICKET_TIMEOUT, TICKETS_PER_CLIENT,
+};
 
 /// The commands of all clients.
 #[derive(Debug, Default)]
@@ -39,6 +44,8 @@ struct Counts {
     gateways: usize,
     /// Clients that wait until the command of this number is through.
     waiting: BTreeMap<u64, Waker>,
+    /// Large commands that are not through: whose place is given back when this is dropped.
+    large: BTreeMap<u64, oneshot::Sender<()>>,
 }
 
 impl CommandQueue {
@@ -73,6 +80,22 @@ impl CommandQueue {
         }
         is_through
     }
+
+    /// Keeps the place of a large command until it is through, but no longer than a client waits for its own.
+    fn keep_place(&self, number: u64, place: OwnedSemaphorePermit) {
+        let (held, through) = oneshot::channel();
+        let mut counts = self.lock();
+        if number <= counts.through() {
+            return;
+        }
+        counts.large.insert(number, held);
+        drop(counts);
+        tokio::spawn(async move {
+            // Either way it is over.
+            let _ = timeout(TICKET_TIMEOUT, through).await;
+            drop(place);
+        });
+    }
 }
 
 impl Counts {
@@ -91,6 +114,11 @@ impl Counts {
             && *first.key() <= through
         {
             first.remove().wake();
+        }
+        while let Some(first) = self.large.first_entry()
+            && *first.key() <= through
+        {
+            first.remove();
         }
     }
 
@@ -134,8 +162,12 @@ impl Drop for GatewayConnection {
 #[derive(Debug)]
 pub struct Tickets {
     queue: Arc<CommandQueue>,
-    /// Its last numbers, at most [`TICKETS_PER_CLIENT`].
-    numbers: VecDeque<u64>,
+    /// Its last numbers with the bytes of each command, at most [`TICKETS_PER_CLIENT`].
+    numbers: VecDeque<(u64, usize)>,
+    /// Their bytes.
+    bytes: usize,
+    /// The command that the library is getting.
+    coming: Option<u64>,
     /// Runs while it waits.
     timeout: Option<Pin<Box<Sleep>>>,
 }
@@ -145,30 +177,56 @@ impl Tickets {
         Self {
             queue,
             numbers: VecDeque::new(),
+            bytes: 0,
+            coming: None,
             timeout: None,
         }
     }
 
-    /// The library gets a command of this client.
-    pub fn pass(&mut self) {
+    /// The library gets a command of this client, which has so many bytes.
+    pub fn pass(&mut self, bytes: usize) {
         if self.numbers.len() == TICKETS_PER_CLIENT {
-            self.numbers.pop_front();
+            self.forget_oldest();
         }
-        self.numbers.push_back(self.queue.pass());
+        let number = self.queue.pass();
+        self.numbers.push_back((number, bytes));
+        self.bytes += bytes;
+        self.coming = Some(number);
+    }
+
+    /// The library has the whole packet that was coming. `place`: what it has of the large messages, if it is
+    /// large.
+    pub fn arrived(&mut self, place: Option<OwnedSemaphorePermit>) {
+        if let (Some(number), Some(place)) = (self.coming.take(), place) {
+            self.queue.keep_place(number, place);
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, bytes)) = self.numbers.pop_front() {
+            self.bytes -= bytes;
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.numbers.len() == TICKETS_PER_CLIENT || self.bytes > TICKET_BYTES_PER_CLIENT
     }
 
     /// Ready if the client may pass one more.
     pub fn poll_may_pass(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (oldest, newest) = match (self.numbers.front(), self.numbers.back()) {
-            (Some(oldest), Some(newest)) if self.numbers.len() == TICKETS_PER_CLIENT => {
-                (*oldest, *newest)
-            }
-            _ => return Poll::Ready(()),
-        };
-        if self.queue.is_through(oldest, cx.waker()) {
-            self.timeout = None;
-            return Poll::Ready(());
+        while self.is_full()
+            && let Some((oldest, _)) = self.numbers.front()
+            && self.queue.is_through(*oldest, cx.waker())
+        {
+            self.forget_oldest();
         }
+        let newest = match self.numbers.back() {
+            Some((newest, _)) if self.is_full() => *newest,
+            _ => {
+                self.timeout = None;
+                return Poll::Ready(());
+            }
+        };
         let timeout = self
             .timeout
             .get_or_insert_with(|| Box::pin(sleep(TICKET_TIMEOUT)));
@@ -177,13 +235,15 @@ impl Tickets {
         }
         self.timeout = None;
         self.queue.lock().all_through_up_to(newest);
+        self.numbers.clear();
+        self.bytes = 0;
         Poll::Ready(())
     }
 }
 
 impl Drop for Tickets {
     fn drop(&mut self) {
-        if let Some(oldest) = self.numbers.front() {
+        if let Some((oldest, _)) = self.numbers.front() {
             self.queue.lock().waiting.remove(oldest);
         }
     }
@@ -201,7 +261,7 @@ mod tests {
     async fn passed(tickets: &mut Tickets) -> usize {
         let mut passed = 0;
         while poll_fn(|cx| Poll::Ready(tickets.poll_may_pass(cx).is_ready())).await {
-            tickets.pass();
+            tickets.pass(1);
             passed += 1;
             assert!(passed <= 1000, "there is no bound");
         }
@@ -272,7 +332,63 @@ mod tests {
         drop(gateway);
         for _ in 0..TICKETS_PER_CLIENT * 3 {
             assert!(poll_fn(|cx| Poll::Ready(tickets.poll_may_pass(cx).is_ready())).await);
-            tickets.pass();
+            tickets.pass(1);
         }
+    }
+
+    async fn may_pass(tickets: &mut Tickets) -> bool {
+        poll_fn(|cx| Poll::Ready(tickets.poll_may_pass(cx).is_ready())).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_with_many_bytes_on_their_way_waits_until_enough_of_them_are_through() {
+        let queue = Arc::<CommandQueue>::default();
+        let gateway = queue.connect();
+        let mut tickets = Tickets::new(queue.clone());
+        tickets.pass(1);
+        tickets.pass(TICKET_BYTES_PER_CLIENT - 1);
+        assert!(may_pass(&mut tickets).await);
+        // One may be of any size.
+        tickets.pass(TICKET_BYTES_PER_CLIENT * 9);
+        assert!(!may_pass(&mut tickets).await);
+        gateway.write_command();
+        gateway.write_command();
+        assert!(!may_pass(&mut tickets).await, "the large one waits still");
+        gateway.write_command();
+        assert!(may_pass(&mut tickets).await);
+        assert_eq!(passed(&mut tickets).await, TICKETS_PER_CLIENT);
+        drop(tickets);
+        assert!(queue.lock().waiting.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_command_keeps_its_place_until_it_is_through() {
+        let places = Arc::new(tokio::sync::Semaphore::new(3));
+        let queue = Arc::<CommandQueue>::default();
+        let gateway = queue.connect();
+        let mut tickets = Tickets::new(queue.clone());
+        let take = || places.clone().try_acquire_owned().ok();
+        // Not a command.
+        tickets.arrived(take());
+        assert_eq!(places.available_permits(), 3);
+        for _ in 0..2 {
+            tickets.pass(1 << 20);
+            tickets.arrived(take());
+        }
+        // A packet after it is none of its own.
+        tickets.arrived(take());
+        assert_eq!(places.available_permits(), 1);
+        gateway.write_command();
+        tokio::task::yield_now().await;
+        assert_eq!(places.available_permits(), 2);
+        // One that is never written gives it back all the same.
+        tokio::time::sleep(TICKET_TIMEOUT).await;
+        tokio::task::yield_now().await;
+        assert_eq!(places.available_permits(), 3);
+        drop(gateway);
+        tickets.pass(1 << 20);
+        tickets.arrived(take());
+        assert_eq!(places.available_permits(), 3, "nothing waits for a gateway");
+        assert!(queue.lock().large.is_empty());
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::quirks::bare_word;
+use crate::json::has_more_values_than;
 
 /// Values nested deeper are refused. Common JSON readers take 128 levels, and a state is inside
 /// other objects when it is sent to clients.
@@ -27,7 +28,7 @@ pub fn read_body(body: &[u8]) -> Result<Value, String> {
     if text.is_empty() {
         return Ok(Value::Null);
     }
-    if has_more_values_than(MOST_VALUES, text.as_bytes()) {
+    if has_more_values_than(MOST_VALUES, text) {
         return Err(format!(
             "the device's answer has more than {MOST_VALUES} values"
         ));
@@ -87,26 +88,6 @@ pub fn is_web_page(content_type: Option<&str>, body: &[u8]) -> bool {
     content_type.is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"))
         || start.starts_with(b"<!doctype html")
         || start.starts_with(b"<html")
-}
-
-/// Whether a JSON text may hold more values than this. Each value but the first follows one of `[`,
-/// `{` and `,`, so no value needs to be read to count them.
-fn has_more_values_than(most: usize, json: &[u8]) -> bool {
-    let mut values = 1;
-    let mut in_string = false;
-    let mut bytes = json.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => in_string = !in_string,
-            // The next byte is escaped: it does not end the string.
-            b'\\' if in_string => {
-                bytes.next();
-            }
-            b'[' | b'{' | b',' if !in_string => values += 1,
-            _ => {}
-        }
-    }
-    values > most
 }
 
 /// Whether a value is nested so deeply that a client's JSON reader may refuse the message around

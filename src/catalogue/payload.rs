@@ -16,6 +16,10 @@ use crate::visible::{is_invisible, visible_start};
 /// The longest start of a value, in characters, that is repeated in a message.
 const LONGEST_SHOWN: usize = 60;
 
+/// The most values of a payload. The largest that make sense, lists of addresses or members, have some hundred; the
+/// size of a payload alone does not limit the time that reading it takes.
+const MOST_VALUES: usize = 2000;
+
 /// The payload that a command takes.
 #[derive(Debug, Clone, Copy)]
 pub enum Payload {
@@ -94,7 +98,7 @@ impl Payload {
         };
         let text = utf8(command, payload)?.trim_ascii();
         let mut given: Map<String, Value> = if text.starts_with('{') {
-            json::read(text).map_err(|error| {
+            json::read_few(MOST_VALUES, text).map_err(|error| {
                 *request_id = JsonText::member(text, "request_id");
                 let steps = fields.iter().find_map(|field| field.steps);
                 let steps = steps.filter(|_| text.contains('+')).map(about_steps);
@@ -228,7 +232,7 @@ fn bare_value(text: &str, field: &Field) -> Result<Value, String> {
     if !is_json {
         return Ok(text.into());
     }
-    match json::read(text) {
+    match json::read_few(MOST_VALUES, text) {
         Ok(value) => Ok(value),
         // `"Alice" <sip:a@example.com>`: only its first part is in quotes.
         Err(_) if wants_text && text.starts_with('"') && goes_on_after_quotes(text) => {

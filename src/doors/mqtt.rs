@@ -71,7 +71,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::command::Submit;
-use crate::home_assistant::{DocumentLimits, InboundMessage};
+use crate::home_assistant::{DOCUMENT_HEADER, DocumentLimits, InboundMessage};
 use crate::state::{StateStore, StateValue, Subscriber};
 use crate::telemetry::{Telemetry, broker_span};
 use crate::topics::GATEWAY_AVAILABILITY;
@@ -106,9 +106,6 @@ pub struct ExtraTopics {
     /// lowers one when its document is too large, and raises them with a new connection.
     pub document_limits: watch::Sender<DocumentLimits>,
 }
-
-/// Topic and header of a document's packet take less.
-const DOCUMENT_HEADER: usize = 128;
 
 /// The data that the door's parts share.
 struct DoorContext {

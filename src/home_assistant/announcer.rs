@@ -276,9 +276,10 @@ impl Announcer {
             // Two gateways that answer each other's documents would never end.
             (Some(device), Some(document)) if is_anothers => {
                 device.overwritten = true;
-                // The gateway that was alone before had the same devices. Home Assistant keeps its entities until they
-                // are removed by name.
-                if self.is_shared && !device.ours {
+                // An earlier gateway had the same devices: one that was alone, one of several, or this one with
+                // another client id. Home Assistant keeps its entities until they are removed by name, and loses
+                // those of a device of which little is known yet if the document lacks them.
+                if !device.ours {
                     let source = DocumentSource::Document(document);
                     device.published = Some(KeptDocument::new(&source));
                 }

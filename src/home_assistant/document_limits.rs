@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 /// A document below this size is not blamed when a connection ends.
 const SMALLEST_SUSPECT: usize = 4096;
 
+/// Topic and header of a document's packet take less, in bytes.
+pub const DOCUMENT_HEADER: usize = 128;
+
 /// The largest documents that the broker takes, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentLimits {

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::announcer::{Announcer, Delays, DocumentAction};
-use super::document_limits::DocumentLimits;
+use super::document_limits::{DOCUMENT_HEADER, DocumentLimits};
 use super::facts::RoomFacts;
 use super::hold::{Hold, LogIns};
 use super::inbound::InboundMessage;
@@ -361,11 +361,13 @@ impl Task {
                 self.perform(DocumentAction::Clear(id));
             }
             DocumentAction::Repeat => store.repeat(),
-            DocumentAction::Report(left_out) => self.links.telemetry.documents_cut(
-                left_out.limit,
-                &left_out.devices,
-                &left_out.entities,
-            ),
+            DocumentAction::Report(left_out) => {
+                let largest = left_out.devices.values().max();
+                let wanted = largest.map_or(0, |size| size + DOCUMENT_HEADER);
+                self.links
+                    .telemetry
+                    .documents_cut(wanted, &left_out.devices, &left_out.entities);
+            }
         }
     }
 }

@@ -42,6 +42,11 @@ pub trait OutboxReply {
     fn room(&self) -> &str {
         ""
     }
+
+    /// About how many bytes it takes while it waits.
+    fn size(&self) -> usize {
+        0
+    }
 }
 
 /// Of a reader that sends no commands.
@@ -57,6 +62,13 @@ impl<R: OutboxReply> Item<R> {
                 room.unwrap_or_default()
             }
             Self::Reply(reply) => reply.room(),
+        }
+    }
+
+    fn reply_bytes(&self) -> usize {
+        match self {
+            Self::Reply(reply) => reply.size(),
+            Self::State(_) | Self::Event(..) => 0,
         }
     }
 
@@ -131,16 +143,19 @@ impl<R: OutboxReply> Outbox<R> {
         self.filled.notify_one();
     }
 
-    /// Takes the first result in the order of the rooms' turns, if more than this many wait.
-    pub fn take_reply_above(&self, limit: usize) -> Option<R> {
+    /// Takes results, if those that wait have more than this many bytes: the oldest ones of the room that has most. So
+    /// who floods one room costs the others nothing.
+    pub fn take_replies_above(&self, bytes: usize) -> Vec<R> {
         let mut queue = self.lock();
-        if queue.waiting_replies <= limit {
-            return None;
+        let mut taken = Vec::new();
+        while let Some(surplus) = queue.reply_bytes.checked_sub(bytes + 1) {
+            let before = taken.len();
+            queue.take_replies_of_fullest(surplus + 1, &mut taken);
+            if taken.len() == before {
+                break;
+            }
         }
-        match queue.take_urgent(|item| matches!(item, Item::Reply(_)))? {
-            Item::Reply(reply) => Some(reply),
-            _ => None,
-        }
+        taken
     }
 
     /// Adds an event. If too many wait, the first in the order of the rooms' turns is dropped; returns true then.

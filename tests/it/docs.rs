@@ -362,6 +362,10 @@ fn the_flow_for_node_red_knows_the_topics() {
                 assert!(call.is_ok(), "{node}");
                 count += 1;
             }
+            "mqtt in" if node["topic"] == "gateway/availability" => {
+                assert_eq!(node["wires"], serde_json::json!([["p2m-online"]]));
+                count += 1;
+            }
             "mqtt in" => {
                 let name = node["topic"].as_str().unwrap().strip_prefix("${");
                 let topic = below(variable(name.unwrap().strip_suffix('}').unwrap()));

@@ -215,6 +215,7 @@ async fn node_red() {
     editor.send("{\"subscribe\":\"debug\"}").await;
     // Present states show at once, because they are retained.
     node_shows(&mut editor, "p2m-lamp", "live").await;
+    node_shows(&mut editor, "p2m-online", "online").await;
 
     // In both directions: from the flow to the room, and from the room to the flow.
     node_red.press("p2m-toggle").await;
@@ -265,8 +266,10 @@ async fn node_red() {
         .await;
     let why = |data: &Value| data.to_string().contains("invalid_payload");
     shown(&mut editor, "debug", why).await;
-    drop(node_red);
+    // The gateway's own availability counts too.
     gateway.stop().await;
+    node_shows(&mut editor, "p2m-online", "offline").await;
+    drop(node_red);
 }
 
 fn id(node: &Value) -> &str {

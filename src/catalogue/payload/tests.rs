@@ -281,6 +281,19 @@ fn what_is_nearly_json_gets_advice() {
 }
 
 #[test]
+fn a_payload_of_many_values_is_refused_before_it_is_read() {
+    let members: String = (0..MOST_VALUES).map(|n| format!(",\"{n}\":0")).collect();
+    let payload = format!("{{\"request_id\":7{members}}}");
+    let read = VOLUME.read("audio/volume/set", payload.as_bytes(), false);
+    let told = read.values.unwrap_err();
+    assert!(
+        told.contains("JSON that has more than 2000 values"),
+        "{told}"
+    );
+    assert_eq!(read.request_id.unwrap().as_str(), "7");
+}
+
+#[test]
 fn a_secret_is_not_shown() {
     const PASSWORD: &[Field] = &[Field::body("password", "password", "", Rule::Secret)];
     let payload = Payload::Fields {

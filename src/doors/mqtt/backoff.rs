@@ -1,8 +1,8 @@
 //! When the next connection is tried, and what is logged about the last one.
 //!
 //! Pure. The wait doubles from connection to connection. A connection that ends soon after it was
-//! made is no success: the wait goes on growing, and after some of them the log names the usual
-//! reason, which is another client with the same client id. Two of these throw each other out after
+//! made is no success: the wait goes on growing, and after some of them the log names the broker's
+//! reason or, without one, the usual one, which is another client with the same client id. Two of these throw each other out after
 //! the other's wait, so from then on a connection must last longer than that wait. A bad network looks
 //! the same, so that wait is short enough to lose no command.
 
@@ -154,15 +154,21 @@ impl Backoff {
         self.delay = FIRST_RECONNECT_DELAY;
     }
 
-    /// How long to wait before the next connection. `is_final`: only a change at the broker helps.
-    pub fn next_delay(&mut self, is_final: bool) -> Duration {
-        if is_final {
-            return FINAL_RECONNECT_DELAY;
-        }
-        let longest = match self.was_opened {
+    /// The longest wait after a connection that ended as the last one.
+    pub fn longest_delay(&self, is_final: bool) -> Duration {
+        match self.was_opened {
+            _ if is_final => FINAL_RECONNECT_DELAY,
             true => UNSTEADY_RECONNECT_DELAY.min(self.longest),
             false => self.longest,
-        };
+        }
+    }
+
+    /// How long to wait before the next connection. `is_final`: only a change at the broker helps.
+    pub fn next_delay(&mut self, is_final: bool) -> Duration {
+        let longest = self.longest_delay(is_final);
+        if is_final {
+            return longest;
+        }
         let delay = self.delay.min(longest);
         self.delay = (delay * 2).min(longest);
         delay

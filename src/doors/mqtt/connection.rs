@@ -188,6 +188,7 @@ impl Connection {
                 self.receive(packet, session)?;
             }
             self.share(session)?;
+            self.outgoing.give_up_surplus(session);
             let sent_result = self.send_waiting(session);
             name_finished(&context, session)?;
             let all_sent = outbox.is_empty()

@@ -7,7 +7,7 @@ use std::io;
 
 use rumqttc::v5::mqttbytes::Error as MalformedPacket;
 
-use super::reason::ReasonCode;
+use super::reason::{BrokerWords, ReasonCode};
 use super::settings::{BROKER_CONNECT_TIMEOUT, PUBACK_TIMEOUT, SUBACK_TIMEOUT, tls_failure};
 use crate::net::ClientTlsError;
 use crate::os_error;
@@ -52,20 +52,24 @@ pub enum ConnectionLost {
     #[error("the broker closed the connection")]
     Closed,
     /// The broker sent a DISCONNECT.
-    #[error("{}", disconnected(*.reason, .server.as_deref()))]
+    #[error("{}", with_words(disconnected(*.reason, .server.as_deref()), .words))]
     Disconnected {
         /// 0 if there was none.
         reason: ReasonCode,
         /// The server that it names instead of itself.
         server: Option<String>,
+        /// What it says about it.
+        words: BrokerWords,
     },
     /// The broker refused the connection.
-    #[error("{}", refused(*.reason, .server.as_deref()))]
+    #[error("{}", with_words(refused(*.reason, .server.as_deref()), .words))]
     Refused {
         /// The reason in CONNACK.
         reason: ReasonCode,
         /// The server that it names instead of itself.
         server: Option<String>,
+        /// What it says about it.
+        words: BrokerWords,
     },
     /// The broker wants enhanced authentication, MQTT 5 section 4.12.
     #[error("it wants enhanced authentication (AUTH), which the gateway does not have")]
@@ -120,6 +124,29 @@ impl ConnectionLost {
                     | ReasonCode::QOS_NOT_SUPPORTED
                     | ReasonCode::SERVER_MOVED
             ),
+            _ => false,
+        }
+    }
+
+    /// The reason without the broker's own words, which may be others each time.
+    pub fn without_words(&self) -> String {
+        match self {
+            Self::Disconnected { reason, server, .. } => disconnected(*reason, server.as_deref()),
+            Self::Refused { reason, server, .. } => refused(*reason, server.as_deref()),
+            lost => lost.to_string(),
+        }
+    }
+
+    /// Whether another client with the same client id can be why: the broker says so, or nothing.
+    pub fn can_mean_client_id(&self) -> bool {
+        match self {
+            Self::Disconnected { reason, .. } => {
+                matches!(
+                    *reason,
+                    ReasonCode::SESSION_TAKEN_OVER | ReasonCode(0 | 0x80)
+                )
+            }
+            Self::Closed | Self::Network(_) => self.is_vague(),
             _ => false,
         }
     }
@@ -181,10 +208,20 @@ impl ConnectionLost {
     }
 }
 
+fn with_words(reason: String, words: &BrokerWords) -> String {
+    format!("{reason}{words}")
+}
+
 fn refused(reason: ReasonCode, server: Option<&str>) -> String {
     match reason {
-        ReasonCode::BAD_USER_NAME_OR_PASSWORD | ReasonCode::NOT_AUTHORIZED => {
+        ReasonCode::BAD_USER_NAME_OR_PASSWORD => {
             "it refuses the user and password (mqtt.username, mqtt.password_file)".into()
+        }
+        // Mosquitto says this of a wrong password; others of their rules and quotas.
+        ReasonCode::NOT_AUTHORIZED => {
+            "it does not let the gateway in (not authorized): check the user and password \
+             (mqtt.username, mqtt.password_file), and the broker's rules for this client"
+                .into()
         }
         ReasonCode::CLIENT_ID_NOT_VALID => "it refuses the client id (mqtt.client_id)".into(),
         ReasonCode::UNSUPPORTED_PROTOCOL_VERSION => {
@@ -245,6 +282,7 @@ mod tests {
         ConnectionLost::Disconnected {
             reason: ReasonCode(reason),
             server: None,
+            words: BrokerWords::default(),
         }
     }
 
@@ -272,5 +310,44 @@ mod tests {
         ] {
             assert_eq!(lost.blame(), blame, "{lost}");
         }
+    }
+
+    /// A reason that the broker gave is not overruled by a guess.
+    #[test]
+    fn another_client_is_blamed_only_if_the_broker_names_it_or_nothing() {
+        let reset = io::Error::from(io::ErrorKind::ConnectionReset);
+        let unreachable = io::Error::from(io::ErrorKind::HostUnreachable);
+        for (lost, can_mean) in [
+            (ConnectionLost::Closed, true),
+            (reset.into(), true),
+            (disconnected(0x00), true),
+            (disconnected(0x80), true),
+            (disconnected(0x8E), true),
+            (unreachable.into(), false),
+            (disconnected(0x82), false),
+            (disconnected(0x87), false),
+            (disconnected(0x97), false),
+            (disconnected(0xA0), false),
+            (disconnected(0xC3), false),
+            (ConnectionLost::Silent, false),
+            (ConnectionLost::PublishTimeout, false),
+            (MalformedPacket::PacketIdZero.into(), false),
+        ] {
+            assert_eq!(lost.can_mean_client_id(), can_mean, "{lost}");
+        }
+    }
+
+    #[test]
+    fn a_brokers_own_words_stand_behind_the_reason() {
+        let refused = |words: &str| ConnectionLost::Refused {
+            reason: ReasonCode::NOT_AUTHORIZED,
+            server: None,
+            words: BrokerWords::new(Some(words)),
+        };
+        let lost = refused("suspended");
+        let told = lost.to_string();
+        assert!(told.ends_with(": \"suspended\""), "{told}");
+        assert!(told.contains("not authorized"), "{told}");
+        assert_eq!(lost.without_words(), refused("since 9:00").without_words());
     }
 }

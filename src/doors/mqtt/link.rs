@@ -19,7 +19,7 @@ use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use super::error::ConnectionLost;
 use super::packets::{BrokerPacket, ConnAck, PacketReader};
-use super::reason::ReasonCode;
+use super::reason::{BrokerWords, ReasonCode};
 use super::settings::{BROKER_CONNECT_TIMEOUT, BrokerAddress, MqttSettings, connect_packet};
 use crate::net::{ClientTls, Protocol, Stream, dial};
 
@@ -107,8 +107,14 @@ impl BrokerLink {
             properties,
         } = connack;
         if reason != ReasonCode(0) {
-            let server = properties.and_then(|properties| properties.server_reference);
-            return Err(ConnectionLost::Refused { reason, server });
+            let words = properties
+                .as_ref()
+                .and_then(|it| it.reason_string.as_deref());
+            return Err(ConnectionLost::Refused {
+                reason,
+                words: BrokerWords::new(words),
+                server: properties.and_then(|properties| properties.server_reference),
+            });
         }
         self.is_resumed = is_resumed;
         Ok((self, properties))

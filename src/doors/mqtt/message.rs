@@ -5,9 +5,12 @@
 use bytes::Bytes;
 
 use super::shared::messages::{COMMAND_PROPERTY, CommandId};
-use crate::command::{Outcome, Success};
+use crate::command::{ErrorCode, Outcome, Success};
 use crate::state::OutboxReply;
 use crate::topics::{Prefix, RoomTopics};
+
+/// The bytes that a result takes while it waits, besides what its sender made long.
+pub const USUAL_RESULT: usize = 1 << 10;
 
 /// Where a result goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,8 +33,21 @@ pub struct Delivery {
 impl OutboxReply for Delivery {
     const OVERTAKES: bool = true;
 
+    /// What names no room of anybody waits together: a client can name any number of them.
     fn room(&self) -> &str {
-        &self.outcome.room
+        match &self.outcome.result {
+            Err(failure) if failure.code == ErrorCode::UnknownRoom => "",
+            _ => &self.outcome.room,
+        }
+    }
+
+    /// What its sender made long counts. A device's answers are as many as a room's requests.
+    fn size(&self) -> usize {
+        let response = self.address.response.as_ref().map_or(0, String::len);
+        let correlation = self.address.correlation.as_ref().map_or(0, Bytes::len);
+        let request_id = self.outcome.request_id.as_ref();
+        let request_id = request_id.map_or(0, |id| id.as_str().len());
+        USUAL_RESULT + self.outcome.command.len() + response + correlation + request_id
     }
 }
 

@@ -12,11 +12,10 @@ use tokio::time::Instant;
 use super::DoorContext;
 use super::error::ConnectionLost;
 use super::inflight::SentMessage;
-use super::message::{Delivery, result_messages};
+use super::message::{Delivery, USUAL_RESULT, result_messages};
 use super::pace::Pace;
 use super::packets::PubAck;
 use super::postponed::Postponed;
-use super::reason::ReasonCode;
 use super::refusals::{Obstacle, Refusals};
 use super::send::refused;
 use super::session::BrokerSession;
@@ -25,11 +24,15 @@ use crate::topics::{GATEWAY_AVAILABILITY, is_gateway_topic};
 
 /// A message is left out after it stayed unanswered this often while others were answered.
 const UNANSWERED_UNTIL_LEFT_OUT: u32 = 3;
-/// At most this many results wait while messages go slowly: a broker that takes none for an hour must
-/// not fill the memory. It is a minute's results of a hundred rooms, and some megabytes.
-const RESULT_LIMIT: usize = 10_000;
-/// Why a result or an event is given up.
+/// At most these bytes of results wait: 10,000 of the usual size, which are a minute's results of a hundred rooms. A
+/// broker that takes none for an hour must not fill the memory, nor a client whose commands come faster than the broker
+/// acknowledges results. The gateway cannot read more slowly instead: the acknowledgements come behind the commands.
+const RESULT_BYTES: usize = 10_000 * USUAL_RESULT;
+/// Why an event or a result that the broker refused is given up.
 const TOO_MANY_WAIT: &str = "the broker has refused messages for so long that too many wait";
+/// Why a result is given up.
+const TOO_MANY_RESULTS: &str = "more results wait than the broker takes: commands of this room come faster than it \
+                                acknowledges their results";
 
 /// What is known of the messages that were sent, over all connections.
 pub struct Outgoing {
@@ -63,7 +66,7 @@ impl Outgoing {
         let message = session.inflight.acknowledged(ack.packet_id)?;
         let (now, sent_after) = (Instant::now(), message.sent_after);
         if ack.reason.passes() {
-            self.refused_for_now(session, message, ack.reason, now);
+            self.refused_for_now(session, message, ack, now);
             return Some(sent_after);
         }
         self.postponed.taken(&message.topic, message.sent);
@@ -71,7 +74,7 @@ impl Outgoing {
         if ack.reason.is_refusal() {
             self.refusals
                 .refused(&message.topic, message.size, ack.reason);
-            self.leave_out(message, &Obstacle::Refused(ack.reason));
+            self.leave_out(message, &Obstacle::Refused(ack.reason, ack.words));
             return Some(sent_after);
         }
         self.refusals.accepted(&message.topic);
@@ -95,21 +98,22 @@ impl Outgoing {
         &mut self,
         session: &mut BrokerSession,
         message: SentMessage,
-        reason: ReasonCode,
+        ack: PubAck,
         now: Instant,
     ) {
+        let PubAck { reason, words, .. } = ack;
         let telemetry = &self.context.telemetry;
         telemetry.broker_refused_message();
         self.refusals.refused(&message.topic, message.size, reason);
         let setback = self.postponed.set_back(&message.topic, message.sent, false);
         let waits_alone = setback.waits_alone;
         if setback.is_its_own {
-            let obstacle = Obstacle::Refused(reason);
+            let obstacle = Obstacle::Refused(reason, words);
             let is_new = self.refusals.is_news(&message.topic, &obstacle);
             let topic = String::from_utf8_lossy(&message.topic);
             telemetry.message_postponed(&topic, message.size, &obstacle, is_new);
         } else if self.pace.set_back(message.sent, now) {
-            telemetry.broker_takes_fewer(&reason);
+            telemetry.broker_takes_fewer(&format_args!("{reason}{words}"));
         }
         let Some(item) = message.item else {
             // Without the file its result still names the URL.
@@ -122,7 +126,18 @@ impl Outgoing {
         if !waits_alone {
             self.returned.push(item);
         } else if let Some(oldest) = self.postponed.push(item, now + setback.wait) {
-            self.give_up(&oldest);
+            self.give_up(&oldest, TOO_MANY_WAIT);
+        }
+    }
+
+    /// Gives up results, if too many wait. Their commands were carried out, or refused.
+    pub fn give_up_surplus(&mut self, session: &mut BrokerSession) {
+        let outbox = &self.context.subscriber.outbox;
+        for reply in outbox.take_replies_above(RESULT_BYTES) {
+            let room = reply.outcome.room.clone();
+            let id = reply.address.command;
+            session.finished.extend(id.map(|id| (room, id)));
+            self.give_up(&Item::Reply(reply), TOO_MANY_RESULTS);
         }
     }
 
@@ -140,15 +155,6 @@ impl Outgoing {
         self.results_pending += results.count();
         outbox.put_back(repeats);
         outbox.put_back(self.postponed.take_due(now));
-        while self.pace.is_slow()
-            && let Some(reply) = self
-                .context
-                .subscriber
-                .outbox
-                .take_reply_above(RESULT_LIMIT)
-        {
-            self.give_up(&Item::Reply(reply));
-        }
     }
 
     /// It is sent again with a new identifier; a late answer to this one prevents that.
@@ -174,11 +180,12 @@ impl Outgoing {
     /// the next connection begins slowly.
     pub fn connection_ended(&mut self, lost: &ConnectionLost, now: Instant) {
         self.send_again();
-        if let ConnectionLost::Disconnected { reason, .. } = lost
+        if let ConnectionLost::Disconnected { reason, words, .. } = lost
             && reason.is_rate()
             && self.pace.set_back(now, now)
         {
-            self.context.telemetry.broker_takes_fewer(reason);
+            let reason = format_args!("{reason}{words}");
+            self.context.telemetry.broker_takes_fewer(&reason);
         }
     }
 
@@ -196,7 +203,7 @@ impl Outgoing {
     }
 
     /// Too many wait: this event or result is not sent.
-    fn give_up(&mut self, item: &Item<Delivery>) {
+    fn give_up(&mut self, item: &Item<Delivery>, why: &str) {
         let prefix = &self.context.settings.prefix;
         let settings = &self.context.settings;
         let (topic, size) = match item {
@@ -209,6 +216,6 @@ impl Outgoing {
             }
         };
         let telemetry = &self.context.telemetry;
-        telemetry.message_left_out(&topic, size, &TOO_MANY_WAIT, true);
+        telemetry.message_left_out(&topic, size, &why, true);
     }
 }

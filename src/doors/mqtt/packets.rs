@@ -12,7 +12,7 @@ use rumqttc::v5::mqttbytes::v5::{
 };
 
 use super::error::ConnectionLost;
-use super::reason::ReasonCode;
+use super::reason::{BrokerWords, ReasonCode};
 use super::settings::LARGEST_PACKET;
 
 /// At least this much is made ready for the next read: a command takes a few hundred bytes.
@@ -48,10 +48,11 @@ pub struct ConnAck {
 }
 
 /// An answer to one publish, MQTT 5 section 3.4.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PubAck {
     pub packet_id: u16,
     pub reason: ReasonCode,
+    pub words: BrokerWords,
 }
 
 /// The answer to a SUBSCRIBE: one reason a filter, in their order. MQTT 5 section 3.9.
@@ -59,6 +60,7 @@ pub struct PubAck {
 pub struct SubAck {
     pub packet_id: u16,
     pub reasons: Vec<ReasonCode>,
+    pub words: BrokerWords,
 }
 
 /// A buffer that was made for a larger packet is given back: `gateway/…/info` of thousands of rooms has megabytes.
@@ -155,13 +157,19 @@ fn connack(mut body: Bytes) -> Result<ConnAck, MalformedPacket> {
     })
 }
 
-/// Without a reason it says success (section 3.4.2.1). Its properties are of no use.
+/// Without a reason it says success (section 3.4.2.1). Properties that cannot be read are passed over.
 fn puback(mut body: Bytes) -> Result<PubAck, MalformedPacket> {
     let packet_id = body
         .try_get_u16()
         .map_err(|_| MalformedPacket::MalformedPacket)?;
-    let reason = ReasonCode(body.first().copied().unwrap_or_default());
-    Ok(PubAck { packet_id, reason })
+    let reason = ReasonCode(body.try_get_u8().unwrap_or_default());
+    let length = variable_integer(&mut body).unwrap_or_default();
+    body.truncate(length);
+    Ok(PubAck {
+        packet_id,
+        reason,
+        words: BrokerWords::of_properties(body),
+    })
 }
 
 fn suback(mut body: Bytes) -> Result<SubAck, MalformedPacket> {
@@ -171,9 +179,10 @@ fn suback(mut body: Bytes) -> Result<SubAck, MalformedPacket> {
     if properties > body.len() {
         return Err(malformed());
     }
-    body.advance(properties);
+    let words = BrokerWords::of_properties(body.split_to(properties));
     Ok(SubAck {
         packet_id,
+        words,
         reasons: body.iter().copied().map(ReasonCode).collect(),
     })
 }
@@ -199,16 +208,19 @@ fn disconnect(rest: &[u8]) -> Option<ConnectionLost> {
         return Some(ConnectionLost::Disconnected {
             reason: ReasonCode(0),
             server: None,
+            words: BrokerWords::default(),
         });
     }
     let (reason, properties) = rest[length + 1..].split_first()?;
     let properties = DisconnectProperties::extract(&mut Bytes::copy_from_slice(properties));
+    let properties = properties.ok().flatten();
+    let words = properties
+        .as_ref()
+        .and_then(|it| it.reason_string.as_deref());
     Some(ConnectionLost::Disconnected {
         reason: ReasonCode(*reason),
-        server: properties
-            .ok()
-            .flatten()
-            .and_then(|properties| properties.server_reference),
+        words: BrokerWords::new(words),
+        server: properties.and_then(|properties| properties.server_reference),
     })
 }
 
@@ -238,6 +250,10 @@ mod tests {
         );
         let moved = reason(b"\x06\x9D\x04\x1C\x00\x01b").unwrap();
         assert!(moved.contains("has moved to b"), "{moved}");
+        assert_eq!(
+            reason(b"\x08\x98\x06\x1F\x00\x03now").unwrap(),
+            "the broker ended the connection (administrative action, reason code 152): \"now\""
+        );
     }
 
     #[test]
@@ -279,6 +295,8 @@ mod tests {
                     panic!("{bytes:?}");
                 };
                 assert_eq!((ack.packet_id, ack.reason), (7, ReasonCode(code)));
+                let has_words = bytes.len() == 10;
+                assert_eq!(ack.words.to_string().is_empty(), !has_words, "{bytes:?}");
             }
             let suback = [0x90, 9, 0, 7, 4, 0x1F, 0, 1, b'x', 1, code];
             let Ok(Some(BrokerPacket::SubAck(ack))) = read(&suback) else {

@@ -5,6 +5,16 @@
 
 use std::fmt;
 
+use bytes::{Buf, Bytes};
+
+use crate::visible::visible_start;
+
+/// The longest start of a broker's own words, in characters, that is shown.
+const LONGEST_WORDS: usize = 200;
+/// The identifiers of the two properties that every answer of a broker may have, MQTT 5 section 2.2.2.2.
+const REASON_STRING: u8 = 0x1F;
+const USER_PROPERTY: u8 = 0x26;
+
 /// The reason code of a packet from the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReasonCode(pub u8);
@@ -91,10 +101,61 @@ impl ReasonCode {
     }
 }
 
+/// The broker's own words for a reason (Reason String), if it has any. Many codes say nothing without them. Two are
+/// equal whatever they say: brokers put times and numbers into them, which make no other reason of it.
+#[derive(Debug, Clone, Default)]
+pub struct BrokerWords(Option<Box<str>>);
+
+impl BrokerWords {
+    /// Of a packet whose properties the library has read.
+    pub fn new(words: Option<&str>) -> Self {
+        let words = words.filter(|words| !words.trim().is_empty());
+        Self(words.map(|words| visible_start(words, LONGEST_WORDS).into()))
+    }
+
+    /// Of the properties of an acknowledgement, which has no others than these two.
+    pub fn of_properties(mut properties: Bytes) -> Self {
+        let text = |properties: &mut Bytes| {
+            let length = usize::from(properties.try_get_u16().ok()?);
+            (length <= properties.len()).then(|| properties.split_to(length))
+        };
+        while let Ok(identifier) = properties.try_get_u8() {
+            let Some(value) = text(&mut properties) else {
+                break;
+            };
+            match identifier {
+                REASON_STRING => return Self::new(std::str::from_utf8(&value).ok()),
+                // Its name was read.
+                USER_PROPERTY if text(&mut properties).is_some() => {}
+                _ => break,
+            }
+        }
+        Self::default()
+    }
+}
+
+impl PartialEq for BrokerWords {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for BrokerWords {}
+
+/// To stand behind a reason.
+impl fmt::Display for BrokerWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(words) => write!(f, ": \"{words}\""),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Why the broker does not grant the subscription to a filter: the reason in SUBACK, if it has one for it.
-pub fn refused_filter(reason: Option<ReasonCode>) -> String {
+pub fn refused_filter(reason: Option<ReasonCode>, words: &BrokerWords) -> String {
     match reason {
-        Some(reason) => reason.to_string(),
+        Some(reason) => format!("{reason}{words}"),
         None => "its answer leaves this filter out".to_owned(),
     }
 }
@@ -128,5 +189,29 @@ mod tests {
         let too_large = ReasonCode::PACKET_TOO_LARGE.to_string();
         assert_eq!(too_large, "packet too large, reason code 149");
         assert!(ReasonCode(0xC3).to_string().contains("does not define"));
+    }
+
+    #[test]
+    fn a_brokers_own_words_are_found_and_made_visible() {
+        let words = |properties: &'static [u8]| {
+            BrokerWords::of_properties(Bytes::from_static(properties)).to_string()
+        };
+        for (properties, expected) in [
+            (&b""[..], ""),
+            (b"\x1f\0\x04full", ": \"full\""),
+            (b"\x26\0\x01a\0\x01b\x1f\0\x04full", ": \"full\""),
+            (b"\x1f\0\x02a\x1b", ": \"a\\u{1b}\""),
+            (b"\x1f\0\x01 ", ""),
+            // Cut short, not text, or no property of an acknowledgement.
+            (b"\x1f\0\x09full", ""),
+            (b"\x1f\0", ""),
+            (b"\x1f\0\x01\xff", ""),
+            (b"\x26\0\x01a\x1f\0\x04full", ""),
+            (b"\x11\0\x04full", ""),
+        ] {
+            assert_eq!(words(properties), expected, "{properties:02x?}");
+        }
+        let long = "x".repeat(9 * LONGEST_WORDS);
+        assert!(BrokerWords::new(Some(&long)).to_string().len() < 2 * LONGEST_WORDS);
     }
 }

@@ -23,6 +23,7 @@ use super::reason::{ended_at_filter, refused_filter};
 use super::redelivery::Redeliveries;
 use super::settings::MqttSettings;
 use super::subscription::Subscription;
+use crate::catalogue::{CATALOGUE, Payload};
 use crate::command::{
     CommandAuthority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
@@ -34,6 +35,10 @@ use crate::topics::{
 
 pub use shared::SharedCommand;
 use shared::{ResultOrigin, SharedReply};
+
+/// The largest payload of a command whose payload is no file, in bytes: what the other doors take. Reading JSON costs
+/// memory and time by its length, and a client may send any number of commands.
+pub(super) const COMMAND_PAYLOAD_LIMIT: usize = 256 << 10;
 
 /// The answer to a command with the retain flag.
 const RETAINED_COMMAND: &str = "a retained command is never carried out, because the broker would \
@@ -264,11 +269,18 @@ impl Receiver {
         let context = &self.context;
         let (reply, publish, checked) = self.reply(received, shared);
         let properties = publish.properties.unwrap_or_default();
-        let (size, limit) = (publish.payload.len(), context.settings.max_payload);
+        let (size, max_payload) = (publish.payload.len(), context.settings.max_payload);
+        let is_too_long = size > COMMAND_PAYLOAD_LIMIT && !takes_file(&command);
         let refusal = if let Err(message) = checked {
             Some(Failure::new(ErrorCode::InvalidPayload, message))
-        } else if size > limit {
-            let message = format!("the payload has {size} bytes; mqtt.max_payload allows {limit}");
+        } else if size > max_payload {
+            let message =
+                format!("the payload has {size} bytes; mqtt.max_payload allows {max_payload}");
+            Some(Failure::new(ErrorCode::TooLarge, message))
+        } else if is_too_long {
+            let message = format!(
+                "the payload has {size} bytes; a command takes at most {COMMAND_PAYLOAD_LIMIT}, unless it is a file"
+            );
             Some(Failure::new(ErrorCode::TooLarge, message))
         } else {
             let why = match came_retained {
@@ -280,7 +292,7 @@ impl Receiver {
         };
         if let Some(failure) = refusal {
             // What is too large is not read.
-            let payload = if size > limit {
+            let payload = if size > max_payload || is_too_long {
                 Bytes::new()
             } else {
                 publish.payload
@@ -314,7 +326,7 @@ impl Receiver {
                 telemetry.broker_weakened_subscription(&not.filter);
                 continue;
             }
-            let reason = refused_filter(not.reason);
+            let reason = refused_filter(not.reason, &ack.words);
             let effect = match not.is_commands {
                 true => NO_COMMANDS,
                 false => self.effect(&not.filter),
@@ -343,6 +355,12 @@ impl Receiver {
             "Home Assistant's start and its documents are not noticed"
         }
     }
+}
+
+/// Whether the payload of a command is a file.
+fn takes_file(command: &str) -> bool {
+    let route = CATALOGUE.route(command);
+    route.is_ok_and(|(route, _)| matches!(route.command().payload, Payload::Bytes { .. }))
 }
 
 /// Takes bytes as if a broker had sent them, without a connection. Returns how many packets they

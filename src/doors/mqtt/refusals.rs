@@ -13,7 +13,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::error::{Blame, SizeCause};
-use super::reason::ReasonCode;
+use super::reason::{BrokerWords, ReasonCode};
 
 /// A message is blamed after this many ends of the connection in a row, each without a reason and with this message in flight.
 /// A single end may have another cause.
@@ -42,7 +42,7 @@ pub enum Obstacle {
     /// The broker's announced limit of packets, in bytes.
     MaximumPacketSize(usize),
     /// The broker's PUBACK says so.
-    Refused(ReasonCode),
+    Refused(ReasonCode, BrokerWords),
     /// The connection ends with these words whenever the broker gets the message.
     EndsConnection {
         words: String,
@@ -65,7 +65,7 @@ impl Obstacle {
     pub fn is_size(&self) -> bool {
         match self {
             Self::MaxPayload(_) | Self::MaximumPacketSize(_) => true,
-            Self::Refused(reason) => *reason == ReasonCode::PACKET_TOO_LARGE,
+            Self::Refused(reason, _) => *reason == ReasonCode::PACKET_TOO_LARGE,
             Self::EndsConnection { .. } | Self::NotAcknowledged => false,
             Self::RefusedBefore { is_by_size, .. } => *is_by_size,
         }
@@ -93,7 +93,7 @@ impl Obstacle {
     /// A smaller message may be taken.
     pub fn can_mean_size(&self) -> bool {
         match self {
-            Self::Refused(reason) => reason.can_mean_size(),
+            Self::Refused(reason, _) => reason.can_mean_size(),
             _ => true,
         }
     }
@@ -109,15 +109,15 @@ impl fmt::Display for Obstacle {
                     "the broker takes packets of {limit} bytes (its Maximum Packet Size)"
                 )
             }
-            Self::Refused(reason @ ReasonCode::PACKET_TOO_LARGE) => write!(
+            Self::Refused(reason @ ReasonCode::PACKET_TOO_LARGE, words) => write!(
                 f,
-                "the broker refuses it ({reason}): its limit is smaller and not announced"
+                "the broker refuses it ({reason}{words}): its limit is smaller and not announced"
             ),
-            Self::Refused(reason @ ReasonCode::NOT_AUTHORIZED) => write!(
+            Self::Refused(reason @ ReasonCode::NOT_AUTHORIZED, words) => write!(
                 f,
-                "the broker refuses it ({reason}): check its access rules for this user"
+                "the broker refuses it ({reason}{words}): check its access rules for this user"
             ),
-            Self::Refused(reason) => write!(f, "the broker refuses it ({reason})"),
+            Self::Refused(reason, words) => write!(f, "the broker refuses it ({reason}{words})"),
             Self::EndsConnection { words, .. } => {
                 write!(
                     f,

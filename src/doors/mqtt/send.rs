@@ -188,7 +188,7 @@ mod tests {
     use super::super::inflight::Inflight;
     use super::super::link::BrokerLink;
     use super::super::message_maker::tests::delivery;
-    use super::super::reason::ReasonCode;
+    use super::super::reason::{BrokerWords, ReasonCode};
     use super::super::receive::tests::{FakeGateway, context};
     use super::super::session::SessionLimits;
     use super::super::settings::tests::settings;
@@ -207,7 +207,12 @@ mod tests {
             let topic = "av/room/1/camera/snapshot/get/result";
             inflight.push(1, topic.into(), 900, item, None);
             let sent = inflight.acknowledged(1).unwrap();
-            refused(&context, &mut refusals, sent, &Obstacle::Refused(reason))
+            refused(
+                &context,
+                &mut refusals,
+                sent,
+                &Obstacle::Refused(reason, BrokerWords::default()),
+            )
         };
         assert!(refuse(Some(delivery(Ok(Success::new(200, true.into()))))));
         let failure = context.subscriber.outbox.try_next().unwrap();
@@ -266,14 +271,34 @@ mod tests {
             size,
         };
         for (obstacle, own, others) in [
-            (Obstacle::Refused(ReasonCode(0x80)), None, 50_000),
-            (Obstacle::Refused(ReasonCode(0x83)), None, 50_000),
-            (Obstacle::Refused(ReasonCode(0x97)), None, 50_000),
-            (Obstacle::Refused(ReasonCode(0x87)), None, 50_000),
+            (
+                Obstacle::Refused(ReasonCode(0x80), BrokerWords::default()),
+                None,
+                50_000,
+            ),
+            (
+                Obstacle::Refused(ReasonCode(0x83), BrokerWords::default()),
+                None,
+                50_000,
+            ),
+            (
+                Obstacle::Refused(ReasonCode(0x97), BrokerWords::default()),
+                None,
+                50_000,
+            ),
+            (
+                Obstacle::Refused(ReasonCode(0x87), BrokerWords::default()),
+                None,
+                50_000,
+            ),
             (ends(SizeCause::No), None, 50_000),
             (ends(SizeCause::Possible), Some(10_000), 50_000),
             (ends(SizeCause::Certain), Some(15_000), 19_999),
-            (Obstacle::Refused(ReasonCode(0x95)), Some(15_000), 19_999),
+            (
+                Obstacle::Refused(ReasonCode(0x95), BrokerWords::default()),
+                Some(15_000),
+                19_999,
+            ),
         ] {
             let gateway = Arc::<FakeGateway>::default();
             let mut context =

@@ -456,6 +456,7 @@ mod tests {
     fn suback(packet_id: u16, reasons: &[u8]) -> SubAck {
         SubAck {
             packet_id,
+            words: Default::default(),
             reasons: reasons.iter().copied().map(ReasonCode).collect(),
         }
     }

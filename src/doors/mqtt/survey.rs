@@ -250,13 +250,13 @@ impl Survey {
                 pace.set_back(sent, Instant::now());
                 waiting.push_back(topic);
             } else {
-                let reason = ack.reason;
+                let (reason, words) = (ack.reason, ack.words);
                 let what = match payload {
                     "" => "cleared",
                     _ => "set",
                 };
                 return Err(format!(
-                    "the broker does not let {topic} be {what} ({reason})"
+                    "the broker does not let {topic} be {what} ({reason}{words})"
                 ));
             }
         }

@@ -321,7 +321,10 @@ impl Asked {
                         ));
                     }
                     Some(topic) if ack.reason.is_refusal() => {
-                        let problem = format!("it refuses to publish to {topic} ({})", ack.reason);
+                        let problem = format!(
+                            "it refuses to publish to {topic} ({}{})",
+                            ack.reason, ack.words
+                        );
                         self.problems.push(problem);
                     }
                     Some(topic) => drop(self.taken.insert(topic.clone())),

@@ -257,16 +257,24 @@ fn a_limit_of_one_device_leaves_the_others_whole() {
 }
 
 #[test]
-fn another_gateways_document_of_the_same_device_is_neither_taken_up_nor_cleared() {
+fn another_gateways_document_of_the_same_device_is_taken_over_once_and_never_cleared() {
     let (mut it, now) = connected();
-    it.update("1", document(&["a"]), true, now);
-    let theirs = Some(document(&["theirs"]));
+    it.update("1", document(&["a"]), false, now);
+    let theirs = Some(document(&["a", "theirs"]));
     assert_eq!(
         it.received("1", theirs.clone(), Author::AnotherGateway, now),
         None
     );
+    // Its device is offline: nothing is lost, and the mark is this gateway's from now on.
     let actions = it.due(now + 2 * SECOND);
-    assert_eq!(published(&actions), [document(&["a"])]);
+    assert_eq!(published(&actions), [document(&["a", "theirs"])]);
+    it.update("1", document(&["a"]), true, now + 3 * SECOND);
+    let mut removing = document(&["a"]);
+    removing["components"]["theirs"] = json!({"platform": "button"});
+    assert!(it.due(now + 5 * SECOND).is_empty());
+    assert_eq!(published(&it.due(now + 63 * SECOND)), [removing]);
+    let now = now + 65 * SECOND;
+    assert_eq!(published(&it.due(now)), [document(&["a"])]);
     // It publishes again. This gateway does not answer, and leaves the document when it has no such
     // device any more.
     it.received("1", theirs, Author::AnotherGateway, now);

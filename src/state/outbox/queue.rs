@@ -18,6 +18,8 @@ pub(super) struct RoomQueue<R> {
     items: VecDeque<Item<R>>,
     /// How many of them are urgent.
     urgent: usize,
+    /// The bytes of the results among them.
+    reply_bytes: usize,
     /// How often it is in `turns`.
     turns: usize,
 }
@@ -27,6 +29,7 @@ impl<R> RoomQueue<R> {
         Self {
             items: VecDeque::new(),
             urgent: 0,
+            reply_bytes: 0,
             turns: 0,
         }
     }
@@ -41,7 +44,8 @@ pub(super) struct OutboxQueue<R> {
     urgent: VecDeque<Arc<str>>,
     pub(super) waiting_states: HashSet<Arc<str>>,
     pub(super) waiting_events: usize,
-    pub(super) waiting_replies: usize,
+    /// The bytes of the results that wait.
+    pub(super) reply_bytes: usize,
     pub(super) len: usize,
 }
 
@@ -69,7 +73,7 @@ impl<R> Default for OutboxQueue<R> {
             urgent: VecDeque::new(),
             waiting_states: HashSet::new(),
             waiting_events: 0,
-            waiting_replies: 0,
+            reply_bytes: 0,
             len: 0,
         }
     }
@@ -87,6 +91,7 @@ impl<R: OutboxReply> OutboxQueue<R> {
             .rooms
             .entry(room.clone())
             .or_insert_with(RoomQueue::new);
+        queue.reply_bytes += item.reply_bytes();
         if item.is_urgent() {
             if queue.urgent == 0 || end == End::Front {
                 end.push(&mut self.urgent, room.clone());
@@ -102,22 +107,28 @@ impl<R: OutboxReply> OutboxQueue<R> {
 
     fn count(&mut self, item: &Item<R>) {
         self.len += 1;
-        match item {
-            Item::State(_) => {}
-            Item::Event(..) => self.waiting_events += 1,
-            Item::Reply(_) => self.waiting_replies += 1,
+        self.reply_bytes += item.reply_bytes();
+        if let Item::Event(..) = item {
+            self.waiting_events += 1;
         }
     }
 
     /// The item has been taken out of its room's queue.
     fn taken(&mut self, item: &Item<R>) {
         self.len -= 1;
+        let bytes = item.reply_bytes();
+        self.reply_bytes -= bytes;
+        if bytes > 0
+            && let Some(queue) = self.rooms.get_mut(item.room())
+        {
+            queue.reply_bytes -= bytes;
+        }
         match item {
             Item::State(topic) => {
                 self.waiting_states.remove(topic);
             }
             Item::Event(..) => self.waiting_events -= 1,
-            Item::Reply(_) => self.waiting_replies -= 1,
+            Item::Reply(_) => {}
         }
         if self.len > 0 {
             return;
@@ -180,6 +191,39 @@ impl<R: OutboxReply> OutboxQueue<R> {
             }
         }
         None
+    }
+
+    /// Takes results of the room whose results have most bytes, the oldest first: of so many bytes at least, but no more
+    /// than half of what it has and one.
+    pub(super) fn take_replies_of_fullest(&mut self, bytes: usize, taken: &mut Vec<R>) {
+        let fullest = self
+            .rooms
+            .values_mut()
+            .max_by_key(|queue| queue.reply_bytes);
+        let Some(queue) = fullest else { return };
+        let enough = bytes.min(queue.reply_bytes / 2 + 1);
+        let (mut kept, mut found, mut found_bytes) = (Vec::new(), Vec::new(), 0);
+        while found_bytes < enough
+            && let Some(item) = queue.items.pop_front()
+        {
+            match item {
+                Item::Reply(_) => {
+                    found_bytes += item.reply_bytes();
+                    found.push(item);
+                }
+                item => kept.push(item),
+            }
+        }
+        for item in kept.into_iter().rev() {
+            queue.items.push_front(item);
+        }
+        queue.urgent -= found.len();
+        for item in found {
+            self.taken(&item);
+            if let Item::Reply(reply) = item {
+                taken.push(reply);
+            }
+        }
     }
 
     pub(super) fn remove_state(&mut self, item: &Item<R>) {

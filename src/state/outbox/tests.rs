@@ -4,7 +4,11 @@ use super::queue::KEPT_CAPACITY;
 use super::*;
 use crate::state::{StateStore, StateValue};
 
-impl OutboxReply for u32 {}
+impl OutboxReply for u32 {
+    fn size(&self) -> usize {
+        1
+    }
+}
 
 #[tokio::test]
 async fn a_state_that_changes_twice_is_sent_once_and_newest() {
@@ -59,12 +63,14 @@ fn the_oldest_of_too_many_results_can_be_taken() {
     for number in 0..5 {
         outbox.push_reply(number);
     }
-    assert!(outbox.try_next().is_some());
-    let taken = std::iter::from_fn(|| outbox.take_reply_above(3));
-    assert_eq!(taken.collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(outbox.take_replies_above(3), [0, 1]);
+    assert!(outbox.try_next().is_some(), "the state");
     outbox.put_back(vec![Item::Reply(9)]);
-    assert_eq!(outbox.take_reply_above(3), Some(9));
+    assert_eq!(outbox.take_replies_above(3), [9]);
+    assert!(outbox.take_replies_above(3).is_empty());
     assert_eq!(outbox.len(), 3);
+    assert_eq!(outbox.take_replies_above(0), [2, 3, 4]);
+    assert!(outbox.is_empty() && outbox.take_replies_above(0).is_empty());
 }
 
 #[test]
@@ -80,8 +86,8 @@ fn too_many_events_drop_the_oldest_and_are_counted() {
     assert_eq!(first, "1");
 }
 
-/// A result that overtakes what waits of other rooms: its room, and a number.
-struct RoomReply(&'static str, u32);
+/// A result that overtakes what waits of other rooms: its room, and a number, which is its size too.
+struct RoomReply(&'static str, usize);
 
 impl OutboxReply for RoomReply {
     const OVERTAKES: bool = true;
@@ -89,6 +95,47 @@ impl OutboxReply for RoomReply {
     fn room(&self) -> &str {
         self.0
     }
+
+    fn size(&self) -> usize {
+        self.1
+    }
+}
+
+#[test]
+fn the_room_with_the_most_results_pays_for_too_many() {
+    let outbox: Outbox<RoomReply> = Outbox::default();
+    outbox.push_reply(RoomReply("2", 3));
+    for _ in 0..1000 {
+        outbox.push_reply(RoomReply("1", 1));
+        outbox.push_state(&"room/1/audio/volume".into());
+        for RoomReply(room, _) in outbox.take_replies_above(100) {
+            assert_eq!(room, "1");
+        }
+    }
+    outbox.push_reply(RoomReply("3", 30));
+    assert!(
+        outbox
+            .take_replies_above(100)
+            .iter()
+            .all(|taken| taken.0 == "1")
+    );
+    // One that is larger than all others together goes first.
+    outbox.push_reply(RoomReply("4", 101));
+    assert_eq!(outbox.take_replies_above(100)[0].0, "4");
+    let left = std::iter::from_fn(|| outbox.try_next());
+    let (mut bytes, mut states, mut rooms) = (0, 0, std::collections::BTreeSet::new());
+    for item in left {
+        match item {
+            Item::Reply(reply) => {
+                bytes += reply.1;
+                rooms.insert(reply.0);
+            }
+            _ => states += 1,
+        }
+    }
+    assert_eq!((bytes, states), (100, 1));
+    assert!(rooms.contains("1") && rooms.contains("2") && rooms.contains("3"));
+    assert_eq!(outbox.lock().reply_bytes, 0);
 }
 
 fn order(outbox: &Outbox<RoomReply>) -> Vec<String> {
@@ -199,7 +246,7 @@ fn every_item_comes_once_and_each_room_in_order() {
     for number in 0_u32..3000 {
         let room = rooms[usize::try_from(number.wrapping_mul(2_654_435_761) >> 7).unwrap() % 3];
         match number.wrapping_mul(40_503) >> 3 & 7 {
-            0 => outbox.push_reply(RoomReply(room, number)),
+            0 => outbox.push_reply(RoomReply(room, usize::try_from(number).unwrap())),
             1 => {
                 outbox.push_event(&format!("room/{room}/e{number}").into(), &Bytes::new());
             }

@@ -2,6 +2,8 @@
 //! grant, deliver or keep. The door's task runs in [`broker_span`](crate::telemetry::broker_span), which names the
 //! broker.
 
+use std::time::Duration;
+
 use super::MQTT;
 use crate::telemetry::floods::MessageProblem;
 use crate::telemetry::shortened::shortened;
@@ -34,14 +36,25 @@ impl Telemetry {
         tracing::warn!(target: MQTT, "no connection to the broker: {why}");
     }
 
-    /// Several connections in a row ended soon after they came up.
-    pub fn broker_unsteady(&self, client_id: &str) {
+    /// Several connections in a row ended soon after they came up. `why`: the reason of the last one, if it says that
+    /// no other client with the same id is it. `longest`: the longest wait before the next connection.
+    pub fn broker_unsteady(&self, client_id: &str, why: Option<&str>, longest: Duration) {
+        let seconds = longest.as_secs();
+        if let Some(why) = why {
+            let why = shortened(why, LONGEST_TEXT);
+            tracing::warn!(
+                target: MQTT,
+                "the connection to the broker keeps ending soon after it is made: {why}. The gateway waits up to \
+                 {seconds} s before it connects again"
+            );
+            return;
+        }
         tracing::warn!(
             target: MQTT,
             client_id,
             "the broker keeps ending the connection soon after it is made: another client may be \
              using this client id. Give each gateway a mqtt.client_id of its own; the gateway waits up to \
-             30 s before it connects again"
+             {seconds} s before it connects again"
         );
     }
 

@@ -50,11 +50,12 @@ impl Telemetry {
         );
     }
 
-    /// The broker takes documents of `limit` bytes, so Home Assistant does not get all `entities` of
-    /// these devices, whose whole documents have these sizes; it gets everything if there is none.
+    /// The broker does not take the whole documents of these devices, which have these sizes, so Home Assistant does
+    /// not get these `entities`; it gets everything if there is no such device. `wanted`: the packets that the broker
+    /// has to take, in bytes.
     pub fn documents_cut(
         &self,
-        limit: usize,
+        wanted: usize,
         devices: &BTreeMap<String, usize>,
         entities: &BTreeSet<String>,
     ) {
@@ -73,12 +74,13 @@ impl Telemetry {
         let names: Vec<&str> = entities.iter().map(|key| &**key).collect();
         tracing::warn!(
             target: MQTT,
-            limit,
+            wanted,
             count,
             devices = named.join(", "),
             left_out = names.join(", "),
-            "Home Assistant gets only a part of these devices' entities: the broker takes no larger \
-             messages. Raise its limit (Mosquitto: max_packet_size, message_size_limit)"
+            "Home Assistant does not get all entities of these devices: the broker takes no larger messages. \
+             Raise its limit (Mosquitto: max_packet_size, message_size_limit), or mqtt.max_payload, to {wanted} \
+             bytes or more"
         );
     }
 

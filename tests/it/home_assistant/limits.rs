@@ -63,7 +63,10 @@ fn what_fits_is_published_and_the_rest_is_named() {
                 .lines()
                 .find(|line| line.contains("poly2mqtt_1 ("))
                 .unwrap();
-            for part in ["only a part of these devices' entities", "sip_registration"] {
+            for part in [
+                "does not get all entities of these devices",
+                "sip_registration",
+            ] {
                 assert!(report.contains(part), "{report}");
             }
             // Not one line for each step.

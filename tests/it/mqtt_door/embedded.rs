@@ -44,6 +44,33 @@ async fn the_embedded_brokers_clients_have_its_last_words() {
     }
 }
 
+/// They wait for the gateway among the large messages, and none is lost or stays there.
+#[tokio::test]
+async fn large_commands_are_answered_and_make_room_again() {
+    let broker = embedded(Vec::new()).await;
+    let (username, password) = broker.gateway_login();
+    let settings = MqttSettings {
+        username: Some(username),
+        password: Some(password),
+        ..MqttSettings::new(plain_tcp(broker.addr().port()))
+    };
+    let it = setup(settings).await;
+    let client = Client::connect(broker.addr().port()).await;
+    // More than all large messages may have together.
+    let large = "1".repeat(9 << 20);
+    for _ in 0..9 {
+        let result = client
+            .command("room/1/audio/volume/set", large.as_str())
+            .await;
+        assert_eq!(result["error"]["code"], "too_large", "{result}");
+        client.clear();
+    }
+    let small = client.command("room/1/audio/mute", "").await;
+    assert_eq!(small["ok"], true, "{small}");
+    it.door.stop(Instant::now() + SOON).await;
+    broker.stop().await;
+}
+
 #[tokio::test]
 async fn the_embedded_brokers_users_see_and_do_what_they_may() {
     let store = StateStore::new();

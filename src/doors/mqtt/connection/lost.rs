@@ -97,14 +97,16 @@ impl Connection {
         let mut reason = lost.to_string();
         let report = self
             .backoff
-            .lost(reason.clone(), by_message, Instant::now());
+            .lost(lost.without_words(), by_message, Instant::now());
         if matches!(diagnosis, Diagnosis::Culprit(_)) {
             self.backoff.cause_found();
         }
         let delay = self.backoff.next_delay(lost.is_final());
         let telemetry = &self.context.telemetry;
         if report.keeps_ending {
-            telemetry.broker_unsteady(&self.context.settings.client_id);
+            let why = (!lost.can_mean_client_id()).then_some(&*reason);
+            let longest = self.backoff.longest_delay(lost.is_final());
+            telemetry.broker_unsteady(&self.context.settings.client_id, why, longest);
         }
         if report.is_new_reason {
             if lost.is_final() {

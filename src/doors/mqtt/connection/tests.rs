@@ -16,6 +16,7 @@ use crate::command::Success;
 use crate::state::StateValue;
 use crate::telemetry::Sample;
 
+mod floods;
 mod throttling;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);

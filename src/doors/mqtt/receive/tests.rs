@@ -143,6 +143,40 @@ fn what_is_refused_has_its_answer() {
 }
 
 #[test]
+fn only_a_file_may_be_longer_than_the_payloads_of_the_other_doors() {
+    use crate::doors::clients::ClientLimits;
+
+    assert_eq!(COMMAND_PAYLOAD_LIMIT, ClientLimits::default().max_message);
+    let (context, gateway) = context();
+    let context = DoorContext {
+        settings: MqttSettings {
+            max_payload: 4 * COMMAND_PAYLOAD_LIMIT,
+            ..context.settings.clone()
+        },
+        ..DoorContext::new(
+            settings(),
+            StateStore::new(),
+            gateway.clone(),
+            Arc::default(),
+        )
+    };
+    let mut receiver = Receiver::new(Arc::new(context));
+    for (command, over, is_refused) in [
+        ("audio/volume/set", 0, false),
+        ("audio/volume/set", 1, true),
+        ("no/such/command", 1, true),
+        ("directory/import", 1, false),
+        ("directory/import", 3 * COMMAND_PAYLOAD_LIMIT + 1, true),
+    ] {
+        let payload = "1".repeat(COMMAND_PAYLOAD_LIMIT + over);
+        assert!(receiver.publish(publish(&format!("av/room/1/{command}"), &payload)));
+        let refused = gateway.refused.lock().unwrap().pop();
+        let expected = is_refused.then(|| (command.to_owned(), ErrorCode::TooLarge));
+        assert_eq!(refused, expected, "{command} {over}");
+    }
+}
+
+#[test]
 fn a_retained_state_is_no_command_and_a_retained_command_is_refused() {
     let (context, gateway) = context();
     let mut receiver = Receiver::new(context);

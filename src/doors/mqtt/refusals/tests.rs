@@ -139,13 +139,22 @@ fn only_a_refusal_that_can_mean_the_size_asks_for_smaller_ones() {
         (Obstacle::MaxPayload(5), (900, SizeCause::Certain)),
         (Obstacle::MaximumPacketSize(5), (900, SizeCause::Certain)),
         (
-            Obstacle::Refused(ReasonCode(0x95)),
+            Obstacle::Refused(ReasonCode(0x95), BrokerWords::default()),
             (900, SizeCause::Certain),
         ),
-        (Obstacle::Refused(ReasonCode(0x97)), (900, SizeCause::No)),
+        (
+            Obstacle::Refused(ReasonCode(0x97), BrokerWords::default()),
+            (900, SizeCause::No),
+        ),
         (Obstacle::NotAcknowledged, (900, SizeCause::Possible)),
-        (Obstacle::Refused(ReasonCode(0x80)), (900, SizeCause::No)),
-        (Obstacle::Refused(ReasonCode(0x87)), (900, SizeCause::No)),
+        (
+            Obstacle::Refused(ReasonCode(0x80), BrokerWords::default()),
+            (900, SizeCause::No),
+        ),
+        (
+            Obstacle::Refused(ReasonCode(0x87), BrokerWords::default()),
+            (900, SizeCause::No),
+        ),
         (before(500, true), (500, SizeCause::Certain)),
         (before(500, false), (500, SizeCause::Possible)),
         (before(0, false), (0, SizeCause::No)),
@@ -217,7 +226,10 @@ fn a_topic_is_reported_once_for_each_obstacle_and_memory_is_bounded() {
         is_by_size: true,
     };
     assert!(!refusals.is_news(&topic, &before));
-    assert!(refusals.is_news(&topic, &Obstacle::Refused(ReasonCode(0x87))));
+    assert!(refusals.is_news(
+        &topic,
+        &Obstacle::Refused(ReasonCode(0x87), BrokerWords::default())
+    ));
     for n in 0..2 * REMEMBERED_TOPICS {
         let topic = Bytes::from(n.to_string());
         refusals.is_news(&topic, &too_large);

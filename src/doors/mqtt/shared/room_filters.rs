@@ -203,7 +203,7 @@ impl RoomFilters {
                     self.granted.insert(room);
                 }
                 reason => {
-                    let reason = refused_filter(reason);
+                    let reason = refused_filter(reason, &ack.words);
                     self.granted.remove(&room);
                     let again = now + ASK_AGAIN_DELAY;
                     self.refused.insert(room.clone(), (again, reason.clone()));
@@ -300,6 +300,7 @@ mod tests {
     fn suback(packet_id: u16, reasons: &[u8]) -> SubAck {
         SubAck {
             packet_id,
+            words: Default::default(),
             reasons: reasons.iter().copied().map(ReasonCode).collect(),
         }
     }
