@@ -13,7 +13,7 @@ mod readiness;
 #[cfg(test)]
 mod tests;
 
-pub use readiness::CheckOrder;
+pub use readiness::{CheckOrder, KnownUse};
 
 use std::sync::Arc;
 
@@ -24,11 +24,13 @@ use self::answer::{accepted_body, lacks_spelling};
 use super::missing::Missing;
 use super::mode_lock::ModeLock;
 use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading};
-use super::refusal::{no_response, no_response_to_read, unsupported, without_secrets};
+use super::refusal::{
+    no_response, no_response_to_read, too_large, unsupported, unusable_answer, without_secrets,
+};
 use super::spellings::Spellings;
 use crate::catalogue::{
     AnswerKind, CATALOGUE, Call, Command, Context, Ended, Method, Operation, Params, Plan, Request,
-    SETTING, StateTopic, Urgency, Variant, setting_names, truth,
+    SETTING, StateTopic, TopicKind, Urgency, Variant, setting_names, truth,
 };
 use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{Device, Problem, RequestError};
@@ -97,6 +99,7 @@ pub async fn execute(
         unanswered: false,
         spelled: None,
         camera_may_move: false,
+        sent: false,
         silence: readiness::Silence::default(),
         found_missing: Missing::default(),
         found_locked: ModeLock::default(),
@@ -125,6 +128,8 @@ struct Executor<'a> {
     readings: Vec<Reading>,
     problem: Option<Problem>,
     unanswered: bool,
+    /// The command itself has sent a request, which may have changed something.
+    sent: bool,
     spelled: Option<(&'static str, usize)>,
     camera_may_move: bool,
     silence: readiness::Silence,
@@ -140,7 +145,9 @@ impl Executor<'_> {
         let mut success =
             carried_out.map_err(|failure| without_secrets(failure, &call.secrets()))?;
         let mut unread = Vec::new();
-        for state in command.refresh {
+        // Where nothing had to be sent, the states are as they were read.
+        let touched = if self.sent { command.refresh } else { &[] };
+        for state in touched {
             if self.keeps(*state, &call)
                 && let Err(why) = self.read_back(*state).await
             {
@@ -274,6 +281,7 @@ impl Executor<'_> {
         {
             return Err(refusal);
         }
+        self.sent = true;
         let sent = self.send(&request, operation, command).await;
         if let Err(failure) = &sent {
             self.note_locked(&request, failure);
@@ -320,7 +328,12 @@ impl Executor<'_> {
                     .device
                     .send(request, LARGEST_JSON_ANSWER, self.deadline)
                     .await;
-                sent.map_err(|error| self.fail(error, request.repeatable))?
+                let asks =
+                    operation.method == Method::Get || command.kind == Some(TopicKind::Query);
+                sent.map_err(|error| match asks {
+                    true => self.fail(error, request.repeatable),
+                    false => self.fail_command(error, request.repeatable),
+                })?
             }
         };
         let body = accepted_body(&response, operation, command)?;
@@ -440,8 +453,12 @@ impl Executor<'_> {
         self.make_reading(operation, &Params::new())
             .await
             .map_err(|failure| failure.message)?;
-        let trouble = self.readings.last().and_then(Reading::trouble);
-        trouble.map_or(Ok(()), |failure| Err(failure.message))
+        let known = self.readings.last();
+        let known = known.map(|reading| reading.value_of(state, &self.environment.context));
+        known
+            .transpose()
+            .map(|_| ())
+            .map_err(|failure| failure.message)
     }
 
     async fn renew_session(&mut self, call: &Call) -> Result<Success, Failure> {
@@ -463,6 +480,15 @@ impl Executor<'_> {
         let failure = no_response(&error, repeatable);
         self.note(error);
         failure
+    }
+
+    /// Like [`Self::fail`], for what changes something. A Poly device says little to a command: an answer that is
+    /// too large is a page, or another product's.
+    fn fail_command(&mut self, error: RequestError, repeatable: bool) -> Failure {
+        match error {
+            RequestError::TooLarge(large) => unusable_answer(large.status, &too_large(&large)),
+            other => self.fail(other, repeatable),
+        }
     }
 
     /// Like [`Self::fail`], for a read.

@@ -2,10 +2,14 @@
 //!
 //! Pure. Polls and the read-backs of commands share it; [`super::knowledge`] publishes the result.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
-use super::refusal::{invalid_body, refusal, unsupported};
-use crate::catalogue::{Evidence, Operation, read_body};
+use super::refusal::{could_not_tell, invalid_body, refusal, unsupported};
+use crate::catalogue::{
+    Context, Evidence, Operation, Pick, State, StateTopic, read_body, refusal_reason, refuses,
+};
 use crate::command::Failure;
 use crate::device::DeviceResponse;
 
@@ -13,6 +17,9 @@ use crate::device::DeviceResponse;
 /// a meeting list, is some hundred kilobytes; states are some kilobytes. A device that sends
 /// megabytes is broken and must not fill the memory: each of its states is kept, here and at the broker.
 pub const LARGEST_JSON_ANSWER: usize = 1 << 20;
+
+/// The message about an answer that says nothing.
+pub const EMPTY_ANSWER: &str = "the device's answer is empty or null";
 
 /// The result of reading an operation's states.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +47,10 @@ fn judged(operation: &Operation, response: &DeviceResponse) -> (ReadOutcome, Evi
     let failed = |message| ReadOutcome::Failed(invalid_body(status, message));
     match status {
         200..=299 => match read_body(&response.body) {
+            Ok(body) if refuses(&body) => {
+                let failure = could_not_tell(status, refusal_reason(&body));
+                (ReadOutcome::Failed(failure), Evidence::NotPoly)
+            }
             Ok(body) if operation.fits(&body) => {
                 let evidence = operation.evidence(&body);
                 (ReadOutcome::Value(operation.shape.apply(body)), evidence)
@@ -109,13 +120,38 @@ impl Reading {
             ReadOutcome::Unsupported(status) => Some(unsupported(*status)),
             ReadOutcome::Value(value) if self.evidence == Evidence::NotPoly => {
                 let message = match nothing(value) {
-                    true => "the device's answer is empty or null",
+                    true => EMPTY_ANSWER,
                     false => "the device's answer lacks what a Poly device says here",
                 };
                 Some(invalid_body(200, message.into()))
             }
             ReadOutcome::Value(_) | ReadOutcome::Absent => None,
         }
+    }
+
+    /// The value of a state; null where there is none. What a command does, or answers, is decided by it, so a
+    /// single answer that says nothing is not taken for "there is none".
+    ///
+    /// # Errors
+    /// Why the value is not known.
+    pub fn value_of(&self, state: StateTopic, context: &Context) -> Result<Value, Failure> {
+        if let Some(failure) = self.trouble() {
+            return Err(failure);
+        }
+        let ReadOutcome::Value(answer) = &self.outcome else {
+            return Ok(Value::Null);
+        };
+        let mut states = self.operation.states.iter();
+        let one = |known: &&State| known.topic == state && !matches!(known.pick, Pick::Each(_));
+        let Some(known) = states.find(one) else {
+            return Ok(Value::Null);
+        };
+        let value = known.values(answer, context).into_iter().next();
+        let value = value.map(|(_, value)| value.map(Cow::into_owned).unwrap_or_default());
+        value.ok_or_else(|| {
+            let message = format!("the device's answer has no value that {state} can have");
+            invalid_body(200, message)
+        })
     }
 }
 
@@ -175,6 +211,63 @@ mod tests {
         ] {
             assert_eq!(trouble(path, status, body), None, "{path}");
         }
+    }
+
+    #[test]
+    fn a_refusal_with_200_is_no_state() {
+        const NO: &str = r#"{"success":false,"reason":"busy"}"#;
+        for path in [
+            "/rest/audio",
+            "/rest/conferences",
+            "/rest/calendar",
+            "/rest/calendar/meetings",
+            "/rest/collaboration",
+            "/rest/system/apps/environment",
+            "/rest/system/sipservers",
+            "/rest/cameras/far/all",
+            "/rest/cameras/near/selectedpeople",
+            "/rest/mediastats",
+            "/rest/directory/favorites",
+            "/rest/directory/local/server",
+        ] {
+            for body in [NO, r#"[{"success":false,"reason":"busy"}]"#] {
+                let ReadOutcome::Failed(failure) = read(path, 200, body) else {
+                    panic!("{path} {body}")
+                };
+                assert_eq!(failure.message, "the device could not say: busy");
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_is_known_only_from_an_answer_that_says_it() {
+        use crate::catalogue::checked::{CALL_STATE, MEETINGS};
+        let value = |path, state, status, body| {
+            let (operation, response) = operation_and_response(path, status, body);
+            let context = Context {
+                now: 0,
+                preset_offset: None,
+                preset_names: None,
+                started: None,
+            };
+            Reading::of(operation, &response).value_of(state, &context)
+        };
+        let calls = |status, body| value("/rest/conferences", CALL_STATE, status, body);
+        assert_eq!(calls(200, "[]"), Ok(json!("idle")));
+        for (status, body) in [
+            (200, "null"),
+            (204, ""),
+            (200, ""),
+            (404, ""),
+            (500, ""),
+            (200, r#"{"success":false}"#),
+            (200, r#"[{"id":"0"}]"#),
+        ] {
+            assert!(calls(status, body).is_err(), "{status} {body}");
+        }
+        let meetings = |body| value("/rest/calendar/meetings", MEETINGS, 200, body);
+        assert_eq!(meetings("[]"), Ok(json!([])));
+        assert!(meetings("null").is_err());
     }
 
     #[test]
