@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::entity::SelectOption;
-use super::quirks::text;
+use super::quirks::{NO_ERROR, text};
 use crate::command::{ErrorCode, Failure};
 use crate::nearest::Nearest;
 use crate::visible::visible_start;
@@ -15,8 +15,6 @@ const LONGEST_SHOWN: usize = 64;
 /// The provider in which a device makes calls of its own, and how the names of its packages begin.
 const OWN_PROVIDER: &str = "poly";
 const OWN_PACKAGES: &str = "com.poly.";
-/// The answer's `error` where there is none.
-const NO_ERROR: &str = "NOERROR";
 
 /// The name that runs the room, from the value of `system/mode`: a device in device mode names no persona, or
 /// no app. `None` while it names neither.

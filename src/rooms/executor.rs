@@ -5,6 +5,7 @@
 //! result. [`super::refusal`] says what a refusal means.
 
 mod answer;
+mod failures;
 mod files;
 mod presets;
 mod provider;
@@ -24,9 +25,7 @@ use self::answer::{accepted_body, lacks_spelling};
 use super::missing::Missing;
 use super::mode_lock::ModeLock;
 use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading};
-use super::refusal::{
-    no_response, no_response_to_read, too_large, unsupported, unusable_answer, without_secrets,
-};
+use super::refusal::{unsupported, without_secrets};
 use super::spellings::Spellings;
 use crate::catalogue::{
     AnswerKind, CATALOGUE, Call, Command, Context, Ended, Method, Operation, Params, Plan, Request,
@@ -453,12 +452,14 @@ impl Executor<'_> {
         self.make_reading(operation, &Params::new())
             .await
             .map_err(|failure| failure.message)?;
-        let known = self.readings.last();
-        let known = known.map(|reading| reading.value_of(state, &self.environment.context));
-        known
-            .transpose()
-            .map(|_| ())
-            .map_err(|failure| failure.message)
+        let Some(reading) = self.readings.last() else {
+            return Ok(());
+        };
+        let trouble = reading.trouble().or_else(|| {
+            let value = reading.value_of(state, &self.environment.context);
+            value.err()
+        });
+        trouble.map_or(Ok(()), |failure| Err(failure.message))
     }
 
     async fn renew_session(&mut self, call: &Call) -> Result<Success, Failure> {
@@ -472,36 +473,6 @@ impl Executor<'_> {
                 Ok(Success::new(200, session))
             }
             Err(problem) => Err(self.fail(RequestError::Problem(problem), true)),
-        }
-    }
-
-    /// The failure of a request without a response; notes what it says of the device.
-    fn fail(&mut self, error: RequestError, repeatable: bool) -> Failure {
-        let failure = no_response(&error, repeatable);
-        self.note(error);
-        failure
-    }
-
-    /// Like [`Self::fail`], for what changes something. A Poly device says little to a command: an answer that is
-    /// too large is a page, or another product's.
-    fn fail_command(&mut self, error: RequestError, repeatable: bool) -> Failure {
-        match error {
-            RequestError::TooLarge(large) => unusable_answer(large.status, &too_large(&large)),
-            other => self.fail(other, repeatable),
-        }
-    }
-
-    /// Like [`Self::fail`], for a read.
-    fn fail_read(&mut self, error: RequestError) -> Failure {
-        let failure = no_response_to_read(&error);
-        self.note(error);
-        failure
-    }
-
-    fn note(&mut self, error: RequestError) {
-        self.unanswered |= matches!(error, RequestError::TimedOut { sent: true });
-        if let RequestError::Problem(problem) = error {
-            self.problem = Some(problem);
         }
     }
 }

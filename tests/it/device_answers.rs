@@ -63,6 +63,22 @@ async fn one_answer_that_says_nothing_is_no_end_of_a_call() {
     it.stop().await;
 }
 
+/// However large the page of another product is, it is no answer.
+#[tokio::test]
+async fn a_page_of_any_size_is_no_answer_to_a_command() {
+    let it = start().await;
+    for size in [1000, 70_000, 1_100_000] {
+        let page = format!("<!DOCTYPE html>{}", "x".repeat(size));
+        let fault = Fault::on("/rest/audio/volume", FaultKind::Body(page)).method("POST");
+        it.device.add_fault(fault.times(1));
+        let result = it.client.command("room/1/audio/volume/set", "33").await;
+        assert_eq!(result["error"]["code"], "device_error", "{size}: {result}");
+        let message = result["error"]["message"].as_str().unwrap();
+        assert!(message.ends_with("is unknown"), "{message}");
+    }
+    it.stop().await;
+}
+
 /// `{"success":false}` with 200 to a read: each state stays as it was.
 #[tokio::test]
 async fn a_refusal_with_200_takes_no_state_away() {

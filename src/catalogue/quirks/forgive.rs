@@ -13,6 +13,9 @@ pub(in crate::catalogue) fn member<'a>(value: &'a Value, names: &[&str]) -> Opti
     members.find(|member| !member.is_null())
 }
 
+/// The word of a device for an error where there is none.
+pub(in crate::catalogue) const NO_ERROR: &str = "NOERROR";
+
 /// The longest reason of a refusal that is passed on, in characters: some devices send whole pages.
 const LONGEST_REASON: usize = 200;
 

@@ -119,7 +119,7 @@ async fn send_wish(
     spellings: &[(usize, &'static Variant)],
     deadline: Instant,
 ) -> Result<(usize, Result<Value, RequestError>), Failure> {
-    let mut missing = Failure::new(ErrorCode::Unsupported, "the device's provider is fixed");
+    let mut missing = None;
     for (index, variant) in spellings {
         let request = call.request_spelled(variant, 0)?;
         let sent = device.send(&request, LARGEST_JSON_ANSWER, deadline).await;
@@ -129,11 +129,14 @@ async fn send_wish(
         };
         match accepted_body(&response, variant.operation, &variant.command) {
             Ok(answer) => return Ok((*index, Ok(answer))),
-            Err(failure) if lacks_spelling(&failure, &variant.command) => missing = failure,
+            Err(failure) if lacks_spelling(&failure, &variant.command) => {
+                missing.get_or_insert(failure);
+            }
             Err(failure) => return Err(failure),
         }
     }
-    Err(missing)
+    let fixed = || Failure::new(ErrorCode::Unsupported, "the device's provider is fixed");
+    Err(missing.unwrap_or_else(fixed))
 }
 
 /// Reads the mode once, in one of these spellings. No failure counts: the device is busy.

@@ -24,6 +24,7 @@ use crate::rooms::readiness::{
     CallStep, Check, Interruption, Report, StateReading, TestCall, calendar, cameras, login,
     microphones, moves, obstacle, panels, registrations,
 };
+use crate::rooms::reading::Reading;
 
 /// How long the camera moves each way: long enough to be a move, too short to lose the picture.
 const MOVE_DURATION: Duration = Duration::from_millis(400);
@@ -186,6 +187,12 @@ impl Executor<'_> {
     async fn see_anyway(&mut self, state: StateTopic) -> StateReading {
         self.deadline = self.device.deadline(TimeLimit::Ordinary);
         let read = self.read_state(state, &Params::new()).await;
+        // Nothing is moved, and nobody called, because of an answer that is not quite a Poly device's.
+        let trouble = self.readings.last().and_then(Reading::trouble);
+        let read = match trouble {
+            Some(failure) if read.is_ok() => Err(failure),
+            _ => read,
+        };
         match &read {
             Ok(_) => self.silence.answered(),
             Err(failure) => self.silence.failed(failure, self.problem.is_some()),
