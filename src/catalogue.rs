@@ -84,6 +84,7 @@ pub use areas::conferences::states::{CALL_LAST, CALLS};
 pub use areas::config::states::SETTING;
 pub use areas::operations;
 pub use areas::paired::states::{DEVICES, TOUCH_PANEL};
+pub use areas::providers::SYSTEM_MODES;
 pub use areas::providers::states::{CALL_IN_MEETING, MODE as SYSTEM_MODE, PROVIDERS};
 pub use areas::session::{SESSION_LISTS, session_state, states::SESSION};
 pub use areas::system::states::{BOOT_TIME, INFO as SYSTEM_INFO, STATE as SYSTEM_STATE};
@@ -106,7 +107,10 @@ pub use pattern::{about_parameter, parameters};
 pub use payload::Payload;
 pub use preset_names::{PRESET_NUMBERS, PresetNames};
 pub use provider::{Provider, Providers, accepted as switch_accepted};
-pub use quirks::{QUIRKS, Quirk, QuirkSource, learned_preset_offset, truth};
+pub use provider::{active_persona, is_own_provider};
+pub use quirks::{
+    QUIRKS, Quirk, QuirkSource, learned_preset_offset, refusal_reason, refuses, truth,
+};
 pub use references::{CommandTopic, StateTopic, ValueKind};
 pub use request::{Request, RequestBody};
 pub use route::{GUARDED, Route, Variant};
@@ -119,10 +123,8 @@ pub use step::{Params, Step};
 /// What the check of a room reads, and where its report stands.
 pub(crate) mod checked {
     pub(crate) use super::areas::audio::states::MICROPHONES_CONNECTED;
-    pub(crate) use super::areas::calendar::meeting_start;
-    pub(crate) use super::areas::calendar::states::{
-        NEXT as NEXT_MEETING, STATUS as CALENDAR_STATE,
-    };
+    pub(crate) use super::areas::calendar::next_meeting_start;
+    pub(crate) use super::areas::calendar::states::{MEETINGS, STATUS as CALENDAR_STATE};
     pub(crate) use super::areas::cameras::states::{NEAR as NEAR_CAMERAS, NEAR_SELECTED_PEOPLE};
     pub(crate) use super::areas::conferences::states::CALL_STATE;
     pub(crate) use super::areas::providers::states::CALL_IN_MEETING;

@@ -270,7 +270,11 @@ impl Directory {
         let id = format!("q{}", self.next);
         self.next += 1;
         self.queries.insert(id.clone(), Query { found, asked: 0 });
-        DeviceReply::json(&json!({"id": id}))
+        let reply = DeviceReply::json(&json!({"id": id}));
+        DeviceReply {
+            status: 201,
+            ..reply
+        }
     }
 
     fn page_of(&mut self, request: &DeviceRequest, id: &str) -> Handled {
@@ -287,10 +291,10 @@ impl Directory {
     }
 }
 
-/// The local directory answers with an empty body, the others with `{"success":…}`.
+/// With 200, the local directory answers with an empty body, the others with `{"success":…}`.
 fn answered(server: &str) -> Handled {
     if server == "local" {
-        Ok(DeviceReply::empty(204))
+        Ok(DeviceReply::empty(200))
     } else {
         success()
     }

@@ -33,6 +33,11 @@ impl SimulatedDevice {
         self.change(|world| world.providers.set(mode));
     }
 
+    /// An administrator switches the protection against cross-site requests on, which 4.7 leaves to them.
+    pub fn person_requires_token(&self) {
+        self.change(|world| world.sessions.require_token());
+    }
+
     /// An administrator sets another password. Sessions stay valid.
     pub fn person_sets_password(&self, password: &str) {
         self.change(|world| world.sessions.set_password(password));

@@ -29,6 +29,7 @@ pub enum Feature {
     CurrentDevices,
     DeviceConfig,
     CallLog,
+    CurrentSession,
     SessionList,
     PlainSessionList,
     PasswordChange,
@@ -121,8 +122,8 @@ const TABLE: &[Row] = &[
         .calls(&[(ANY, "system")], Missing::Path),
     row(Feature::SystemMode, "`system/mode`, `current/system/mode`", [0, 0, 1, 1, 1, 1], Grade::B, "the drivers for Crestron (the first) and Symphony (the second)")
         .calls(&[(ANY, "system/mode"), (ANY, "current/system/mode")], Missing::Path),
-    row(Feature::AppsState, "`system/apps/state`", [0, 0, 1, 1, 1, 1], Grade::B, "Extron's driver of 2026")
-        .calls(&[(ANY, "system/apps/state")], Missing::Path),
+    row(Feature::AppsState, "`system/apps/state`, `current/system/apps/state`", [0, 0, 1, 1, 1, 1], Grade::B, "Extron's driver of 2026; that the second stands beside the first is an assumption")
+        .calls(&[(ANY, "system/apps/state"), (ANY, "current/system/apps/state")], Missing::Path),
     row(Feature::Apps, "`system/apps`, `current/system/apps`", [1, 0, 1, 1, 1, 1], Grade::B, RECORDED)
         .calls(&[(ANY, "system/apps"), (ANY, "current/system/apps")], Missing::Path),
     row(Feature::Devices, "`devicemanagement/devices`", [0, 0, 1, 1, 1, 1], Grade::A, "drivers; recording of 3.10")
@@ -133,6 +134,8 @@ const TABLE: &[Row] = &[
         .calls(&[(ANY, "config")], Missing::Path),
     row(Feature::CallLog, "`calllog/entries`", [1, 0, 1, 1, 1, 0], Grade::A, "drivers; recording of 3.10")
         .calls(&[(ANY, "calllog/*")], Missing::Path),
+    row(Feature::CurrentSession, "`current/session`", [1, 0, 0, 1, 1, 1], Grade::A, "drivers try one, then the other; which firmware has which is an assumption")
+        .calls(&[(ANY, "current/session")], Missing::Path),
     row(Feature::SessionList, "`current/session/sessions`", [1, 0, 0, 1, 1, 1], Grade::B, RECORDED)
         .calls(&[(ANY, "current/session/sessions")], Missing::Path),
     row(Feature::PlainSessionList, "`session/sessions`", [0, 0, 1, 1, 1, 1], Grade::A, "drivers try one, then the other; which firmware has which is an assumption")

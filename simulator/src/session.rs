@@ -42,6 +42,8 @@ impl Session {
 #[derive(Debug)]
 pub struct Sessions {
     profile: Profile,
+    /// A change must bring the session's token.
+    wants_token: bool,
     user: String,
     password: String,
     maximum: usize,
@@ -75,6 +77,7 @@ impl Sessions {
     pub fn new(profile: Profile, options: &Options) -> Self {
         Self {
             profile,
+            wants_token: profile.has(Feature::XsrfToken),
             user: options.user.clone(),
             password: options.password.clone(),
             maximum: options.max_sessions,
@@ -112,6 +115,11 @@ impl Sessions {
         self.password = password.to_owned();
     }
 
+    /// From now on, changes need the token of the session; sessions without one stay valid.
+    pub fn require_token(&mut self) {
+        self.wants_token = true;
+    }
+
     pub fn unlock(&mut self) {
         self.locked_until = None;
     }
@@ -140,7 +148,7 @@ impl Sessions {
     pub fn admits(&self, method: &str, credentials: &Credentials) -> bool {
         match self.live(credentials) {
             None => false,
-            Some(_) if method == "GET" || !self.profile.has(Feature::XsrfToken) => true,
+            Some(_) if method == "GET" || !self.wants_token => true,
             Some(session) => credentials.token.as_ref() == Some(&session.token),
         }
     }
@@ -263,7 +271,7 @@ impl Sessions {
         reply
             .cookies
             .push(format!("session_id={id}; Path=/; Secure; HttpOnly"));
-        if self.profile.has(Feature::XsrfToken) {
+        if self.wants_token {
             reply
                 .cookies
                 .push(format!("XSRF-TOKEN={token}; Path=/; Secure"));

@@ -67,7 +67,13 @@ impl World {
     pub fn answer(&mut self, request: &DeviceRequest, credentials: &Credentials) -> Handled {
         let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
         let method = request.method.as_str();
-        if path == ["session"] {
+        let whole = format!("/rest/{}", path.join("/"));
+        let is_lacking =
+            self.lacks.contains(&whole) || self.lacks.contains(&format!("{method} {whole}"));
+        if path == ["session"] || path == ["current", "session"] {
+            if is_lacking {
+                return Err(not_found());
+            }
             if let Some(refusal) = self.profile.refuses(method, &path) {
                 return Err(refusal);
             }
@@ -77,8 +83,7 @@ impl World {
         if !self.sessions.admits(method, credentials) {
             return Err(DeviceReply::forbidden_page());
         }
-        let whole = format!("/rest/{}", path.join("/"));
-        if self.lacks.contains(&whole) || self.lacks.contains(&format!("{method} {whole}")) {
+        if is_lacking {
             return Err(not_found());
         }
         if let Some(refusal) = self.profile.refuses(method, &path) {
@@ -108,11 +113,14 @@ impl World {
             ["video", rest @ ..] => self.video.handle(request, rest, &self.calls),
             ["directory", rest @ ..] => self.directory.handle(request, rest, &mut self.calls),
             ["system"] => self.nameplate.handle(request, self.state(), now),
-            ["system", "mode"] if request.method != "GET" => not_allowed(),
+            // Known of the other spelling only, unless the device lacks that one.
+            ["system", "mode"] if request.method != "GET" && !self.lacks_current_mode() => {
+                not_allowed()
+            }
             ["system", "mode" | "apps"] | ["system", "apps", "state"] => {
                 self.providers.handle(request, &path[1..], in_call)
             }
-            ["current", "system", "mode" | "apps"] => {
+            ["current", "system", "mode" | "apps"] | ["current", "system", "apps", "state"] => {
                 self.providers.handle(request, &path[2..], in_call)
             }
             ["system", rest @ ..] => self.system.handle(request, rest, now),
@@ -137,6 +145,11 @@ impl World {
             ["mediastats"] => self.system.media_stats(request),
             _ => Err(not_found()),
         }
+    }
+
+    fn lacks_current_mode(&self) -> bool {
+        let path = "/rest/current/system/mode";
+        self.lacks.iter().any(|lacking| lacking == path)
     }
 
     /// The `state` of `GET system`.
@@ -194,7 +207,7 @@ fn changes(request: &DeviceRequest, path: &[&str]) -> bool {
             let body = request.json().unwrap_or_default();
             body.get("names").is_some()
         }
-        ["devicemanagement", ..] | ["current", ..] => true,
+        ["devicemanagement", ..] | ["current", ..] | ["system", "mode"] => true,
         _ => false,
     };
     request.method != "GET" && !reads

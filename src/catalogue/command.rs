@@ -130,6 +130,8 @@ pub struct Command {
     /// What it does in the room, or what a query answers with. Empty for another spelling of a topic's first
     /// command.
     pub about: &'static str,
+    /// It leaves something at the device, such as a query that must be deleted, although it is asked for an answer.
+    pub leaves: bool,
     /// Set if the HTTP method does not show whether it reads or changes.
     pub kind: Option<TopicKind>,
     /// The allowed payloads.
@@ -186,6 +188,7 @@ impl Command {
         Self {
             topic,
             about,
+            leaves: false,
             kind: None,
             payload: Payload::None,
             fixed: &[],
@@ -205,6 +208,14 @@ impl Command {
             answer: AnswerKind::Json,
             answered: None,
             entities: &[],
+        }
+    }
+
+    /// Its answer leaves something at the device.
+    pub(super) const fn leaves(self) -> Self {
+        Self {
+            leaves: true,
+            ..self
         }
     }
 

@@ -56,6 +56,7 @@ impl CallPhase {
                     .get("holdState")
                     .and_then(Value::as_str)
                     .is_some_and(|state| !state.is_empty() && state != "NOTHELD")
+                || parties(conference).any(|party| state(party) == "HELD")
         });
         if any(Self::Connected) {
             if held { Self::Held } else { Self::Connected }
@@ -104,6 +105,18 @@ fn flag(value: &Value, name: &str) -> bool {
     value.get(name).and_then(truth) == Some(true)
 }
 
+/// The connections of a conference, as the device lists them.
+fn parties(conference: &Value) -> impl Iterator<Item = &Value> {
+    let parties = conference.get("connections").and_then(Value::as_array);
+    parties.into_iter().flatten()
+}
+
+/// The word for the state of a connection, in capital letters.
+fn state(connection: &Value) -> String {
+    let word = connection.get("state").and_then(Value::as_str);
+    word.unwrap_or_default().to_ascii_uppercase()
+}
+
 /// The connections of a list of conferences, without those that have ended.
 pub fn connections(list: &Value) -> Vec<CallConnection> {
     let mut found = Vec::new();
@@ -111,19 +124,20 @@ pub fn connections(list: &Value) -> Vec<CallConnection> {
         let Some(conference_id) = id(conference) else {
             continue;
         };
-        let entries = conference.get("connections").and_then(Value::as_array);
-        for entry in entries.into_iter().flatten() {
+        for entry in parties(conference) {
             let Some(id) = id(entry) else { continue };
-            let state = entry.get("state").and_then(Value::as_str).unwrap_or("");
             let incoming = flag(entry, "incoming");
             let percent = entry.get("percentConnected").and_then(whole);
-            let up = flag(conference, "isActive") || percent == Some(100);
-            let phase = match state.to_ascii_uppercase().as_str() {
+            let is_through = percent == Some(100);
+            let up = is_through || flag(conference, "isActive");
+            let phase = match state(entry).as_str() {
                 "INACTIVE" | "DISCONNECTED" | "DISCONNECTING" => continue,
                 "CONNECTED" | "ACTIVE" | "HELD" => CallPhase::Connected,
                 _ if is_pending(conference_id) => CallPhase::Ringing,
                 _ if flag(entry, "answerable") => CallPhase::Ringing,
                 "" if up => CallPhase::Connected,
+                // A word of newer firmware. The conference may be active while somebody else rings.
+                _ if is_through => CallPhase::Connected,
                 _ if incoming => CallPhase::Ringing,
                 _ => CallPhase::Dialing,
             };
@@ -175,5 +189,17 @@ mod tests {
         let mut held = list("0", "CONNECTED", true);
         held[0]["holdState"] = "HELD".into();
         assert_eq!(phase(&held), "held");
+        assert_eq!(phase(&list("0", "HELD", false)), "held");
+    }
+
+    #[test]
+    fn a_live_call_with_a_word_that_nobody_knows_does_not_ring() {
+        let mut live = list("0", "MEDIA_UPDATE", true);
+        live[0]["connections"][0]["percentConnected"] = 100.into();
+        assert_eq!(phase(&live), "connected");
+        // Somebody rings while another call of the same conference is up.
+        let mut rings = list("0", "ALERTING", true);
+        rings[0]["isActive"] = true.into();
+        assert_eq!(phase(&rings), "ringing");
     }
 }

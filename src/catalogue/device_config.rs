@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 
 use super::call::Call;
-use super::quirks::truth;
+use super::quirks::{NO_ERROR, truth};
 use super::state::Context;
 use super::step::Step;
 use crate::command::{ErrorCode, Failure};
@@ -24,8 +24,6 @@ pub const MOST_SETTINGS: usize = 50;
 const LONGEST_NAME: usize = 128;
 /// A result that is longer, in bytes, is not one of the device's words.
 const LONGEST_RESULT: usize = 40;
-/// The result of a setting that was read or set.
-const NO_ERROR: &str = "NOERROR";
 /// The result in place of one that the device did not give.
 const NO_ANSWER: &str = "NOANSWER";
 /// How the names of secret settings end, for firmware that does not say that they are secret.

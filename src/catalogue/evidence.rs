@@ -71,10 +71,12 @@ impl Operation {
     pub fn fits(&self, answer: &Value) -> bool {
         let named = |item: &Value| {
             let has = |(name, _): &(&str, MemberKind)| item.get(name).is_some();
-            self.known_by.iter().any(has)
+            let also = |name: &&str| item.get(*name).is_some();
+            self.known_by.iter().any(has) || self.one_of.iter().any(also)
         };
         let items = objects(answer);
-        let may_lack_members = self.known_by.is_empty() || answer.is_null() || items.is_empty();
+        let names_none = self.known_by.is_empty() && self.one_of.is_empty();
+        let may_lack_members = names_none || answer.is_null() || items.is_empty();
         let is_none = self.never_null && answer.is_null();
         !is_none && self.shape.fits(answer) && (may_lack_members || items.iter().any(named))
     }
@@ -107,7 +109,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::catalogue::operations;
+    use crate::catalogue::{Shape, operations};
 
     fn operation(path: &str) -> &'static Operation {
         operations().find(|known| known.path == path).unwrap()
@@ -164,12 +166,30 @@ mod tests {
             ("/rest/video/local/mute", json!({"success": true})),
             ("/rest/video/local/mute", json!([])),
             ("/rest/cameras/contentstatus", json!("Please log in")),
+            ("/rest/cameras/contentstatus", json!("")),
+            ("/rest/calendar/meetings", json!({"meetings": []})),
+            ("/rest/calendar/meetings", json!({})),
+            ("/rest/system/sipservers", json!({"error": "x"})),
+            ("/rest/cameras/near/selectedpeople", json!({"status": "ok"})),
+            ("/rest/mediastats", json!("OK")),
+            ("/rest/collaboration", json!({"error": "x"})),
             ("/rest/cameras/contentstatus", json!(5)),
             ("/rest/calendar", json!("hello")),
             ("/rest/calllog/entries", Value::Null),
             ("/rest/calllog/entries", json!({"error": "no such path"})),
         ] {
             assert!(!operation(path).fits(&answer), "{path} {answer}");
+        }
+    }
+
+    /// An answer of another kind must not become a state.
+    #[test]
+    fn each_read_of_objects_names_some_of_their_members() {
+        let objects = [Shape::AsIs, Shape::Object, Shape::List];
+        let polled = operations().filter(|known| known.poll.is_some());
+        for known in polled.filter(|known| objects.contains(&known.shape)) {
+            let named = !known.known_by.is_empty() || !known.one_of.is_empty();
+            assert!(named, "{}", known.path);
         }
     }
 

@@ -79,6 +79,9 @@ pub struct Operation {
     /// The members by which its answer is recognised as a Poly device's: an object of the answer has
     /// all of them. Empty where the answer has none that only a Poly device sends.
     pub known_by: &'static [(&'static str, MemberKind)],
+    /// Members of which an object of the answer has at least one. Others than Poly devices may send them too, so they
+    /// do not show who answered, only that something else did.
+    pub one_of: &'static [&'static str],
     /// The body of the request that reads its states; `None`: it does not read.
     pub read: Option<ReadBody>,
     /// The query of the request that reads its states, and of a command that gives none: (name, value).
@@ -108,6 +111,7 @@ impl Operation {
             path,
             shape: Shape::AsIs,
             known_by: &[],
+            one_of: &[],
             read: match method {
                 Method::Get => Some(ReadBody::None),
                 Method::Post | Method::Put | Method::Delete => None,
@@ -133,6 +137,10 @@ impl Operation {
 
     pub(super) const fn known_by(self, known_by: &'static [(&'static str, MemberKind)]) -> Self {
         Self { known_by, ..self }
+    }
+
+    pub(super) const fn one_of(self, one_of: &'static [&'static str]) -> Self {
+        Self { one_of, ..self }
     }
 
     /// A POST with this body reads its states, and changes nothing.

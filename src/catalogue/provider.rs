@@ -5,15 +5,30 @@
 use serde_json::Value;
 
 use super::entity::SelectOption;
-use super::quirks::text;
+use super::quirks::{NO_ERROR, text};
 use crate::command::{ErrorCode, Failure};
 use crate::nearest::Nearest;
 use crate::visible::visible_start;
 
 /// The longest name, in characters, that is repeated in a message.
 const LONGEST_SHOWN: usize = 64;
-/// The answer's `error` where there is none.
-const NO_ERROR: &str = "NOERROR";
+/// The provider in which a device makes calls of its own, and how the names of its packages begin.
+const OWN_PROVIDER: &str = "poly";
+const OWN_PACKAGES: &str = "com.poly.";
+
+/// The name that runs the room, from the value of `system/mode`: a device in device mode names no persona, or
+/// no app. `None` while it names neither.
+pub fn active_persona(mode: &Value) -> Option<&str> {
+    let named = ["activePersona", "app"].map(|member| text(&mode[member]));
+    let mut named = named.into_iter().flatten().map(str::trim);
+    named.find(|name| !name.is_empty())
+}
+
+/// Whether the device's own provider, Poly, goes by this name: of the persona, the app or its package.
+pub fn is_own_provider(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name == OWN_PROVIDER || name.starts_with(OWN_PACKAGES)
+}
 
 /// One provider.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,11 +10,11 @@ mod source;
 mod tests;
 
 pub(super) use forgive::{
-    CALENDAR_STATUS, as_list, bare_word, collaboration_session, epoch_seconds, flag, is_pending,
-    member, numeric_mute, plain_number, preset_numbers, result_of, seconds, text, unwrap_result,
-    whole,
+    CALENDAR_STATUS, NO_ERROR, as_list, bare_word, collaboration_session, epoch_seconds, flag,
+    is_pending, member, numeric_mute, plain_number, preset_numbers, result_of, seconds, text,
+    unwrap_result, whole,
 };
-pub use forgive::{learned_preset_offset, truth};
+pub use forgive::{learned_preset_offset, refusal_reason, refuses, truth};
 pub use source::QuirkSource;
 
 use source::{AVISPL, CRESTRON, EXTRON, MIVIDAS, X30_3_10, X30_3_12};
@@ -159,12 +159,9 @@ pub const QUIRKS: &[Quirk] = &[
         name: "success false with 200",
         guide: "an error has a status of its own",
         device: "200 with {\"success\": false, \"reason\": …}",
-        firmware: "all; at the log-in and after commands",
+        firmware: "all; at the log-in and after commands, and to reads as a precaution",
         source: QuirkSource::Drivers(&[AVISPL, CRESTRON, EXTRON]),
-        handled: (
-            "src/rooms/executor/answer.rs",
-            "truth(&body[\"success\"]) == Some(false)",
-        ),
+        handled: ("src/catalogue/quirks/forgive.rs", "pub fn refuses"),
     },
     // What is there and what is not.
     Quirk {
@@ -336,6 +333,14 @@ pub const QUIRKS: &[Quirk] = &[
         firmware: "4.6.2 and later; an administrator can switch it off from 4.7.0 on",
         source: QuirkSource::Drivers(&[AVISPL, EXTRON]),
         handled: ("src/device/session.rs", "XSRF-TOKEN"),
+    },
+    Quirk {
+        name: "paths with current",
+        guide: "has /rest/session",
+        device: "/rest/current/session beside it or in its place, as for the mode, the apps and the list of sessions",
+        firmware: "which has which is not known",
+        source: QuirkSource::Drivers(&[AVISPL, CRESTRON]),
+        handled: ("src/device/session.rs", "SESSION_PATHS"),
     },
     Quirk {
         name: "session cookie byte for byte",

@@ -5,6 +5,10 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
+use super::quirks::whole;
+
 /// A state: its topic below the room, `audio/volume`, and what it tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StateTopic {
@@ -13,8 +17,8 @@ pub struct StateTopic {
     kind: ValueKind,
 }
 
-/// What the value of a state is, as far as the guide says so. A device may say something else, which is
-/// published as it is.
+/// What the value of a state is, as far as the guide says so. A word that the guide does not know is published as
+/// it is. What is no flag or no count is not: a program that expects one may take it for anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ValueKind {
     /// The guide does not say, or it is an object.
@@ -25,6 +29,19 @@ pub enum ValueKind {
     Count(Option<u32>),
     /// One of these words.
     Words(&'static [&'static str]),
+}
+
+impl ValueKind {
+    /// Whether a state of this kind can have this value.
+    pub(super) fn takes(self, value: &Value) -> bool {
+        match self {
+            Self::Flag => value.is_boolean(),
+            Self::Count(maximum) => whole(value).is_some_and(|count| {
+                count >= 0 && maximum.is_none_or(|maximum| count <= i64::from(maximum))
+            }),
+            Self::Open | Self::Words(_) => true,
+        }
+    }
 }
 
 /// A command or query, by its topic below the room: `camera/preset/{index}/activate`.

@@ -50,8 +50,48 @@ impl Route {
         self.command().kind.unwrap_or(by_method)
     }
 
+    /// Whether it changes nothing at the device. The HTTP method does not say so: some GETs set something, and some
+    /// POSTs only read.
+    pub fn only_reads(&self) -> bool {
+        let mut variants = self.variants.iter();
+        self.kind() == TopicKind::Query && !variants.any(|variant| variant.command.leaves)
+    }
+
     /// It needs the room's `allow`, or an administrator.
     pub fn guarded(&self) -> bool {
         GUARDED.contains(&self.topic.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::catalogue::CATALOGUE;
+
+    #[test]
+    fn what_only_reads_is_told_by_the_entry_not_by_the_name() {
+        for reads in [
+            "audio/volume/get",
+            "camera/near/3/get",
+            "config/get",
+            "calendar/discover",
+            "directory/search",
+            "directory/export",
+            "system/network/ping",
+            "system/network/traceroute",
+        ] {
+            assert!(CATALOGUE.only_reads(reads), "{reads}");
+        }
+        for changes in [
+            "audio/volume/set",
+            "collaboration/content/save",
+            "collaboration/content/saving/set",
+            "directory/query/create",
+            "directory/query/initial",
+            "directory/local/entry/e1/members/query",
+            "readiness/run",
+            "no/such/command/get",
+        ] {
+            assert!(!CATALOGUE.only_reads(changes), "{changes}");
+        }
     }
 }

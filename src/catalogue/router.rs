@@ -156,6 +156,26 @@ impl Catalogue {
         variants.any(file) || self.is_state(topic)
     }
 
+    /// Whether the gateway keeps a file at a topic below the room, as a state.
+    pub fn is_kept_file(&self, topic: &str) -> bool {
+        let kept = |variant: &Variant| match variant.command.answer {
+            AnswerKind::File(file) => file.is_state && file.topic == topic,
+            AnswerKind::Json => false,
+        };
+        self.routes
+            .iter()
+            .flat_map(|route| &route.variants)
+            .any(kept)
+    }
+
+    /// Whether a command that was sent at a topic below the room changes nothing at the device.
+    pub fn only_reads(&'static self, command: &str) -> bool {
+        self.is_command(command)
+            && self
+                .route(command)
+                .is_ok_and(|(route, _)| route.only_reads())
+    }
+
     /// Finds the route of a topic below the room, levels still encoded, and its parameters as they
     /// were sent: what a preset is called is the room's.
     ///

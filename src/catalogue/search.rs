@@ -2,11 +2,13 @@
 //!
 //! Pure: gives the next request and collects the answers; the room sends the requests.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, json};
 
 use super::areas::directory::commands::{CREATE_QUERY, DELETE_QUERY, GET_QUERY};
 use super::call::Call;
-use super::quirks::text;
+use super::quirks::{as_list, text};
 use crate::command::{ErrorCode, Failure};
 
 /// Entries of a page. Known drivers ask for up to 100.
@@ -20,7 +22,21 @@ pub struct Search {
     query: String,
     limit: usize,
     entries: Vec<Value>,
+    /// The ids of the entries.
+    known: HashSet<String>,
     complete: bool,
+}
+
+/// By what an entry is known again: its id, or all of it if it has none.
+fn key(entry: &Value) -> String {
+    let id = entry.get("id").and_then(text).filter(|id| !id.is_empty());
+    let server = entry.get("serverId").and_then(text).unwrap_or_default();
+    id.map_or_else(|| entry.to_string(), |id| format!("{server}\n{id}"))
+}
+
+/// Whether a member says something: null and an empty text do not.
+fn is_said(value: &Value) -> bool {
+    !value.is_null() && value.as_str() != Some("")
 }
 
 impl Search {
@@ -53,6 +69,7 @@ impl Search {
                 usize::try_from(limit).unwrap_or(DEFAULT_LIMIT)
             }),
             entries: Vec::new(),
+            known: HashSet::new(),
             complete: false,
         })
     }
@@ -73,16 +90,34 @@ impl Search {
         Ok(Some(page))
     }
 
-    /// Takes a page's answer.
-    pub fn take(&mut self, answer: Value) {
-        let entries = match answer.get("entries") {
-            Some(Value::Array(entries)) => entries.clone(),
-            Some(entry @ Value::Object(_)) => vec![entry.clone()],
-            _ => Vec::new(),
+    /// Takes a page's answer: an object with `entries`, or the list of them. A page that brings nothing new is
+    /// the last one: a device that does not know `start` answers with its first page for ever.
+    ///
+    /// # Errors
+    /// `device_error`: it is no page, so nobody knows what the directory has.
+    pub fn take(&mut self, answer: Value) -> Result<(), Failure> {
+        let has_next = answer.get("next").is_some_and(is_said);
+        let page = match answer {
+            Value::Object(mut page)
+                if page.contains_key("entries") || page.contains_key("next") =>
+            {
+                as_list(page.shift_remove("entries").unwrap_or_default())
+            }
+            list @ Value::Array(_) => list,
+            _ => {
+                let message = "the device's answer is no page of directory entries";
+                return Err(Failure::new(ErrorCode::DeviceError, message));
+            }
         };
-        let next = answer.get("next").is_some_and(|next| !next.is_null());
-        self.complete = !next || entries.is_empty();
-        self.entries.extend(entries);
+        let before = self.entries.len();
+        for entry in page.as_array().into_iter().flatten() {
+            let is_new = self.known.insert(key(entry));
+            if is_new {
+                self.entries.push(entry.clone());
+            }
+        }
+        self.complete = !has_next || self.entries.len() == before;
+        Ok(())
     }
 
     /// The request that frees the query at the device.
@@ -113,11 +148,48 @@ mod tests {
         let call = Call::of(route, Vec::new()).with("limit", 3);
         let mut search = Search::begin(&call, &json!({"id": "q"})).unwrap();
         assert_eq!(search.page().unwrap().unwrap().values["limit"], 3);
-        search.take(json!({"entries": [1, 2], "next": {"href": "x"}}));
+        let page = json!({"entries": [1, 2], "next": {"href": "x"}});
+        search.take(page).unwrap();
         assert_eq!(search.page().unwrap().unwrap().values["start"], 3);
-        search.take(json!({"entries": [3]}));
+        search.take(json!({"entries": [3]})).unwrap();
         assert!(search.page().unwrap().is_none());
         let found = search.found();
         assert_eq!(found, json!({"entries": [1, 2, 3], "complete": true}));
+    }
+
+    fn search() -> Search {
+        let route = CATALOGUE.pattern("directory/search").unwrap();
+        Search::begin(&Call::of(route, Vec::new()), &json!({"id": "q"})).unwrap()
+    }
+
+    #[test]
+    fn a_device_that_gives_one_page_for_ever_is_asked_twice() {
+        for next in [json!({"href": "x"}), json!("/rest/x")] {
+            let mut search = search();
+            let page = || json!({"entries": [{"id": "e1"}, {"id": "e2"}], "next": next});
+            search.take(page()).unwrap();
+            assert!(search.page().unwrap().is_some());
+            search.take(page()).unwrap();
+            assert!(search.page().unwrap().is_none());
+            let found = json!({"entries": [{"id": "e1"}, {"id": "e2"}], "complete": true});
+            assert_eq!(search.found(), found);
+        }
+    }
+
+    #[test]
+    fn a_page_may_be_a_list_and_no_page_is_no_empty_directory() {
+        let mut list = search();
+        list.take(json!([{"id": "e1"}])).unwrap();
+        assert_eq!(
+            list.found(),
+            json!({"entries": [{"id": "e1"}], "complete": true})
+        );
+        let mut empty = search();
+        empty.take(json!({"entries": null, "next": ""})).unwrap();
+        assert_eq!(empty.found(), json!({"entries": [], "complete": true}));
+        for no_page in [Value::Null, json!("OK"), json!({}), json!({"error": "x"})] {
+            let failure = search().take(no_page).unwrap_err();
+            assert_eq!(failure.code, ErrorCode::DeviceError);
+        }
     }
 }

@@ -116,11 +116,17 @@ impl State {
         }
     }
 
-    /// Every topic of this state for an answer, with its value (`None`: the topic is cleared).
+    /// Every topic of this state for an answer, with its value (`None`: the topic is cleared). A topic whose value
+    /// is of a kind that it cannot have is left out: what it has stays.
     pub fn values<'a>(&self, answer: &'a Value, context: &Context) -> Vec<StateTopicValue<'a>> {
         let present = |value: Cow<'a, Value>| (!value.is_null()).then_some(value);
         let one = |value: Option<Cow<'a, Value>>| {
-            vec![(self.topic.as_str().into(), value.and_then(present))]
+            let value = value.and_then(present);
+            let can_be = |value: &Cow<'a, Value>| self.topic.kind().takes(value);
+            match value.as_ref().is_none_or(can_be) {
+                true => vec![(self.topic.as_str().into(), value)],
+                false => Vec::new(),
+            }
         };
         match self.pick {
             Pick::Whole => one(Some(Cow::Borrowed(answer))),
@@ -173,6 +179,36 @@ impl Shape {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_a_state_cannot_be_is_left_out() {
+        let context = Context {
+            now: 0,
+            preset_offset: None,
+            preset_names: None,
+            started: None,
+        };
+        let mut audio = crate::catalogue::operations();
+        let audio = audio.find(|known| known.path == "/rest/audio").unwrap();
+        let told = |answer: &str| -> Vec<String> {
+            let answer = serde_json::from_str(answer).unwrap();
+            let states = audio.states.iter().skip(1);
+            let values = states.flat_map(|state| state.values(&answer, &context));
+            let told = values.filter_map(|(topic, value)| Some((topic, value?)));
+            told.map(|(topic, value)| format!("{topic} {value}"))
+                .collect()
+        };
+        for none in [
+            "-1", "101", "[62]", "1e400", "5.5", "\"loud\"", "true", "{}",
+        ] {
+            let answer = format!(r#"{{"volume":{none},"muted":true,"numOfMicsConnected":-3.5}}"#);
+            assert_eq!(told(&answer), ["audio/muted true"], "{none}");
+        }
+        for (volume, shown) in [("0", "0"), ("100", "100"), ("62.0", "62"), ("\"62\"", "62")] {
+            let answer = format!(r#"{{"volume":{volume},"muted":"maybe"}}"#);
+            assert_eq!(told(&answer), [format!("audio/volume {shown}")]);
+        }
+    }
 
     #[test]
     fn shapes_forgive() {

@@ -100,3 +100,21 @@ fn the_operations_of_one_topic_share_its_sentence() {
         }
     }
 }
+
+/// A template whose last word is "off" says so of what the device does not tell, too.
+#[test]
+fn no_template_claims_a_value_for_what_is_not_told() {
+    let of_states = operations().flat_map(|operation| operation.states);
+    let of_states = of_states.flat_map(|state| state.entities);
+    let of_commands = operations().flat_map(|operation| operation.commands);
+    let of_commands = of_commands.flat_map(|command| command.entities);
+    let mut seen = 0;
+    for entity in of_states.chain(of_commands) {
+        let Some(value) = entity.value.filter(|value| value.contains("else 'false'")) else {
+            continue;
+        };
+        seen += 1;
+        assert!(value.contains("'None'"), "{}", entity.key);
+    }
+    assert!(seen >= 3, "{seen}");
+}

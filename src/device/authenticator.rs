@@ -5,7 +5,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::Method;
@@ -18,10 +18,10 @@ use tracing::Instrument;
 use super::endpoint::{AttemptOutcome, Endpoint, RequestSlot, SMALL_RESPONSE};
 use super::hurry::Hurry;
 use super::login_backoff::LoginBackoff;
-use super::login_reply::{LoginReply, Release};
+use super::login_reply::{LoginReply, Release, ReplyKind};
 use super::probe::is_valid;
 use super::problem::{Problem, ProblemCode};
-use super::session::Session;
+use super::session::{SESSION_PATHS, Session};
 use super::session_holders::holders;
 use super::sessions::Sessions;
 use super::settings::{DeviceSettings, SharedLimits};
@@ -41,8 +41,6 @@ const RELEASE_RETRY_DELAYS: &[Duration] = &[
     Duration::from_secs(5),
     Duration::from_secs(30),
 ];
-/// Where sessions are made and released.
-const SESSION_PATH: &str = "/rest/session";
 
 /// Keeps the session of one device.
 #[derive(Debug)]
@@ -58,8 +56,17 @@ pub(super) struct Authenticator {
     login: Mutex<LoginState>,
     /// A log-in waits for the limiter, which other devices fill.
     waits_for_limiter: AtomicBool,
+    /// The newest session that was made because a change was refused and the session had no token.
+    token_asked: AtomicU64,
     /// The device is not used any more: no log-in is begun, and one that is under way is undone.
     closed: AtomicBool,
+}
+
+/// What a log-in brought.
+struct LoginAnswer {
+    kind: ReplyKind,
+    reply: Result<Session, Problem>,
+    cookies: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -90,6 +97,7 @@ impl Authenticator {
             hurry: Hurry::default(),
             login: Mutex::new(login),
             waits_for_limiter: AtomicBool::new(false),
+            token_asked: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         }
     }
@@ -103,6 +111,17 @@ impl Authenticator {
     /// A log-in waits for those to other devices, which says nothing of this device.
     pub fn waits_for_limiter(&self) -> bool {
         self.waits_for_limiter.load(Ordering::Acquire)
+    }
+
+    /// Whether a refused change may be for want of a token, which a log-in would bring. A session that was made for
+    /// that is not replaced again: firmware without tokens must not be logged in to for each refusal.
+    pub fn may_ask_for_token(&self, session: &Session) -> bool {
+        !session.has_token() && self.token_asked.load(Ordering::Acquire) != session.generation
+    }
+
+    /// This session was made because a change was refused.
+    pub fn asked_for_token(&self, generation: u64) {
+        self.token_asked.store(generation, Ordering::Release);
     }
 
     /// A command waits for the session, so this device goes before others.
@@ -184,7 +203,7 @@ impl Authenticator {
         let _ = timeout(RELEASE_TIMEOUT, self.release(&slot)).await;
         login.generation += 1;
         let generation = login.generation;
-        let (reply, cookies) = self.request_login(&slot, generation).await?;
+        let (path, reply, cookies) = self.request_login(&slot, generation).await?;
         match reply {
             Ok(session) => {
                 login.backoff.succeeded();
@@ -201,7 +220,7 @@ impl Authenticator {
             Err(problem) => {
                 let problem = self.with_holders(problem, &slot).await;
                 if let Some(session) = Session::from_cookies(&cookies, generation) {
-                    self.sessions.add_unreleased(session.into());
+                    self.sessions.add_unreleased(session.at(path).into());
                 }
                 login
                     .backoff
@@ -223,12 +242,35 @@ impl Authenticator {
         }
     }
 
-    /// Sends the log-in; also gives the cookies that came with the reply.
+    /// Sends the log-in, to its other path if the device lacks the first. Gives the path, and the cookies that came
+    /// with the reply.
     async fn request_login(
         &self,
         slot: &RequestSlot<'_>,
         generation: u64,
-    ) -> Result<(Result<Session, Problem>, Vec<String>), Problem> {
+    ) -> Result<(&'static str, Result<Session, Problem>, Vec<String>), Problem> {
+        let [first, second] = SESSION_PATHS;
+        let answer = self.request_login_at(slot, generation, first).await?;
+        if answer.kind != ReplyKind::LacksPath {
+            return Ok((first, answer.reply, answer.cookies));
+        }
+        // Any other reply to that says nothing: a device that starts may refuse with 403 what it does not know yet.
+        match self.request_login_at(slot, generation, second).await {
+            Ok(other) if other.kind == ReplyKind::OfSessions => {
+                let session = other.reply.map(|session| session.at(second));
+                Ok((second, session, other.cookies))
+            }
+            _ => Ok((first, answer.reply, answer.cookies)),
+        }
+    }
+
+    /// Sends the log-in to one path.
+    async fn request_login_at(
+        &self,
+        slot: &RequestSlot<'_>,
+        generation: u64,
+        path: &'static str,
+    ) -> Result<LoginAnswer, Problem> {
         // Before the limiter: devices that are switched off would fill it until their connections
         // time out.
         let reach = self.endpoint.reach();
@@ -247,9 +289,7 @@ impl Authenticator {
             "user": self.user,
             "password": self.password.expose_secret(),
         });
-        let request = self
-            .endpoint
-            .fixed(Method::POST, SESSION_PATH, Some(&credentials));
+        let request = self.endpoint.fixed(Method::POST, path, Some(&credentials));
         let exchange = self
             .endpoint
             .exchange(slot, &request, None, None, SMALL_RESPONSE);
@@ -263,18 +303,32 @@ impl Authenticator {
             Err(_) => exchange.await,
         };
         let (attempt, cookies) = exchanged.map_err(|_| Problem::no_answer())?;
+        let mut kind = ReplyKind::Other;
         let reply = match attempt {
-            AttemptOutcome::Answered(response) => LoginReply {
-                status: response.status,
-                cookies: &cookies,
-                body: &response.body,
+            AttemptOutcome::Answered(response) => {
+                let reply = LoginReply {
+                    status: response.status,
+                    cookies: &cookies,
+                    body: &response.body,
+                };
+                kind = reply.kind();
+                reply.session(generation)
             }
-            .session(generation),
             AttemptOutcome::Unreachable(problem) => Err(problem),
             AttemptOutcome::Broken(error) => Err(self.endpoint.login_broke(&error)),
-            AttemptOutcome::Large(_) => Err(Endpoint::broken_login()),
+            // A page, perhaps: its start is enough to tell.
+            AttemptOutcome::Large(large) => LoginReply {
+                status: large.size.status,
+                cookies: &cookies,
+                body: &large.start,
+            }
+            .session(generation),
         };
-        Ok((reply, cookies))
+        Ok(LoginAnswer {
+            kind,
+            reply,
+            cookies,
+        })
     }
 
     /// Releases the current session, and all that the device still holds.
@@ -312,8 +366,8 @@ impl Authenticator {
 
     /// Tells the device to let go of each session that it still holds.
     async fn release(&self, slot: &RequestSlot<'_>) {
-        let request = self.endpoint.fixed(Method::DELETE, SESSION_PATH, None);
         for session in self.sessions.unreleased() {
+            let request = self.endpoint.fixed(Method::DELETE, session.path, None);
             let attempt = self
                 .endpoint
                 .attempt(slot, &request, &session, None, SMALL_RESPONSE)

@@ -19,15 +19,13 @@ use super::response::{DeviceResponse, RequestError};
 use super::sessions::Sessions;
 use super::settings::DeviceSettings;
 use super::timings::DeviceTimings;
-use crate::catalogue::{Request, TimeLimit, read_body};
+use crate::catalogue::{Method, Request, TimeLimit, read_body, refusal_reason};
 
 /// The wait before a request is sent again: long enough for a device's web server to take new
 /// connections after it closed one.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
 /// How often a request is sent that is safe to repeat.
 const MOST_ATTEMPTS: u32 = 3;
-/// The longest reason of a refusal that is passed on, in characters.
-const LONGEST_REASON: usize = 200;
 
 /// One device. Clones are handles to the same.
 #[derive(Debug, Clone)]
@@ -158,10 +156,18 @@ impl Device {
         let mut attempts = 0;
         let mut session_renewed = false;
         let mut stale = None;
+        // The reason of a refusal for which the session was replaced by one with a token.
+        let mut without_token = None;
         loop {
             let session = timeout_at(deadline, self.authenticator.session(stale))
                 .await
                 .map_err(|_| late(false))??;
+            if let Some(reason) = without_token.take() {
+                self.authenticator.asked_for_token(session.generation);
+                if !session.has_token() {
+                    return Err(RequestError::Forbidden(reason));
+                }
+            }
             let slot = timeout_at(deadline, self.endpoint.slot())
                 .await
                 .map_err(|_| RequestError::NoTurn)?;
@@ -191,6 +197,18 @@ impl Device {
                             session_renewed = true;
                             attempts = 0;
                             stale = Some(session.generation);
+                        }
+                        // A device that has begun to want a token refuses each change of a session that is older
+                        // than that, before it looks at it. The next log-in brings one.
+                        Forbidden::Request
+                            if !session_renewed
+                                && request.method != Method::Get
+                                && self.authenticator.may_ask_for_token(&session) =>
+                        {
+                            session_renewed = true;
+                            attempts = 0;
+                            stale = Some(session.generation);
+                            without_token = Some(reason(&response.body));
                         }
                         Forbidden::Mode(mode) => return Err(RequestError::ModeLocked(mode)),
                         _ => return Err(RequestError::Forbidden(reason(&response.body))),
@@ -232,8 +250,7 @@ impl Received {
 /// The `reason` of a refusal. It is empty if the body is not JSON, such as a page.
 fn reason(body: &[u8]) -> String {
     let refusal = read_body(body).unwrap_or_default();
-    let reason = refusal["reason"].as_str().unwrap_or_default();
-    reason.chars().take(LONGEST_REASON).collect()
+    refusal_reason(&refusal).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -294,8 +294,8 @@ async fn read(
             body: body.into(),
         }));
     }
-    if !is_read {
-        // The status says whether the request was carried out. The body is not needed.
+    if !is_read && !(200..=299).contains(&status) {
+        // A refusal. The status says so, and the body is not needed.
         return Ok(AttemptOutcome::Answered(DeviceResponse {
             status,
             content_type: None,

@@ -44,6 +44,17 @@ impl Release {
     }
 }
 
+/// Whether sessions are made where a log-in was sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReplyKind {
+    /// The device has no such path.
+    LacksPath,
+    /// It grants a session, or refuses one by name (`Session…`).
+    OfSessions,
+    /// It says nothing of that.
+    Other,
+}
+
 /// The device's reply to a log-in.
 #[derive(Clone, Copy)]
 pub struct LoginReply<'a> {
@@ -65,6 +76,16 @@ impl std::fmt::Debug for LoginReply<'_> {
 }
 
 impl LoginReply<'_> {
+    /// Whether sessions are made there.
+    pub(super) fn kind(self) -> ReplyKind {
+        let names_session = String::from_utf8_lossy(self.body).contains("Session");
+        match self.status {
+            404 | 405 | 501 => ReplyKind::LacksPath,
+            _ if names_session || id_cookie(self.cookies).is_some() => ReplyKind::OfSessions,
+            _ => ReplyKind::Other,
+        }
+    }
+
     /// The session. A log-in succeeds with status 200 **and** `"success": true`; the body names the
     /// reason of a refusal (REST guide, "Session").
     ///

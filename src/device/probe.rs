@@ -10,12 +10,10 @@ use tokio::time::timeout;
 use super::endpoint::{AttemptOutcome, Endpoint, RequestSlot, SMALL_RESPONSE};
 use super::problem::Problem;
 use super::session::Session;
-use crate::catalogue::read_body;
+use crate::catalogue::{SYSTEM_MODES, active_persona, is_own_provider, read_body};
 
 /// A read that every firmware has.
 const AUDIO_PATH: &str = "/rest/audio";
-/// The device's mode, which older firmware does not have.
-const MODE_PATH: &str = "/rest/system/mode";
 /// The longest name of a mode that is passed on, in characters.
 const LONGEST_MODE: usize = 64;
 
@@ -45,7 +43,7 @@ pub(super) async fn is_valid(
     let first = timeout(patience, probe(endpoint, &slot, AUDIO_PATH, session)).await;
     let attempt = match first {
         Ok(attempt) => attempt,
-        Err(_) => probe(endpoint, &slot, MODE_PATH, session).await,
+        Err(_) => probe(endpoint, &slot, SYSTEM_MODES[0], session).await,
     };
     match attempt {
         AttemptOutcome::Answered(response) => Ok(takes_session(response.status, &response.body)),
@@ -70,7 +68,9 @@ pub(super) async fn why_forbidden(
     slot: &RequestSlot<'_>,
     session: &Session,
 ) -> Forbidden {
-    for path in [MODE_PATH, AUDIO_PATH] {
+    // The mode, which older firmware does not have, in both its spellings.
+    let [first, second] = SYSTEM_MODES;
+    for path in [first, second, AUDIO_PATH] {
         let AttemptOutcome::Answered(response) = probe(endpoint, slot, path, session).await else {
             return Forbidden::Request;
         };
@@ -99,9 +99,8 @@ async fn probe(
 /// The mode, unless it is the usual one or the body does not name one.
 fn mode(body: &[u8]) -> Option<String> {
     let body = read_body(body).unwrap_or_default();
-    let mode = body["activePersona"].as_str()?;
-    let is_usual = mode.eq_ignore_ascii_case("poly");
-    (!is_usual).then(|| mode.chars().take(LONGEST_MODE).collect())
+    let mode = active_persona(&body)?;
+    (!is_own_provider(mode)).then(|| mode.chars().take(LONGEST_MODE).collect())
 }
 
 #[cfg(test)]
@@ -127,11 +126,15 @@ mod tests {
             r#"{"activePersona":"Poly"}"#,
             r#"{"activePersona":"POLY"}"#,
             r#"{"activePersona":null}"#,
+            r#"{"activePersona":"","app":""}"#,
+            r#"{"activePersona":"","app":"com.poly.polylauncher"}"#,
             "[]",
             "<html>",
         ] {
             assert_eq!(mode(usual.as_bytes()), None, "{usual}");
         }
+        let device_mode = br#"{"activePersona":null,"app":"com.polycom.camuvc"}"#;
+        assert_eq!(mode(device_mode).unwrap(), "com.polycom.camuvc");
         let long = format!(r#"{{"activePersona":"{}"}}"#, "x".repeat(100));
         assert_eq!(mode(long.as_bytes()).unwrap().len(), LONGEST_MODE);
     }

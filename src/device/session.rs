@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::http::SessionHeaders;
 
+/// Where sessions are made and released: the path, and its other spelling, for devices that lack the first.
+pub(super) const SESSION_PATHS: [&str; 2] = ["/rest/session", "/rest/current/session"];
 /// The cookie that holds the session's id.
 const ID_COOKIE: &str = "session_id";
 /// The cookie that holds the token against cross-site requests.
@@ -23,6 +25,8 @@ pub struct Session {
     pub state: Value,
     /// The number of its log-in, by which a request can tell whether its session was replaced.
     pub generation: u64,
+    /// Where it was made, and is released: one of [`SESSION_PATHS`].
+    pub path: &'static str,
 }
 
 impl std::fmt::Debug for Session {
@@ -47,7 +51,13 @@ impl Session {
             token,
             state,
             generation,
+            path: SESSION_PATHS[0],
         })
+    }
+
+    /// The same session, made at another path.
+    pub fn at(self, path: &'static str) -> Self {
+        Self { path, ..self }
     }
 
     /// The session that these cookies (values of `Set-Cookie`) set, if they do. Its state is null:
@@ -57,6 +67,11 @@ impl Session {
         Self::new(id, token_cookie(cookies), Value::Null, generation)
     }
 
+    /// Whether it has a token against cross-site requests.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
     /// The headers that carry it.
     pub fn headers(&self) -> &SessionHeaders {
         &self.headers
@@ -64,14 +79,21 @@ impl Session {
 
     /// Everything but the generation, for the session's file.
     pub fn to_json(&self) -> Value {
-        json!({"id": self.id, "token": self.token, "state": self.state})
+        let mut stored = json!({"id": self.id, "token": self.token, "state": self.state});
+        if self.path != SESSION_PATHS[0] {
+            stored["path"] = self.path.into();
+        }
+        stored
     }
 
     /// A session from its file; none if that holds none.
     pub fn from_json(stored: &Value, generation: u64) -> Option<Self> {
         let id = stored["id"].as_str()?.to_owned();
         let token = stored["token"].as_str().map(str::to_owned);
-        Self::new(id, token, stored["state"].clone(), generation)
+        let session = Self::new(id, token, stored["state"].clone(), generation)?;
+        let mut paths = SESSION_PATHS.into_iter();
+        let path = paths.find(|path| stored["path"] == *path);
+        Some(session.at(path.unwrap_or(SESSION_PATHS[0])))
     }
 
     /// Takes the token that these cookies set. True if it is a new one.
@@ -183,6 +205,12 @@ mod tests {
         let session = Session::from_json(&stored, 7).unwrap();
         assert_eq!(session.to_json(), stored);
         assert_eq!(session.generation, 7);
+        let elsewhere = session.at(SESSION_PATHS[1]).to_json();
+        let back = Session::from_json(&elsewhere, 7).unwrap();
+        assert_eq!(back.path, SESSION_PATHS[1]);
+        let strange = json!({"id": "a", "path": "/rest/audio"});
+        let back = Session::from_json(&strange, 7).unwrap();
+        assert_eq!(back.path, SESSION_PATHS[0]);
         assert!(Session::from_json(&json!({"token": "t"}), 7).is_none());
     }
 }

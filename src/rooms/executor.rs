@@ -5,6 +5,7 @@
 //! result. [`super::refusal`] says what a refusal means.
 
 mod answer;
+mod failures;
 mod files;
 mod presets;
 mod provider;
@@ -13,7 +14,7 @@ mod readiness;
 #[cfg(test)]
 mod tests;
 
-pub use readiness::CheckOrder;
+pub use readiness::{CheckOrder, KnownUse};
 
 use std::sync::Arc;
 
@@ -24,11 +25,11 @@ use self::answer::{accepted_body, lacks_spelling};
 use super::missing::Missing;
 use super::mode_lock::ModeLock;
 use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading};
-use super::refusal::{no_response, no_response_to_read, unsupported, without_secrets};
+use super::refusal::{unsupported, without_secrets};
 use super::spellings::Spellings;
 use crate::catalogue::{
     AnswerKind, CATALOGUE, Call, Command, Context, Ended, Method, Operation, Params, Plan, Request,
-    SETTING, StateTopic, Urgency, Variant, setting_names, truth,
+    SETTING, StateTopic, TopicKind, Urgency, Variant, setting_names, truth,
 };
 use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{Device, Problem, RequestError};
@@ -97,6 +98,7 @@ pub async fn execute(
         unanswered: false,
         spelled: None,
         camera_may_move: false,
+        sent: false,
         silence: readiness::Silence::default(),
         found_missing: Missing::default(),
         found_locked: ModeLock::default(),
@@ -125,6 +127,8 @@ struct Executor<'a> {
     readings: Vec<Reading>,
     problem: Option<Problem>,
     unanswered: bool,
+    /// The command itself has sent a request, which may have changed something.
+    sent: bool,
     spelled: Option<(&'static str, usize)>,
     camera_may_move: bool,
     silence: readiness::Silence,
@@ -140,7 +144,9 @@ impl Executor<'_> {
         let mut success =
             carried_out.map_err(|failure| without_secrets(failure, &call.secrets()))?;
         let mut unread = Vec::new();
-        for state in command.refresh {
+        // Where nothing had to be sent, the states are as they were read.
+        let touched = if self.sent { command.refresh } else { &[] };
+        for state in touched {
             if self.keeps(*state, &call)
                 && let Err(why) = self.read_back(*state).await
             {
@@ -274,6 +280,7 @@ impl Executor<'_> {
         {
             return Err(refusal);
         }
+        self.sent = true;
         let sent = self.send(&request, operation, command).await;
         if let Err(failure) = &sent {
             self.note_locked(&request, failure);
@@ -320,7 +327,12 @@ impl Executor<'_> {
                     .device
                     .send(request, LARGEST_JSON_ANSWER, self.deadline)
                     .await;
-                sent.map_err(|error| self.fail(error, request.repeatable))?
+                let asks =
+                    operation.method == Method::Get || command.kind == Some(TopicKind::Query);
+                sent.map_err(|error| match asks {
+                    true => self.fail(error, request.repeatable),
+                    false => self.fail_command(error, request.repeatable),
+                })?
             }
         };
         let body = accepted_body(&response, operation, command)?;
@@ -440,7 +452,13 @@ impl Executor<'_> {
         self.make_reading(operation, &Params::new())
             .await
             .map_err(|failure| failure.message)?;
-        let trouble = self.readings.last().and_then(Reading::trouble);
+        let Some(reading) = self.readings.last() else {
+            return Ok(());
+        };
+        let trouble = reading.trouble().or_else(|| {
+            let value = reading.value_of(state, &self.environment.context);
+            value.err()
+        });
         trouble.map_or(Ok(()), |failure| Err(failure.message))
     }
 
@@ -455,27 +473,6 @@ impl Executor<'_> {
                 Ok(Success::new(200, session))
             }
             Err(problem) => Err(self.fail(RequestError::Problem(problem), true)),
-        }
-    }
-
-    /// The failure of a request without a response; notes what it says of the device.
-    fn fail(&mut self, error: RequestError, repeatable: bool) -> Failure {
-        let failure = no_response(&error, repeatable);
-        self.note(error);
-        failure
-    }
-
-    /// Like [`Self::fail`], for a read.
-    fn fail_read(&mut self, error: RequestError) -> Failure {
-        let failure = no_response_to_read(&error);
-        self.note(error);
-        failure
-    }
-
-    fn note(&mut self, error: RequestError) {
-        self.unanswered |= matches!(error, RequestError::TimedOut { sent: true });
-        if let RequestError::Problem(problem) = error {
-            self.problem = Some(problem);
         }
     }
 }

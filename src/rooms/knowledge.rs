@@ -187,7 +187,8 @@ impl RoomKnowledge {
             let mut values = state.values(answer, &context);
             values.retain(|(topic, _)| self.is_wanted(state.topic, topic));
             for (topic, value) in &values {
-                let value = value.as_deref();
+                // A broker keeps no message without a payload, so an empty text is no state at any door.
+                let value = value.as_deref().filter(|value| value.as_str() != Some(""));
                 self.rest.learn(state.topic, value);
                 self.mode_lock.learn(state.topic, value);
                 self.publisher.state(topic, value);

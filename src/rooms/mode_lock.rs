@@ -9,8 +9,9 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::missing::Target;
-use super::rest::OWN_PROVIDER;
-use crate::catalogue::{PROVIDERS, Request, SYSTEM_MODE, StateTopic};
+use crate::catalogue::{
+    PROVIDERS, Request, SYSTEM_MODE, StateTopic, active_persona, is_own_provider,
+};
 use crate::command::{ErrorCode, Failure};
 
 /// How many refusals are remembered. Ids in paths come from clients, who must not fill the memory.
@@ -38,7 +39,7 @@ impl ModeLock {
     pub fn learn(&mut self, state: StateTopic, value: Option<&Value>) {
         match state {
             SYSTEM_MODE => {
-                let persona = value.and_then(|mode| mode["activePersona"].as_str());
+                let persona = value.and_then(active_persona);
                 if self.persona.is_some() && self.persona.as_deref() != persona {
                     self.has_changed = true;
                     self.refused.clear();
@@ -48,7 +49,7 @@ impl ModeLock {
             PROVIDERS => {
                 let list = value.and_then(Value::as_array);
                 self.is_lasting =
-                    list.is_some_and(|list| !list.is_empty() && !list.iter().any(is_own_provider));
+                    list.is_some_and(|list| !list.is_empty() && !list.iter().any(is_own_app));
             }
             _ => {}
         }
@@ -88,11 +89,9 @@ impl ModeLock {
     }
 }
 
-fn is_own_provider(app: &Value) -> bool {
-    ["appName", "personaName"].iter().any(|member| {
-        let name = app[*member].as_str();
-        name.is_some_and(|name| name.eq_ignore_ascii_case(OWN_PROVIDER))
-    })
+fn is_own_app(app: &Value) -> bool {
+    let named = |member| app[member].as_str().is_some_and(is_own_provider);
+    ["appName", "personaName"].into_iter().any(named)
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@
 
 use serde_json::Value;
 
-use super::refusal::{invalid_body, refusal, unsupported};
-use crate::catalogue::{Evidence, Operation, read_body};
+use super::refusal::{could_not_tell, invalid_body, refusal, unsupported};
+use crate::catalogue::{
+    Context, Evidence, Operation, Pick, State, StateTopic, read_body, refusal_reason, refuses,
+};
 use crate::command::Failure;
 use crate::device::DeviceResponse;
 
@@ -13,6 +15,9 @@ use crate::device::DeviceResponse;
 /// a meeting list, is some hundred kilobytes; states are some kilobytes. A device that sends
 /// megabytes is broken and must not fill the memory: each of its states is kept, here and at the broker.
 pub const LARGEST_JSON_ANSWER: usize = 1 << 20;
+
+/// The message about an answer that says nothing.
+pub const EMPTY_ANSWER: &str = "the device's answer is empty or null";
 
 /// The result of reading an operation's states.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +45,10 @@ fn judged(operation: &Operation, response: &DeviceResponse) -> (ReadOutcome, Evi
     let failed = |message| ReadOutcome::Failed(invalid_body(status, message));
     match status {
         200..=299 => match read_body(&response.body) {
+            Ok(body) if refuses(&body) => {
+                let failure = could_not_tell(status, refusal_reason(&body));
+                (ReadOutcome::Failed(failure), Evidence::NotPoly)
+            }
             Ok(body) if operation.fits(&body) => {
                 let evidence = operation.evidence(&body);
                 (ReadOutcome::Value(operation.shape.apply(body)), evidence)
@@ -67,6 +76,11 @@ pub fn other_kind(body: &Value) -> String {
         Value::Object(_) => "an object",
     };
     format!("the device's answer is {kind} that a Poly device does not send here")
+}
+
+/// Whether a uniform body says nothing: a list without items is made of null too.
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
 /// A read of an operation's states, to be published.
@@ -102,19 +116,47 @@ impl Reading {
 
     /// Why the states are not known from it; none if they are.
     pub fn trouble(&self) -> Option<Failure> {
-        let nothing =
-            |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
         match &self.outcome {
             ReadOutcome::Failed(failure) => Some(failure.clone()),
             ReadOutcome::Unsupported(status) => Some(unsupported(*status)),
             ReadOutcome::Value(value) if self.evidence == Evidence::NotPoly => {
-                let message = match nothing(value) {
-                    true => "the device's answer is empty or null",
+                let message = match is_nothing(value) {
+                    true => EMPTY_ANSWER,
                     false => "the device's answer lacks what a Poly device says here",
                 };
                 Some(invalid_body(200, message.into()))
             }
             ReadOutcome::Value(_) | ReadOutcome::Absent => None,
+        }
+    }
+
+    /// The value of a state; null where there is none. What a command does, or answers, is decided by it, so a
+    /// single answer that says nothing is not taken for "there is none".
+    ///
+    /// # Errors
+    /// Why the value is not known.
+    pub fn value_of(&self, state: StateTopic, context: &Context) -> Result<Value, Failure> {
+        let trouble = self.trouble();
+        let answer = match (&self.outcome, &trouble) {
+            // An answer that is not quite a Poly device's may say it all the same.
+            (ReadOutcome::Value(answer), Some(_)) if !is_nothing(answer) => answer,
+            (_, Some(failure)) => return Err(failure.clone()),
+            (ReadOutcome::Value(answer), None) => answer,
+            _ => return Ok(Value::Null),
+        };
+        let mut states = self.operation.states.iter();
+        let one = |known: &&State| known.topic == state && !matches!(known.pick, Pick::Each(_));
+        let Some(known) = states.find(one) else {
+            return Ok(Value::Null);
+        };
+        match (known.values(answer, context).into_iter().next(), trouble) {
+            (Some((_, Some(value))), _) => Ok(value.into_owned()),
+            (Some((_, None)), None) => Ok(Value::Null),
+            (Some((_, None)), Some(failure)) => Err(failure),
+            (None, _) => {
+                let message = format!("the device's answer has no value that {state} can have");
+                Err(invalid_body(200, message))
+            }
         }
     }
 }
@@ -175,6 +217,70 @@ mod tests {
         ] {
             assert_eq!(trouble(path, status, body), None, "{path}");
         }
+    }
+
+    #[test]
+    fn a_refusal_with_200_is_no_state() {
+        const NO: &str = r#"{"success":false,"reason":"busy"}"#;
+        for path in [
+            "/rest/audio",
+            "/rest/conferences",
+            "/rest/calendar",
+            "/rest/calendar/meetings",
+            "/rest/collaboration",
+            "/rest/system/apps/environment",
+            "/rest/system/sipservers",
+            "/rest/cameras/far/all",
+            "/rest/cameras/near/selectedpeople",
+            "/rest/mediastats",
+            "/rest/directory/favorites",
+            "/rest/directory/local/server",
+        ] {
+            for body in [NO, r#"[{"success":false,"reason":"busy"}]"#] {
+                let ReadOutcome::Failed(failure) = read(path, 200, body) else {
+                    panic!("{path} {body}")
+                };
+                assert_eq!(failure.message, "the device could not say: busy");
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_is_known_only_from_an_answer_that_says_it() {
+        use crate::catalogue::checked::{CALL_STATE, MEETINGS};
+        let value = |path, state, status, body| {
+            let (operation, response) = operation_and_response(path, status, body);
+            let context = Context {
+                now: 0,
+                preset_offset: None,
+                preset_names: None,
+                started: None,
+            };
+            Reading::of(operation, &response).value_of(state, &context)
+        };
+        let calls = |status, body| value("/rest/conferences", CALL_STATE, status, body);
+        assert_eq!(calls(200, "[]"), Ok(json!("idle")));
+        for (status, body) in [
+            (200, "null"),
+            (204, ""),
+            (200, ""),
+            (404, ""),
+            (500, ""),
+            (200, r#"{"success":false}"#),
+        ] {
+            assert!(calls(status, body).is_err(), "{status} {body}");
+        }
+        // A hang-up needs no more than this.
+        let odd = value(
+            "/rest/conferences",
+            crate::catalogue::CALLS,
+            200,
+            r#"[{"id":"0"}]"#,
+        );
+        assert_eq!(odd, Ok(json!([{"id": "0"}])));
+        let meetings = |body| value("/rest/calendar/meetings", MEETINGS, 200, body);
+        assert_eq!(meetings("[]"), Ok(json!([])));
+        assert!(meetings("null").is_err());
     }
 
     #[test]

@@ -2,12 +2,12 @@
 //!
 //! Pure: the one place that turns statuses and failed requests into error codes and messages.
 
-use crate::catalogue::{Operation, read_body};
+use crate::catalogue::{Operation, read_body, refusal_reason};
 use crate::command::{ErrorCode, Failure};
-use crate::device::{DeviceResponse, RequestError};
+use crate::device::{DeviceResponse, Oversize, RequestError};
 
-/// A device's own reason for a refusal is cut after this many characters: some send whole pages.
-const LONGEST_REASON: usize = 200;
+/// In place of the reason of a device that gives none.
+const NO_REASON: &str = "it gave no reason";
 
 /// The device does not have what was asked for.
 pub fn unsupported(status: u16) -> Failure {
@@ -26,11 +26,22 @@ pub fn unusable_answer(status: u16, message: &str) -> Failure {
     invalid_body(status, message)
 }
 
-/// The device said yes in the status and no in the body (`"success": false`).
-pub fn not_carried_out(status: u16, reason: Option<&str>) -> Failure {
-    let reason = shortened(reason.unwrap_or("it gave no reason"));
-    let message = format!("the device did not carry it out: {reason}");
-    Failure::new(ErrorCode::DeviceError, message).with_status(status)
+/// The device said yes in the status and no in the body (`"success": false`), to a command.
+pub fn not_carried_out(status: u16, reason: Option<String>) -> Failure {
+    let reason = reason.unwrap_or_else(|| NO_REASON.into());
+    invalid_body(status, format!("the device did not carry it out: {reason}"))
+}
+
+/// The device said yes in the status and no in the body, to a read.
+pub fn could_not_tell(status: u16, reason: Option<String>) -> Failure {
+    let reason = reason.unwrap_or_else(|| NO_REASON.into());
+    invalid_body(status, format!("the device could not say: {reason}"))
+}
+
+/// The message about an answer that is larger than any that is taken.
+pub fn too_large(large: &Oversize) -> String {
+    let limit = large.limit;
+    format!("the device's answer is larger than the {limit} bytes that are taken")
 }
 
 /// The file is larger than any device takes.
@@ -46,10 +57,7 @@ pub fn upload_too_large() -> Failure {
 pub fn refusal(response: &DeviceResponse, operation: &Operation, named: bool) -> Failure {
     let status = response.status;
     let body = read_body(&response.body).unwrap_or_default();
-    let reason = body["reason"]
-        .as_str()
-        .or_else(|| body.as_str())
-        .map_or(String::new(), |reason| format!(": {}", shortened(reason)));
+    let reason = refusal_reason(&body).map_or(String::new(), |reason| format!(": {reason}"));
     let failure = match status {
         404 if operation.absent => Failure::new(ErrorCode::NotFound, "there is none at the moment"),
         404 if named => Failure::new(
@@ -127,13 +135,7 @@ pub fn no_response(failed: &RequestError, repeatable: bool) -> Failure {
             "the connection broke after the request was sent; whether the device carried it out \
              is unknown, and repeating it is not safe",
         ),
-        RequestError::TooLarge(large) => Failure::new(
-            ErrorCode::TooLarge,
-            format!(
-                "the device's answer is larger than the {} bytes that are taken",
-                large.limit
-            ),
-        ),
+        RequestError::TooLarge(large) => Failure::new(ErrorCode::TooLarge, too_large(large)),
         RequestError::Forbidden(reason) => {
             let message = match reason.as_str() {
                 "" => "the device refuses this (403)".to_owned(),
@@ -165,14 +167,10 @@ pub fn no_response_to_read(failed: &RequestError) -> Failure {
     }
 }
 
-fn shortened(reason: &str) -> String {
-    reason.chars().take(LONGEST_REASON).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{HttpError, Oversize, Problem, ProblemCode};
+    use crate::device::{HttpError, Problem, ProblemCode};
     use crate::rooms::testing::operation_and_response;
 
     fn refused(path: &str, status: u16, body: &'static str, named: bool) -> (ErrorCode, String) {
@@ -208,7 +206,7 @@ mod tests {
         assert_eq!(told(r#""no""#), "the device answered 400: no");
         assert_eq!(told("<html>"), "the device answered 400");
         let page: &'static str = format!(r#"{{"reason":"{}"}}"#, "x".repeat(500)).leak();
-        let wanted = format!("the device answered 400: {}", "x".repeat(LONGEST_REASON));
+        let wanted = format!("the device answered 400: {}", "x".repeat(200));
         assert_eq!(told(page), wanted);
     }
 

@@ -4,12 +4,12 @@
 
 use serde_json::Value;
 
-use crate::catalogue::{CALL_IN_MEETING, SYSTEM_MODE, SYSTEM_STATE, StateTopic, truth};
+use crate::catalogue::{
+    CALL_IN_MEETING, SYSTEM_MODE, SYSTEM_STATE, StateTopic, active_persona, is_own_provider, truth,
+};
 
 /// The value of `system/state` of a device that is asleep.
 const ASLEEP: &str = "ASLEEP";
-/// The provider in which a device makes calls of its own.
-pub(super) const OWN_PROVIDER: &str = "poly";
 
 /// What is known of a device's rest.
 #[derive(Debug, Default)]
@@ -28,9 +28,8 @@ impl Rest {
             SYSTEM_STATE => self.is_asleep = value.is_some_and(|value| value == ASLEEP),
             CALL_IN_MEETING => self.is_in_meeting = value.and_then(truth) == Some(true),
             SYSTEM_MODE => {
-                let provider = value.and_then(|mode| mode["activePersona"].as_str());
-                let own = |name: &str| name.is_empty() || name.eq_ignore_ascii_case(OWN_PROVIDER);
-                self.is_elsewhere = provider.is_some_and(|name| !own(name));
+                let provider = value.and_then(active_persona);
+                self.is_elsewhere = provider.is_some_and(|name| !is_own_provider(name));
             }
             _ => {}
         }

@@ -46,7 +46,7 @@ pub struct ScheduledRead {
     dropped: bool,
     /// The device has answered since the log-in, so it has this.
     answered: bool,
-    /// How often the device has said that it does not have this, or refused it.
+    /// How often in a row the device has said that it does not have this, or refused it.
     unsupported: u8,
     /// The device has refused it, which may be about the provider that runs it.
     refused: bool,
@@ -76,9 +76,9 @@ impl ScheduledRead {
         self.last_body = None;
     }
 
-    /// The device has said since the log-in that it lacks this, and never that it has it.
+    /// The device's newest answers say that it lacks this.
     fn is_missing(&self) -> bool {
-        self.unsupported > 0 && !self.answered
+        self.unsupported > 0
     }
 
     /// Changes whenever a command has read states of this entry.
@@ -359,8 +359,10 @@ impl Schedule {
     pub fn answered(&mut self, index: usize, body: &[u8], evidence: Evidence, now: Instant) {
         if let Some(entry) = self.entries.get_mut(index) {
             entry.answered = true;
+            entry.unsupported = 0;
             entry.last_body = Some((Digest::of(body), evidence));
         }
+        self.choose();
         self.follow_call(index, true, now);
     }
 

@@ -13,7 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::room::{DeviceAddress, id_of_host};
 use super::trial::client;
-use crate::catalogue::read_body;
+use crate::catalogue::{read_body, refusal_reason};
 use crate::config::{Certificate, IpNetwork};
 use crate::device::DeviceIdentity;
 
@@ -150,7 +150,7 @@ fn judge(status: u16, body: &[u8]) -> Option<(bool, DeviceIdentity)> {
     if status != 403 {
         return None;
     }
-    let reason = answer["reason"].as_str();
+    let reason = refusal_reason(&answer);
     let by_session = reason.is_some_and(|reason| reason.starts_with("Session"));
     let page = String::from_utf8_lossy(body).to_ascii_lowercase();
     let by_name = ["polycom", "videoos", "hp poly"]

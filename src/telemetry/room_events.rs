@@ -14,6 +14,7 @@ use super::floods::Subject;
 use super::log_ring::{LogKind, LoggedCommand, NewEntry};
 use super::shortened::shortened;
 use super::{LONGEST_TEXT, Telemetry, room_span};
+use crate::catalogue::CATALOGUE;
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome};
 
 /// By this the layer knows the lines that are not for it.
@@ -35,7 +36,7 @@ impl Telemetry {
         self.metrics.command(door.as_str(), code, outcome.took);
         match &outcome.result {
             // What only reads changes nothing, and some clients read all the time.
-            Ok(_) if outcome.command.ends_with("/get") => {}
+            Ok(_) if CATALOGUE.only_reads(&outcome.command) => {}
             Ok(_) => self.log.push(NewEntry {
                 level: Level::INFO,
                 kind: LogKind::Command,

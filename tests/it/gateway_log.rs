@@ -33,6 +33,24 @@ async fn site() -> Doors {
     .await
 }
 
+/// What changes nothing is no entry, whatever its name.
+#[tokio::test]
+async fn queries_are_not_kept_whatever_they_are_called() {
+    let doors = site().await;
+    for (topic, payload) in [
+        ("/room/1/audio/volume/get", ""),
+        ("/room/1/system/network/ping", "192.0.2.1"),
+        ("/room/1/directory/search", "ada"),
+        ("/room/1/audio/volume/set", "41"),
+    ] {
+        post(&doors, "everything", topic, payload).await;
+    }
+    let all = read(&doors, "everything", "").await;
+    let commands = all.iter().filter(|entry| entry["kind"] == "command");
+    let commands: Vec<_> = commands.map(|entry| &entry["command"]).collect();
+    assert_eq!(commands, ["audio/volume/set"]);
+}
+
 /// What an entry is, in short.
 fn brief(entry: &Value) -> (String, String, String) {
     let part = |name: &str| entry[name].as_str().unwrap_or("-").to_owned();

@@ -39,6 +39,7 @@ mod config_schema;
 mod config_secrets;
 mod config_start;
 mod cross_site;
+mod device_answers;
 mod device_config;
 mod device_floods;
 mod device_tls;

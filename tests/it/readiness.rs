@@ -181,7 +181,12 @@ fn each_step_that_is_broken_is_told_with_what_to_do() {
         ),
         (
             "calendar",
-            |it| unreadable(it, "/rest/calendar", FaultKind::Garbage),
+            |it| {
+                // A fault applies to all paths that begin so.
+                let works = FaultKind::Delay(Duration::ZERO);
+                unreadable(it, "/rest/calendar/meetings", works);
+                unreadable(it, "/rest/calendar", FaultKind::Garbage);
+            },
             "could not be read",
         ),
         (
@@ -310,6 +315,65 @@ fn a_room_in_use_is_not_checked() {
         assert_eq!(moves(&it.device), json!([]), "{words}");
         assert_eq!(dialled(&it.device), json!([]), "{words}");
         assert!(it.client.messages(REPORT).is_empty(), "{words}");
+        it.stop().await;
+    });
+}
+
+/// One answer that says nothing is no end of a call, and of a meeting that is known.
+#[test]
+fn a_room_in_use_is_not_disturbed_because_a_read_fails() {
+    const CALLS: &str = "/rest/conferences";
+    const MEETINGS: &str = "/rest/calendar/meetings";
+    let nothing = || {
+        let body = |text: &str| FaultKind::Body(text.to_owned());
+        [
+            FaultKind::Null,
+            body(""),
+            FaultKind::Status(404),
+            FaultKind::Status(500),
+            body(r#"{"success":false,"reason":"busy"}"#),
+        ]
+    };
+    let cases = [CALLS, MEETINGS].map(|path| nothing().map(|kind| (path, kind)));
+    at_the_same_time(cases.concat(), |(path, kind)| async move {
+        let it = start(Duration::from_millis(100)).await;
+        if path == CALLS {
+            it.device.person_calls_in("alice@example.com");
+            it.device.person_answers();
+            it.client.expect("room/1/call/state", "connected").await;
+        } else {
+            meets_in(&it.device, 300);
+            let known = |client: &Client| {
+                let next = client.last("room/1/calendar/next");
+                next.is_some_and(|next| next.contains("\"subject\":\"x\""))
+            };
+            it.client.until("the meeting", known).await;
+        }
+        it.device.clear_faults();
+        it.device
+            .add_fault(Fault::on(path, kind.clone()).method("GET"));
+        let result = run(&it).await;
+        assert_eq!(result["error"]["code"], "busy", "{path} {kind:?}: {result}");
+        assert_eq!(moves(&it.device), json!([]), "{path} {kind:?}");
+        assert_eq!(dialled(&it.device), json!([]), "{path} {kind:?}");
+        it.stop().await;
+    });
+}
+
+/// Where nobody knows whether the room is in use, nothing is moved and nobody is called.
+#[test]
+fn a_room_of_which_nobody_knows_whether_it_is_in_use_is_not_disturbed() {
+    const PATHS: [&str; 2] = ["/rest/calendar/meetings", "/rest/conferences"];
+    at_the_same_time(PATHS, |path| async move {
+        let it = start(Duration::from_millis(100)).await;
+        it.client.message("room/1/calendar/meetings").await;
+        unreadable(&it.device, path, FaultKind::Null);
+        let result = run(&it).await;
+        let report = &result["body"];
+        assert_eq!(names(report, false), ["call"], "{path}: {result}");
+        assert!(result.to_string().contains("was not moved"), "{result}");
+        assert_eq!(moves(&it.device), json!([]), "{path}");
+        assert_eq!(dialled(&it.device), json!([]), "{path}");
         it.stop().await;
     });
 }

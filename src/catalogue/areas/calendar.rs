@@ -131,6 +131,7 @@ const fn meeting(key: &'static str, name: &'static str) -> Entity {
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/calendar")
         .shape(Shape::Object)
+        .one_of(CALENDAR_STATUS)
         .states(&[State::field(states::STATUS, CALENDAR_STATUS).entities(&[
             Entity::binary_sensor("calendar_status", "Calendar")
                 .class("connectivity")
@@ -141,6 +142,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .poll(Class::Slow),
     get("/rest/calendar/meetings")
         .shape(Shape::List)
+        .one_of(&["id", "startTime"])
         .states(&[
             State::whole(states::MEETINGS),
             State::at_time(states::CURRENT, |meetings, context| {
@@ -245,8 +247,13 @@ fn dial(_: Step, meeting: &Value) -> Result<Vec<Step>, Failure> {
     ])
 }
 
+/// When the next meeting of a list begins, in seconds since 1970.
+pub fn next_meeting_start(meetings: &Value, now: i64) -> Option<i64> {
+    meeting_start(next(meetings, now)?)
+}
+
 /// When a meeting begins, in seconds since 1970.
-pub fn meeting_start(meeting: &Value) -> Option<i64> {
+fn meeting_start(meeting: &Value) -> Option<i64> {
     epoch_seconds(meeting.get("startTime")?)
 }
 

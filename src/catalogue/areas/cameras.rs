@@ -126,8 +126,9 @@ const TRACKING_SWITCH: &[Entity] = &[Entity::switch("camera_tracking", "Camera t
     .icon("mdi:motion-sensor")
     .of(states::NEAR_SELECTED_PEOPLE)
     .value(
-        "{{ 'true' if value_json is mapping and \
-         value_json.get('trackingstate') | lower == 'on' else 'false' }}",
+        // Firmware that does not tell it must not be shown as off.
+        "{{ 'None' if value_json is not mapping or value_json.get('trackingstate') is none else \
+         'true' if value_json.get('trackingstate') | lower in ('on', 'true') else 'false' }}",
     )];
 
 const LEFT: &str = r#"{"direction":"left","duration_ms":300}"#;
@@ -178,6 +179,9 @@ macro_rules! actions {
         ]
     };
 }
+
+/// Members of a camera.
+const CAMERA_MEMBERS: &[&str] = &["cameraIndex", "sourceType", "nearCamera"];
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/cameras/sourceselectable")
@@ -239,6 +243,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/cameras/near/selectedpeople")
         .shape(Shape::Object)
         .comes_and_goes()
+        .one_of(CAMERA_MEMBERS)
         .states(&[State::whole(states::NEAR_SELECTED_PEOPLE)])
         .poll(Class::Normal),
     post("/rest/cameras/near/selectedpeople")
@@ -283,6 +288,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/cameras/near/selectedcontent")
         .shape(Shape::Object)
         .comes_and_goes()
+        .one_of(CAMERA_MEMBERS)
         .states(&[State::whole(states::NEAR_SELECTED_CONTENT)])
         .poll(Class::Normal),
     post("/rest/cameras/near/selectedcontent")
@@ -336,11 +342,13 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     ]),
     get("/rest/cameras/far/all")
         .shape(Shape::List)
+        .one_of(CAMERA_MEMBERS)
         .states(&[State::whole(states::FAR)])
         .poll(Class::Slow)
         .or_none(),
     get("/rest/cameras/far/selectedpeople")
         .shape(Shape::Object)
+        .one_of(CAMERA_MEMBERS)
         .states(&[State::whole(states::FAR_SELECTED_PEOPLE)])
         .poll(Class::Slow)
         .or_none(),

@@ -67,6 +67,7 @@ const SAVING_TRUE_FALSE: &[Field] = &[
 // A collaboration comes and goes, and all of this with it.
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/collaboration")
+        .one_of(&["sessionId", "id", "sessionState", "state"])
         .states(&[State::with(states::COLLABORATION, |answer, _| {
             collaboration_session(answer)
         })])
@@ -88,6 +89,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
              `collaboration/content/get` fetches it.",
         )
         .kind(TopicKind::Query)
+        .leaves()
         .fields(Some("pin"), PIN)
         .once()
         .slow()]),

@@ -70,7 +70,10 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
                     .words(CallPhase::WORDS),
                 Entity::binary_sensor("in_call", "In call")
                     .icon("mdi:phone-in-talk")
-                    .value("{{ 'true' if value in ('connected', 'held') else 'false' }}"),
+                    .value(
+                        "{{ 'true' if value in ('connected', 'held') else \
+                         'None' if value in ('', 'unknown') else 'false' }}",
+                    ),
             ]),
             State::with(states::CALL_COUNT, |list, _| Some(count(list).into())),
         ])
@@ -167,6 +170,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     .first()]),
     get("/rest/conferences/{conf_id}/mediastats")
         .shape(Shape::List)
+        .one_of(&["mediaStream", "mediaType", "connectionID"])
         .states(&[State::whole(states::CALL_MEDIA_STATS)])
         .poll_when(Class::Normal, When::InCall)
         .or_none()

@@ -270,7 +270,8 @@ macro_rules! members {
                      what was found."
                 ),
             )
-            .fixed(&[("action", "query")]),
+            .fixed(&[("action", "query")])
+            .leaves(),
             Command::new(
                 concat!($entry, "/members/add"),
                 concat!("Adds an entry to a group of ", $directory, "."),
@@ -294,6 +295,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/directory/favorites")
         .reads_with_query(&[("start", "1"), ("limit", "100")])
         .shape(Shape::Object)
+        .one_of(&["entries", "next"])
         .states(&[State::whole(states::FAVORITES)])
         .poll(Class::Slow)
         .commands(&[Command::new(
@@ -304,6 +306,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .fields(None, PAGE)]),
     get("/rest/directory/global/server")
         .shape(Shape::Object)
+        .one_of(&["id", "protocol", "presenceServer"])
         .states(&[State::whole(states::GLOBAL_SERVER)])
         .poll(Class::Slow),
     get("/rest/directory/global/mtddefaultgroupentry").commands(&[Command::new(
@@ -312,6 +315,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     )]),
     get("/rest/directory/local/server")
         .shape(Shape::Object)
+        .one_of(&["id", "protocol", "presenceServer"])
         .states(&[State::whole(states::LOCAL_SERVER)])
         .poll(Class::Slow),
     post("/rest/directory/local/entries").commands(&[Command::new(
@@ -359,6 +363,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
              `directory/query/{query_id}/get`; `directory/search` does all of it in one command.",
         )
         .kind(TopicKind::Query)
+        .leaves()
         .fields(Some("search"), SEARCH)
         .once(),
         Command::new(
@@ -374,7 +379,8 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/directory/queries/initial").commands(&[Command::new(
         "directory/query/initial",
         "Starts a search for the entries that the device shows first, and answers with its `id`.",
-    )]),
+    )
+    .leaves()]),
     get("/rest/directory/queries/{query_id}").commands(&[Command::new(
         commands::GET_QUERY.as_str(),
         "Answers with a page of a search that was started; `next` is there if more follows.",

@@ -35,7 +35,10 @@ const STATES: &[State] = &[
         "Touch panel {name}",
     )
     .class("connectivity")
-    .value("{{ 'true' if value_json is mapping and value_json.get('connected') else 'false' }}")
+    .value(
+        "{{ 'None' if value_json is not mapping or value_json.get('connected') is none else \
+         'true' if value_json.get('connected') else 'false' }}",
+    )
     .attributes("{{ (value_json if value_json is mapping else {}) | tojson }}")
     .diagnostic()]),
 ];

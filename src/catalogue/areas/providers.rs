@@ -82,6 +82,9 @@ const fn meeting(key: &'static str, name: &'static str) -> Entity {
     Entity::binary_sensor(key, name).icon("mdi:account-group")
 }
 
+/// The device's mode: the path, and its other spelling, for devices that lack the first.
+pub const SYSTEM_MODES: [&str; 2] = ["/rest/system/mode", "/rest/current/system/mode"];
+
 const MODE_STATES: &[State] = &[State::whole(states::MODE)];
 const PROVIDER_STATES: &[State] = &[State::whole(states::PROVIDERS)];
 
@@ -104,29 +107,36 @@ const fn providers(path: &'static str) -> Operation {
         .poll(Class::Slow)
 }
 
-pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
-    mode("/rest/system/mode"),
-    mode("/rest/current/system/mode").stands_in_for("/rest/system/mode"),
-    providers("/rest/system/apps"),
-    providers("/rest/current/system/apps").stands_in_for("/rest/system/apps"),
-    get("/rest/system/apps/state")
+const APPS_STATES: &[State] = &[
+    State::whole(states::APPS),
+    State::with(states::CALL_IN_MEETING, |apps, _| any(apps, "inMeeting"))
+        .entities(&[meeting("in_meeting", "In meeting")]),
+    State::with(states::TEAMS_MEETING, |apps, _| in_meeting(apps, TEAMS))
+        .entities(&[meeting("teams_meeting", "Teams meeting")]),
+    State::with(states::ZOOM_MEETING, |apps, _| in_meeting(apps, ZOOM))
+        .entities(&[meeting("zoom_meeting", "Zoom meeting")]),
+];
+
+const fn apps_state(path: &'static str) -> Operation {
+    get(path)
         .shape(Shape::List)
         .known_by(&[
             ("appPackageName", MemberKind::Text),
             ("inMeeting", MemberKind::Flag),
         ])
-        .states(&[
-            State::whole(states::APPS),
-            State::with(states::CALL_IN_MEETING, |apps, _| any(apps, "inMeeting"))
-                .entities(&[meeting("in_meeting", "In meeting")]),
-            State::with(states::TEAMS_MEETING, |apps, _| in_meeting(apps, TEAMS))
-                .entities(&[meeting("teams_meeting", "Teams meeting")]),
-            State::with(states::ZOOM_MEETING, |apps, _| in_meeting(apps, ZOOM))
-                .entities(&[meeting("zoom_meeting", "Zoom meeting")]),
-        ])
-        .poll(Class::Normal),
+        .states(APPS_STATES)
+        .poll(Class::Normal)
+}
+
+pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
+    mode(SYSTEM_MODES[0]),
+    mode(SYSTEM_MODES[1]).stands_in_for(SYSTEM_MODES[0]),
+    providers("/rest/system/apps"),
+    providers("/rest/current/system/apps").stands_in_for("/rest/system/apps"),
+    apps_state("/rest/system/apps/state"),
+    apps_state("/rest/current/system/apps/state").stands_in_for("/rest/system/apps/state"),
     // Whether a lost answer was carried out shows in the mode, so it is never sent twice.
-    post("/rest/current/system/mode").commands(&[Command::new(
+    post(SYSTEM_MODES[1]).commands(&[Command::new(
         "system/provider/set",
         "Switches the room to another provider, such as Teams, Zoom or Poly, and waits until it \
          runs, which takes up to three minutes.",
@@ -138,6 +148,10 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     .once()
     .within(TimeLimit::Minutes)
     .entities(PROVIDER_SELECT)]),
+    post(SYSTEM_MODES[0]).commands(&[Command::fallback("system/provider/set")
+        .fields(Some("provider"), PROVIDER)
+        .plan(Plan::SwitchProvider)
+        .once()]),
 ];
 
 /// Whether the app of this package is in a meeting. An app that the device does not list is in none.

@@ -117,9 +117,13 @@ const MOST_PARTS: usize = 100;
 /// A part with a longer name, in bytes, has no state: the guide's longest has 20 letters.
 const LONGEST_PART: usize = 100;
 
+/// Members of a server that the device registers with.
+const SERVER_MEMBERS: &[&str] = &["address", "state"];
+
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/system/h323gatekeepers")
         .shape(Shape::List)
+        .one_of(SERVER_MEMBERS)
         .states(&[
             State::whole(states::H323_GATEKEEPERS).entities(&[registration(
                 "gatekeeper_registration",
@@ -137,6 +141,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     delete("/rest/system/apps/environment").commands(&[shown(false)]),
     get("/rest/system/apps/environment")
         .shape(Shape::List)
+        .one_of(&["environmentControlAppActive", "macAddress"])
         .states(&[State::with(states::ENVIRONMENT_APP, environment_app)])
         .poll(Class::Normal),
     get("/rest/system/mode/device")
@@ -212,6 +217,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     .once()]),
     get("/rest/system/sipservers")
         .shape(Shape::List)
+        .one_of(SERVER_MEMBERS)
         .states(&[State::whole(states::SIP_SERVERS)
             .entities(&[registration("sip_registration", "SIP registration")])])
         .poll(Class::Slow),

@@ -52,6 +52,8 @@ const MUTE: &[Field] = &[Field::body(
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/mediastats")
+        .shape(Shape::Object)
+        .one_of(&["vars"])
         .states(&[State::whole(states::CONTENT_MEDIA_STATS)])
         .poll(Class::Normal),
     get("/rest/video/local/mute")

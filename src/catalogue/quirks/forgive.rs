@@ -7,9 +7,35 @@ use serde_json::{Value, json};
 use crate::catalogue::field::switch;
 use crate::json::{is_integer, whole_number};
 
-/// The first of `names` that `value` has.
+/// The first of `names` that `value` has, and that is not null: firmware may send both spellings, and fill one.
 pub(in crate::catalogue) fn member<'a>(value: &'a Value, names: &[&str]) -> Option<&'a Value> {
-    names.iter().find_map(|name| value.get(name))
+    let mut members = names.iter().filter_map(|name| value.get(name));
+    members.find(|member| !member.is_null())
+}
+
+/// The word of a device for an error where there is none.
+pub(in crate::catalogue) const NO_ERROR: &str = "NOERROR";
+
+/// The longest reason of a refusal that is passed on, in characters: some devices send whole pages.
+const LONGEST_REASON: usize = 200;
+
+/// Whether a body says no, whatever the status says.
+pub fn refuses(body: &Value) -> bool {
+    let says_no = |answer: &Value| answer.get("success").and_then(truth) == Some(false);
+    match body {
+        Value::Array(items) => !items.is_empty() && items.iter().all(says_no),
+        one => says_no(one),
+    }
+}
+
+/// The device's own reason for a refusal, cut where it is long.
+pub fn refusal_reason(body: &Value) -> Option<String> {
+    let body = match body {
+        Value::Array(items) => items.first()?,
+        one => one,
+    };
+    let reason = body["reason"].as_str().or_else(|| body.as_str())?;
+    Some(reason.chars().take(LONGEST_REASON).collect())
 }
 
 /// The longest word that is taken without quotes, in bytes. The guide's longest has 32.
@@ -18,7 +44,7 @@ const LONGEST_WORD: usize = 128;
 /// A word that should have had quotes.
 pub(in crate::catalogue) fn bare_word(text: &str) -> Option<Value> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-    (text.len() <= LONGEST_WORD && text.bytes().all(fits)).then(|| text.into())
+    (!text.is_empty() && text.len() <= LONGEST_WORD && text.bytes().all(fits)).then(|| text.into())
 }
 
 /// A list: one object becomes a list of one, null an empty one.

@@ -286,6 +286,12 @@ async fn check(name: &str) {
             let (_, token) = log_in(200, &cookies, r#"{"success":true}"#).unwrap();
             assert_eq!(token, "t");
         }
+        "paths with current" => {
+            for path in crate::catalogue::SYSTEM_MODES {
+                assert!(is_there("GET", path) && is_there("POST", path));
+            }
+            assert!(is_there("GET", "/rest/current/system/apps/state"));
+        }
         "session cookie byte for byte" => {
             let cookies = ["session_id=AB+/c==; Path=/; Secure; HttpOnly"];
             let (cookie, _) = log_in(200, &cookies, r#"{"success":true}"#).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Pure: reads the topic and its catalogue entry, sends nothing.
 
-use crate::catalogue::{AnswerKind, CATALOGUE, Method, Payload, Route, TopicKind, Variant};
+use crate::catalogue::{AnswerKind, CATALOGUE, Payload, Route};
 use crate::topics::{RoomTopics, decode_level, encode_level};
 
 /// A topic of a room, with its entry in the catalogue if it is a command or query.
@@ -85,17 +85,11 @@ impl<'a> RoomRequest<'a> {
         }
     }
 
-    /// Whether it changes nothing, so that it may be sent with GET. The device's own GET is not
-    /// enough: some of them set something. The name must say so too.
+    /// Whether it may be sent with GET: it changes nothing, and its name says so.
     pub fn only_reads(&self) -> bool {
         self.route.is_some_and(|route| {
-            let reads = |variant: &Variant| match variant.operation.method {
-                Method::Get => true,
-                // Some are read by POST.
-                _ => variant.operation.reads() && route.kind() == TopicKind::Query,
-            };
             let named = route.topic.ends_with("/get") || self.downloads_file();
-            named && route.variants.iter().all(reads)
+            named && route.only_reads()
         })
     }
 }
@@ -122,6 +116,8 @@ mod tests {
         for changes in [
             "audio/volume/set",
             "collaboration/content/saving/set",
+            "collaboration/content/save",
+            "directory/query/create",
             "system/reboot",
             "directory/import",
             "nonsense",

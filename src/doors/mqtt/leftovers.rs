@@ -52,7 +52,7 @@ impl<'a> Retained<'a> {
                 room,
                 is_read: false,
             },
-            Below::Other(state) if is_snapshot(state) || state == READINESS.as_str() => {
+            Below::Other(state) if CATALOGUE.is_kept_file(state) || state == READINESS.as_str() => {
                 Self::State {
                     room,
                     is_read: false,
@@ -65,10 +65,6 @@ impl<'a> Retained<'a> {
             _ => Self::Other,
         }
     }
-}
-
-fn is_snapshot(state: &str) -> bool {
-    state.starts_with("camera/snapshot/") && !state.ends_with("/get")
 }
 
 /// The topics of an earlier run, and those of others.

@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::{Actor, CameraEffect, CheckOrder, Done, Interruption};
-use crate::catalogue::checked::READINESS_RUN;
+use crate::catalogue::checked::{CALL_IN_MEETING, CALL_STATE, MEETINGS, READINESS_RUN};
 use crate::catalogue::{CATALOGUE, Call, Motion, Params, SESSION, TimeLimit, TopicKind};
 use crate::command::{ErrorCode, Failure, Reply, Success, Transfer};
-use crate::rooms::executor::{Executed, execute};
+use crate::rooms::executor::{Executed, KnownUse, execute};
 use crate::rooms::readiness::{Report, failure_event, login};
 use crate::telemetry::command_span;
 
@@ -74,6 +74,11 @@ impl Actor {
         let session = self.publisher.stored(SESSION).unwrap_or_default();
         let mut environment = self.environment(&call);
         environment.check = Some(CheckOrder {
+            known: KnownUse {
+                call: self.publisher.stored(CALL_STATE),
+                in_meeting: self.publisher.stored(CALL_IN_MEETING),
+                meetings: self.publisher.stored(MEETINGS),
+            },
             dial: self.readiness_dial.clone(),
             preset: self.preset.clone(),
             paired: self.knowledge.known_devices(),

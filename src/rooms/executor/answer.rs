@@ -4,10 +4,12 @@
 
 use serde_json::Value;
 
-use crate::catalogue::{Command, Method, Operation, is_plain_text, read_body, truth};
+use crate::catalogue::{
+    Command, Evidence, Method, Operation, is_plain_text, read_body, refusal_reason, refuses,
+};
 use crate::command::Failure;
 use crate::device::DeviceResponse;
-use crate::rooms::reading::other_kind;
+use crate::rooms::reading::{EMPTY_ANSWER, other_kind};
 use crate::rooms::refusal::{invalid_body, not_carried_out, refusal, unusable_answer};
 
 /// The body of a response, if the device carried the request out.
@@ -31,11 +33,16 @@ pub(super) fn accepted_body(
         Err(_) if is_plain_text(&response.body) => Value::Null,
         Err(message) => return Err(unusable_answer(status, &message)),
     };
+    if refuses(&body) {
+        return Err(not_carried_out(status, refusal_reason(&body)));
+    }
     if !operation.fits(&body) {
         return Err(invalid_body(status, other_kind(&body)));
     }
-    if truth(&body["success"]) == Some(false) {
-        return Err(not_carried_out(status, body["reason"].as_str()));
+    // A state was asked for, and the device could not say.
+    let asks_for_state = operation.method == Method::Get && !operation.states.is_empty();
+    if asks_for_state && operation.evidence(&body) == Evidence::NotPoly && says_nothing(&body) {
+        return Err(invalid_body(status, EMPTY_ANSWER.into()));
     }
     Ok(body)
 }
@@ -58,6 +65,10 @@ pub(super) fn lacks_spelling(failure: &Failure, command: &Command) -> bool {
         Some(400) => has_action() && UNKNOWN_ACTION.iter().any(|word| message().contains(word)),
         _ => false,
     }
+}
+
+fn says_nothing(body: &Value) -> bool {
+    body.get("result").unwrap_or(body).is_null()
 }
 
 pub(super) fn is_success(status: u16) -> bool {

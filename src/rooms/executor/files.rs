@@ -22,7 +22,7 @@ impl Executor<'_> {
         }
         let device = self.device;
         let sent = device.upload(request, upload, LARGEST_JSON_ANSWER, self.deadline);
-        sent.await.map_err(|error| self.fail(error, false))
+        sent.await.map_err(|error| self.fail_command(error, false))
     }
 
     /// Fetches a file. It streams to a sender that waits for a stream; otherwise it is held in

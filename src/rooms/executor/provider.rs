@@ -10,13 +10,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 
-use super::{Executor, accepted_body};
+use super::{Executor, accepted_body, lacks_spelling};
 use crate::catalogue::{
     CATALOGUE, Call, Operation, PROVIDERS, Params, Providers, Request, SYSTEM_MODE, TimeLimit,
-    switch_accepted,
+    Variant, switch_accepted,
 };
 use crate::command::{ErrorCode, Failure, Success};
-use crate::device::{Device, DeviceResponse, RequestError};
+use crate::device::{Device, RequestError};
 use crate::rooms::reading::{LARGEST_JSON_ANSWER, ReadOutcome};
 
 /// The wait between two reads of the mode: a person who waits for the switch hears of it soon, and the
@@ -49,26 +49,29 @@ impl Executor<'_> {
         let providers = Providers::of(&self.read_state(PROVIDERS, &Params::new()).await?);
         let wanted = call.values.get("provider").and_then(Value::as_str);
         let wanted = providers.find(wanted.unwrap_or_default())?;
-        let variant = call.variant();
-        let accepted = |response: &_| accepted_body(response, variant.operation, &variant.command);
         let call = call.clone().with("provider", json!([wanted.name]));
-        let request = call.request(0)?;
         let reads = CATALOGUE
             .reader(SYSTEM_MODE)
             .map(|(operation, _)| operation);
         let reads = reads.map(|first| self.environment.spellings.of_read(first));
         let reads = reads.unwrap_or_default();
+        self.sent = true;
         let (device, deadline) = (self.device, self.deadline);
         let began = Instant::now();
         let mut wish = Wish::Sent;
-        let mut sending = pin!(device.send(&request, LARGEST_JSON_ANSWER, deadline));
+        let spellings = self.environment.spellings.of_command(&call);
+        let mut sending = pin!(send_wish(device, &call, &spellings, deadline));
         let mut active = None;
         loop {
             let next = Instant::now() + MODE_CHECK_INTERVAL;
             tokio::select! {
                 biased;
                 sent = &mut sending, if wish == Wish::Sent => {
-                    wish = self.wish_answered(sent, accepted)?;
+                    let (index, sent) = sent?;
+                    wish = self.wish_answered(sent)?;
+                    if wish == Wish::Accepted {
+                        self.note_spelling(&call, index);
+                    }
                 }
                 () = sleep_until(next.min(deadline)) => {}
             }
@@ -96,20 +99,44 @@ impl Executor<'_> {
     }
 
     /// What the answer to the wish means. A lost answer is no failure: the mode will tell.
-    fn wish_answered(
-        &mut self,
-        sent: Result<DeviceResponse, RequestError>,
-        accepted: impl FnOnce(&DeviceResponse) -> Result<Value, Failure>,
-    ) -> Result<Wish, Failure> {
+    fn wish_answered(&mut self, sent: Result<Value, RequestError>) -> Result<Wish, Failure> {
         match sent {
-            Ok(response) => {
-                switch_accepted(&accepted(&response)?)?;
+            Ok(answer) => {
+                switch_accepted(&answer)?;
                 Ok(Wish::Accepted)
             }
             Err(RequestError::TimedOut { sent: true } | RequestError::Broken(_)) => Ok(Wish::Lost),
-            Err(error) => Err(self.fail(error, false)),
+            Err(error) => Err(self.fail_command(error, false)),
         }
     }
+}
+
+/// Sends the wish, in the first of these spellings that the device has: the next one only after an answer that
+/// says that nothing was carried out. Gives its index, and the device's answer.
+async fn send_wish(
+    device: &Device,
+    call: &Call,
+    spellings: &[(usize, &'static Variant)],
+    deadline: Instant,
+) -> Result<(usize, Result<Value, RequestError>), Failure> {
+    let mut missing = None;
+    for (index, variant) in spellings {
+        let request = call.request_spelled(variant, 0)?;
+        let sent = device.send(&request, LARGEST_JSON_ANSWER, deadline).await;
+        let response = match sent {
+            Ok(response) => response,
+            Err(error) => return Ok((*index, Err(error))),
+        };
+        match accepted_body(&response, variant.operation, &variant.command) {
+            Ok(answer) => return Ok((*index, Ok(answer))),
+            Err(failure) if lacks_spelling(&failure, &variant.command) => {
+                missing.get_or_insert(failure);
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    let fixed = || Failure::new(ErrorCode::Unsupported, "the device's provider is fixed");
+    Err(missing.unwrap_or_else(fixed))
 }
 
 /// Reads the mode once, in one of these spellings. No failure counts: the device is busy.

@@ -1,13 +1,12 @@
 //! Commands that ask for a state, or search the directory.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::Executor;
-use crate::catalogue::{CATALOGUE, Call, Params, Pick, SETTING, Search, StateTopic, TimeLimit};
+use crate::catalogue::{CATALOGUE, Call, Params, SETTING, Search, StateTopic, TimeLimit};
 use crate::command::{ErrorCode, Failure, Success};
 use crate::rooms::reading::ReadOutcome;
 use crate::rooms::refusal::unsupported;
@@ -22,6 +21,9 @@ const NONE: &str = "none";
 
 impl Executor<'_> {
     /// A state's value, read from the device now; null if there is none.
+    ///
+    /// # Errors
+    /// The value is not known: the device lacks it, could not say, or answered null.
     pub(super) async fn read_state(
         &mut self,
         state: StateTopic,
@@ -34,19 +36,7 @@ impl Executor<'_> {
             )
         })?;
         let reading = self.read(operation, params).await?;
-        match reading.outcome {
-            ReadOutcome::Value(answer) => {
-                let states = reading.operation.states.iter();
-                let mut values = states
-                    .filter(|known| known.topic == state && !matches!(known.pick, Pick::Each(_)))
-                    .flat_map(|known| known.values(&answer, &self.environment.context));
-                let value = values.find_map(|(_, value)| value);
-                Ok(value.map(Cow::into_owned).unwrap_or_default())
-            }
-            ReadOutcome::Absent => Ok(Value::Null),
-            ReadOutcome::Unsupported(status) => Err(unsupported(status)),
-            ReadOutcome::Failed(failure) => Err(failure),
-        }
+        reading.value_of(state, &self.environment.context)
     }
 
     /// Answers `<state>/get`.
@@ -81,6 +71,9 @@ impl Executor<'_> {
             return Err(Failure::new(ErrorCode::NotFound, message));
         }
         let reading = self.read(operation, &Params::new()).await?;
+        if let Some(failure) = reading.trouble() {
+            return Err(failure);
+        }
         match reading.outcome {
             ReadOutcome::Value(answer) => reading
                 .operation
@@ -138,7 +131,7 @@ impl Executor<'_> {
         while let Some(page) = search.page()? {
             let answer = self.request(&page).await?;
             if answer.status != 204 {
-                search.take(answer.body);
+                search.take(answer.body)?;
                 continue;
             }
             // The device still prepares the page.

@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep};
 
 use super::Executor;
 use crate::catalogue::checked::{
-    CALENDAR_STATE, CALL_IN_MEETING, CALL_STATE, H323_GATEKEEPERS, MICROPHONES_CONNECTED,
-    NEAR_CAMERAS, NEAR_SELECTED_PEOPLE, NEXT_MEETING, SIP_SERVERS, meeting_start,
+    CALENDAR_STATE, CALL_IN_MEETING, CALL_STATE, H323_GATEKEEPERS, MEETINGS, MICROPHONES_CONNECTED,
+    NEAR_CAMERAS, NEAR_SELECTED_PEOPLE, SIP_SERVERS, next_meeting_start,
 };
 use crate::catalogue::{
     CALLS, CATALOGUE, Call, CallConnection, DEVICES, PairedDevice, Params, StateTopic, TimeLimit,
@@ -24,6 +24,7 @@ use crate::rooms::readiness::{
     CallStep, Check, Interruption, Report, StateReading, TestCall, calendar, cameras, login,
     microphones, moves, obstacle, panels, registrations,
 };
+use crate::rooms::reading::Reading;
 
 /// How long the camera moves each way: long enough to be a move, too short to lose the picture.
 const MOVE_DURATION: Duration = Duration::from_millis(400);
@@ -57,9 +58,22 @@ impl Silence {
     }
 }
 
+/// How the room is used, as its states say. What a device told before it has not lost because one read fails.
+#[derive(Debug, Clone, Default)]
+pub struct KnownUse {
+    /// `call/state`.
+    pub call: Option<Value>,
+    /// `call/in_meeting`.
+    pub in_meeting: Option<Value>,
+    /// `calendar/meetings`.
+    pub meetings: Option<Value>,
+}
+
 /// What a check of the room needs to know.
 #[derive(Debug, Clone)]
 pub struct CheckOrder {
+    /// How the room is used, as far as it is known.
+    pub known: KnownUse,
     /// The address of the test call; no call without one.
     pub dial: Option<String>,
     /// The preset that the camera stands at, if that is known.
@@ -96,6 +110,23 @@ impl CheckOrder {
     }
 }
 
+/// What was read, or else what is known. `doubt` gets the reason why the newer is not known: the device could not
+/// say, or lacks now what it has told before.
+fn seen_or_known(
+    seen: StateReading,
+    known: &Option<Value>,
+    doubt: &mut Option<String>,
+) -> Option<Value> {
+    let why = match seen {
+        StateReading::Value(value) => return Some(value),
+        StateReading::Failed(why) => why,
+        StateReading::Missing if known.is_none() => return None,
+        StateReading::Missing => "the device does not tell it any more".to_owned(),
+    };
+    doubt.get_or_insert(why);
+    known.clone()
+}
+
 impl Executor<'_> {
     /// Checks the room, and answers with the report.
     pub(super) async fn check_room(&mut self) -> Result<Success, Failure> {
@@ -117,7 +148,7 @@ impl Executor<'_> {
     }
 
     async fn all_checks(&mut self, order: &mut CheckOrder) -> Result<Vec<Check>, Failure> {
-        let calls_unread = self.find_obstacle().await?;
+        let doubt = self.find_obstacle(&order.known).await?;
         let mut checks = vec![login(order.user.as_deref(), None)];
         checks.extend(microphones(&self.see(MICROPHONES_CONNECTED).await));
         checks.extend(cameras(&self.see(NEAR_CAMERAS).await));
@@ -128,10 +159,10 @@ impl Executor<'_> {
         if let Some(problem) = &self.silence.lost {
             return Ok(vec![login(None, Some(problem))]);
         }
-        if let Some(why) = calls_unread {
+        if let Some(why) = doubt {
             let message = format!(
-                "it is not known whether the room is in a call, so the camera was not moved and \
-                 nobody was called: {why}"
+                "it is not known whether the room is in a call or soon in a meeting, so the camera \
+                 was not moved and nobody was called: {why}"
             );
             checks.push(Check::failed("call", message));
             return Ok(checks);
@@ -156,6 +187,12 @@ impl Executor<'_> {
     async fn see_anyway(&mut self, state: StateTopic) -> StateReading {
         self.deadline = self.device.deadline(TimeLimit::Ordinary);
         let read = self.read_state(state, &Params::new()).await;
+        // Nothing is moved, and nobody called, because of an answer that is not quite a Poly device's.
+        let trouble = self.readings.last().and_then(Reading::trouble);
+        let read = match trouble {
+            Some(failure) if read.is_ok() => Err(failure),
+            _ => read,
+        };
         match &read {
             Ok(_) => self.silence.answered(),
             Err(failure) => self.silence.failed(failure, self.problem.is_some()),
@@ -169,26 +206,21 @@ impl Executor<'_> {
     }
 
     /// Fails if the room is in use, or soon will be. Gives the reason if that is not known.
-    async fn find_obstacle(&mut self) -> Result<Option<String>, Failure> {
+    async fn find_obstacle(&mut self, known: &KnownUse) -> Result<Option<String>, Failure> {
+        let mut doubt = None;
         let call = self.see(CALL_STATE).await;
+        let call = seen_or_known(call, &known.call, &mut doubt);
         let meeting = self.see(CALL_IN_MEETING).await;
-        let next = self.see(NEXT_MEETING).await;
-        let state = match &call {
-            StateReading::Value(state) => state.as_str(),
-            _ => None,
-        };
-        let in_meeting =
-            matches!(&meeting, StateReading::Value(value) if truth(value) == Some(true));
-        let starts = match &next {
-            StateReading::Value(meeting) => meeting_start(meeting),
-            _ => None,
-        };
-        match obstacle(state, in_meeting, starts, self.environment.context.now) {
+        let meeting = seen_or_known(meeting, &known.in_meeting, &mut doubt);
+        let meetings = self.see(MEETINGS).await;
+        let meetings = seen_or_known(meetings, &known.meetings, &mut doubt);
+        let now = self.environment.context.now;
+        let state = call.as_ref().and_then(Value::as_str);
+        let in_meeting = meeting.as_ref().and_then(truth) == Some(true);
+        let starts = meetings.and_then(|list| next_meeting_start(&list, now));
+        match obstacle(state, in_meeting, starts, now) {
             Some(why) => Err(Failure::new(ErrorCode::Busy, why)),
-            None => Ok(match (call, meeting) {
-                (StateReading::Failed(why), _) | (_, StateReading::Failed(why)) => Some(why),
-                _ => None,
-            }),
+            None => Ok(doubt),
         }
     }
 

@@ -264,7 +264,10 @@ fn another_spelling_is_read_only_while_the_first_is_missing() {
     // The first one was only not there yet.
     schedule.answered(first, b"[]", Evidence::Neutral, start);
     assert!(!wanted(&schedule));
+    // It was there, and is lost.
     schedule.unsupported(first, start);
+    assert!(wanted(&schedule) && schedule.wanted(&schedule.entries[first]));
+    schedule.answered(first, b"[]", Evidence::Neutral, start);
     assert!(!wanted(&schedule));
     schedule.restart(start);
     for _ in 0..UNSUPPORTED_BEFORE_DROPPED {

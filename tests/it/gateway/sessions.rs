@@ -57,6 +57,44 @@ async fn so_it_is_without_an_xsrf_token() {
     expiry(Firmware::V4_0).await;
 }
 
+/// An administrator switches the token on while the gateway is logged in without one.
+#[tokio::test]
+async fn a_device_that_begins_to_want_a_token_is_logged_in_to_anew() {
+    let it = start(Options {
+        firmware: Firmware::V4_7,
+        ..Options::default()
+    })
+    .await;
+    it.device.person_requires_token();
+    for volume in ["40", "41"] {
+        let result = it.client.command("room/1/audio/volume/set", volume).await;
+        assert_eq!(result["ok"], true, "{result}");
+        it.client.expect("room/1/audio/volume", volume).await;
+    }
+    assert_eq!(logins(&it), 2);
+    assert_eq!(it.device.sessions(), 1);
+    it.stop().await;
+}
+
+/// Firmware without tokens refuses something: one log-in, not one for each refusal.
+#[tokio::test]
+async fn a_refusal_by_firmware_without_tokens_costs_one_log_in() {
+    let it = start(Options {
+        firmware: Firmware::V4_0,
+        ..Options::default()
+    })
+    .await;
+    let refused = Fault::on("/rest/audio/volume", FaultKind::Status(403)).method("POST");
+    it.device.add_fault(refused);
+    for _ in 0..4 {
+        let result = it.client.command("room/1/audio/volume/set", "40").await;
+        assert_eq!(result["error"]["code"], "forbidden", "{result}");
+    }
+    assert_eq!(logins(&it), 2);
+    assert_eq!(it.device.sessions(), 1);
+    it.stop().await;
+}
+
 /// Many requests find the session stale at the same time: one log-in is enough for all of them.
 #[tokio::test]
 async fn one_log_in_serves_all() {

@@ -124,14 +124,14 @@ fn search(value: Value) {
     let Ok(mut search) = Search::begin(&call, &value) else {
         return;
     };
-    search.take(value.clone());
+    let _ = search.take(value.clone());
     for call in [search.page().unwrap(), Some(search.delete().unwrap())] {
         let Some(call) = call else { continue };
         if let Ok(request) = call.request(0) {
             url::check(call.variant().operation, &request);
         }
     }
-    search.take(value);
+    let _ = search.take(value);
     let found = search.found();
     assert!(found["entries"].as_array().unwrap().len() <= 200);
 }

@@ -95,7 +95,9 @@ function cameraPanel(scope, room, controls) {
 
   const tracking = toggle(scope, room, {
     state: "camera/near/selected_people", command: "camera/tracking/set", title: "Tracking", about: "The camera follows the speaker",
-    read: (camera) => (isObject(camera) && camera.trackable !== false ? /^(on|true)$/i.test(camera.trackingstate) : undefined),
+    // Firmware that does not tell it must not be shown as off.
+    read: (camera) => (isObject(camera) && camera.trackable !== false && camera.trackingstate != null
+      ? /^(on|true)$/i.test(camera.trackingstate) : undefined),
   });
   const people = sourceList(scope, room, { use: "people", selected: "camera/near/selected_people", title: "Camera" });
   const content = sourceList(scope, room, { use: "content", selected: "camera/near/selected_content", title: "Content input" });

@@ -1,0 +1,40 @@
+//! What becomes of a command whose request has no response, or one that is no answer.
+//!
+//! [`crate::rooms::refusal`] has the words. Sends nothing.
+
+use super::Executor;
+use crate::command::Failure;
+use crate::device::RequestError;
+use crate::rooms::refusal::{no_response, no_response_to_read, too_large, unusable_answer};
+
+impl Executor<'_> {
+    /// The failure of a request without a response; notes what it says of the device.
+    pub(super) fn fail(&mut self, error: RequestError, repeatable: bool) -> Failure {
+        let failure = no_response(&error, repeatable);
+        self.note(error);
+        failure
+    }
+
+    /// Like [`Self::fail`], for what changes something. A Poly device says little to a command: an answer that is
+    /// too large is a page, or another product's.
+    pub(super) fn fail_command(&mut self, error: RequestError, repeatable: bool) -> Failure {
+        match error {
+            RequestError::TooLarge(large) => unusable_answer(large.status, &too_large(&large)),
+            other => self.fail(other, repeatable),
+        }
+    }
+
+    /// Like [`Self::fail`], for a read.
+    pub(super) fn fail_read(&mut self, error: RequestError) -> Failure {
+        let failure = no_response_to_read(&error);
+        self.note(error);
+        failure
+    }
+
+    fn note(&mut self, error: RequestError) {
+        self.unanswered |= matches!(error, RequestError::TimedOut { sent: true });
+        if let RequestError::Problem(problem) = error {
+            self.problem = Some(problem);
+        }
+    }
+}
