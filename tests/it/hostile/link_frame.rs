@@ -199,7 +199,7 @@ async fn at_the_owner(bytes: &Bytes, is_command: bool) -> usize {
     let source = stream::iter([MemberMessage::Ping, MemberMessage::Frame(bytes.clone())]);
     // It ends by its silence.
     let source = source.chain(stream::pending());
-    door(&rooms).serve(source, &mut sent).await;
+    door(&rooms).serve(source, &mut sent, true).await;
     let mut answers = 0;
     for bytes in sent {
         assert!(LinkFrame::decode(bytes.clone()).is_ok());

@@ -43,8 +43,7 @@ struct KnownRoom {
     /// How many want its states.
     wanted: usize,
     unwanted_since: Option<Instant>,
-    /// Who was asked, and for what.
-    asked: Option<(Arc<Link>, Depth)>,
+    asked: Option<Asked>,
     /// All that was asked for has come, or will not come.
     arrived: bool,
     /// The owner has read all states of the room, and they have come.
@@ -54,6 +53,15 @@ struct KnownRoom {
     /// It is said to be away, since its owner cannot be reached.
     is_cut_off: bool,
     since: Instant,
+}
+
+/// What the owner of a room was asked for.
+#[derive(Debug)]
+struct Asked {
+    link: Arc<Link>,
+    depth: Depth,
+    /// Answers to earlier questions have lower numbers.
+    number: u64,
 }
 
 /// Where the states of a room are.
@@ -145,21 +153,28 @@ impl KnownRoom {
             false => Depth::Availability,
         };
         let is_same_link = match (&self.asked, &link) {
-            (Some((asked, _)), Some(link)) => Arc::ptr_eq(asked, link),
+            (Some(asked), Some(link)) => Arc::ptr_eq(&asked.link, link),
             (None, None) => true,
             _ => false,
         };
-        if is_same_link && self.asked.as_ref().is_none_or(|(_, asked)| *asked == depth) {
+        if is_same_link && self.asked.as_ref().is_none_or(|asked| asked.depth == depth) {
             return;
         }
-        if let (false, Some((old, _))) = (is_same_link, &self.asked) {
-            old.watch(room, None);
+        if !is_same_link {
+            self.ask_no_more(room);
         }
         self.expect_all();
-        self.asked = link.map(|link| {
-            link.watch(room, Some(depth));
-            (link, depth)
+        self.asked = link.map(|link| Asked {
+            number: link.watch(room, Some(depth)),
+            link,
+            depth,
         });
+    }
+
+    fn ask_no_more(&mut self, room: &Arc<str>) {
+        if let Some(asked) = self.asked.take() {
+            asked.link.watch(room, None);
+        }
     }
 
     /// All that was asked for has come, as far as it will.
@@ -182,12 +197,21 @@ impl KnownRoom {
     }
 
     fn was_asked_for_all(&self) -> bool {
-        matches!(self.asked, Some((_, Depth::All)))
+        let asked = self.asked.as_ref();
+        asked.is_some_and(|asked| asked.depth == Depth::All)
     }
 
     fn was_asked(&self, link: &Arc<Link>) -> bool {
         let asked = self.asked.as_ref();
-        asked.is_some_and(|(asked, _)| Arc::ptr_eq(asked, link))
+        asked.is_some_and(|asked| Arc::ptr_eq(&asked.link, link))
+    }
+
+    /// Whether an answer of this link is one to the newest question. Versions that number none answer each.
+    fn is_answer(&self, link: &Arc<Link>, number: Option<u64>) -> bool {
+        let asked = self.asked.as_ref();
+        asked.is_some_and(|asked| {
+            Arc::ptr_eq(&asked.link, link) && number.is_none_or(|number| number >= asked.number)
+        })
     }
 }
 
@@ -249,18 +273,24 @@ impl KnownRooms {
         actions
     }
 
-    /// Forgets the rooms that are not among these and that nobody wants.
+    /// Forgets the rooms that are not among these. Of one that somebody wants stays only that it is wanted, as of a
+    /// room that nobody has heard of. Returns those whose states are to be cleared.
     pub fn remove_others(&mut self, rooms: &HashSet<Arc<str>>) -> Vec<Arc<str>> {
         let mut gone = Vec::new();
         self.rooms.retain(|room, known| {
-            let stays = rooms.contains(room) || known.wanted > 0;
-            if !stays {
-                if let Some((link, _)) = &known.asked {
-                    link.watch(room, None);
-                }
-                gone.push(room.clone());
+            if rooms.contains(room) {
+                return true;
             }
-            stays
+            let is_wanted = known.wanted > 0;
+            if !(is_wanted && matches!(known.source, RoomSource::Own)) {
+                known.ask_no_more(room);
+                gone.push(room.clone());
+                *known = Box::new(KnownRoom {
+                    wanted: known.wanted,
+                    ..KnownRoom::default()
+                });
+            }
+            is_wanted
         });
         gone
     }
@@ -409,15 +439,17 @@ impl KnownRooms {
         counts
     }
 
-    /// All that was asked for of a room has come: these topics, if the room has no others.
+    /// All that was asked for of a room by the question with this number has come: these topics, if the room has no
+    /// others.
     pub fn all_sent(
         &mut self,
         room: &str,
         link: &Arc<Link>,
         complete: bool,
+        number: Option<u64>,
     ) -> Option<HashSet<Box<str>>> {
         let known = self.rooms.get_mut(room)?;
-        if !known.was_asked(link) {
+        if !known.is_answer(link, number) {
             return None;
         }
         known.arrived = true;
