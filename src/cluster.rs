@@ -23,7 +23,6 @@
 //! link         what a client wants of rooms that another gateway has: commands, states, files
 //! ```
 
-mod boot_instant;
 mod document;
 mod etcd;
 mod fence;
@@ -41,7 +40,6 @@ mod survey;
 mod table;
 mod view;
 
-pub use boot_instant::BootInstant;
 pub use document::{
     ClusterCounts, ClusterFacts, ShardRooms, cluster_document, differing_members, differing_rooms,
     state_word,

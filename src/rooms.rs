@@ -18,6 +18,7 @@ mod calls;
 mod camera_stops;
 mod dispatch;
 mod doubtful;
+mod ending;
 mod executor;
 mod first_reads;
 mod knowledge;
@@ -68,6 +69,7 @@ use crate::telemetry::{RoomSample, Telemetry};
 use crate::topics::GATEWAY_INFO;
 use camera_stops::CameraStops;
 use dispatch::NotRunning;
+use ending::{EndingRoom, EndingRooms};
 use room::Room;
 use schedule::PollIntervals;
 use settings::RoomSettings;
@@ -92,6 +94,8 @@ pub struct Rooms {
     /// The other gateways, if the rooms are shared with any.
     sharing: Option<Arc<dyn RoomSharing>>,
     rooms: RwLock<BTreeMap<Arc<str>, RunningRoom>>,
+    /// Those that a new configuration has taken out of `rooms`, and that still finish what they began.
+    ending: EndingRooms,
     /// With which rooms start that arrive while others are applied. Locked with `rooms` alone, so no room starts with a
     /// configuration that has been replaced.
     config: Mutex<Arc<Config>>,
@@ -125,6 +129,7 @@ impl Rooms {
             telemetry,
             sharing,
             rooms: RwLock::default(),
+            ending: EndingRooms::default(),
             config: Mutex::default(),
             not_running: Mutex::default(),
             started: OffsetDateTime::now_utc(),
@@ -253,11 +258,15 @@ impl Rooms {
     }
 
     /// Ends rooms that another gateway gets, or has already. Their topics stay as they are. Returns when they have
-    /// ended, at `deadline` at the latest.
+    /// ended, at `deadline` at the latest; so do those that a new configuration is ending just now.
     pub async fn leave(&self, leaving: &BTreeSet<Arc<str>>, how: Leaving, deadline: Instant) {
         let rooms: Vec<_> = {
             let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
-            let elsewhere = leaving.iter().map(|id| (id.clone(), NotRunning::Elsewhere));
+            let config = self.config().clone();
+            let configured = leaving
+                .iter()
+                .filter(|id| config.rooms.contains_key(&***id));
+            let elsewhere = configured.map(|id| (id.clone(), NotRunning::Elsewhere));
             self.not_running().extend(elsewhere);
             let left = leaving.iter().filter_map(|id| rooms.remove(id));
             left.collect()
@@ -266,7 +275,15 @@ impl Rooms {
             Leaving::HandedOver => running.room.hand_over(deadline).await,
             Leaving::Lost => running.room.abandon().await,
         });
-        futures_util::future::join_all(ended).await;
+        tokio::join!(
+            futures_util::future::join_all(ended),
+            self.ending.ended(leaving, deadline),
+        );
+    }
+
+    /// The rooms that have been taken out of the configuration, or are being replaced, and have not ended yet.
+    pub fn ending(&self) -> BTreeSet<Arc<str>> {
+        self.ending.ids()
     }
 
     /// From now on the rooms of this configuration are known, though [`Rooms::apply`] has not started
@@ -282,7 +299,7 @@ impl Rooms {
 
     /// Takes out the rooms that are configured differently now, or not at all. From here on none starts with the former
     /// configuration.
-    fn remove_changed(&self, config: &Config) -> Vec<(Arc<str>, Room)> {
+    fn remove_changed(&self, config: &Config) -> Vec<(Arc<str>, Room, EndingRoom)> {
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         if self.sharing.is_some() {
             *self.config() = Arc::new(config.clone());
@@ -297,19 +314,23 @@ impl Rooms {
         // Before the lock is released: a command must not find the room missing.
         let changing = changed.keys().map(|id| (id.clone(), NotRunning::Changing));
         self.not_running().extend(changing);
-        let changed = changed.into_iter();
-        changed.map(|(id, running)| (id, running.room)).collect()
+        let changed = changed.into_iter().map(|(id, running)| {
+            let ending = self.ending.begin(&id, running.room.abort_handle());
+            (id, running.room, ending)
+        });
+        changed.collect()
     }
 
     /// Stops rooms; returns the camera stops that each leaves to the room that replaces it.
     async fn stop_removed(
         &self,
-        removed: Vec<(Arc<str>, Room)>,
+        removed: Vec<(Arc<str>, Room, EndingRoom)>,
         config: &Config,
     ) -> BTreeMap<Arc<str>, CameraStops> {
         let deadline = Instant::now() + ROOM_REPLACE_TIMEOUT;
-        let stopping = removed.into_iter().map(async |(id, room)| {
+        let stopping = removed.into_iter().map(async |(id, room, ending)| {
             let stops = room.stop(deadline).await;
+            drop(ending);
             if !config.rooms.contains_key(&*id) {
                 self.store.remove_room(&id);
                 self.telemetry.room_removed(&id);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::BootInstant;
+use crate::boot_instant::BootInstant;
 use crate::device::FenceClosed;
 
 /// How long after the sending of an acknowledged heartbeat a request may begin. Half a second less than others

@@ -10,13 +10,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::BootInstant;
 use super::fence::MemberFence;
 use super::members::{Action, GainedShard, HeldShard, Members, Notice};
 use super::record::MemberRecord;
 use super::registry::{Registry, RegistryError, TransactionReply};
 use super::room_digests::RoomDigests;
 use super::view::{ClusterView, DifferingShard};
+use crate::boot_instant::BootInstant;
 use crate::secret::random_bytes;
 use crate::telemetry::Telemetry;
 

@@ -21,6 +21,7 @@ mod links;
 mod member_door;
 mod passed;
 mod peer;
+mod pieces;
 mod router;
 mod served;
 mod wire;
@@ -39,7 +40,7 @@ use crate::net::ClientTls;
 use crate::state::StateStore;
 use crate::telemetry::Telemetry;
 
-pub use connect::member_tls;
+pub use connect::{member_tls, takes_pieces_by};
 pub use elsewhere::{RoomsElsewhere, Wanted, WantedRooms, tell_no_owner};
 pub use file::{FILE_ANSWER_HEADER, FILE_HEADER, FileAnswered};
 pub use frame::{LARGEST_HEAD, LinkFrame, NoFrame};
@@ -64,7 +65,11 @@ pub const FORMAT_HEADER: &str = "x-poly2mqtt-format";
 /// That version. Members of different versions have no link.
 pub const FORMAT: &str = "1";
 
-/// The largest message, in bytes. Not made from this gateway's `mqtt.max_payload`: another one may have a larger one, and
+/// The header of a member that takes large frames in pieces, with the value 1. A member of a version without it gets them as
+/// a whole.
+pub const PIECES_HEADER: &str = "x-poly2mqtt-pieces";
+
+/// The largest frame, in bytes. Not made from this gateway's `mqtt.max_payload`: another one may have a larger one, and
 /// a message above the limit would end the link for all rooms, each time anew.
 const LARGEST_MESSAGE: usize = LARGEST_MAX_PAYLOAD + LARGEST_HEAD;
 

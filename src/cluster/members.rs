@@ -44,12 +44,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::BootInstant;
 use super::fence::MemberFence;
 use super::placement::{Placement, SHARDS, Shard};
 use super::record::MemberRecord;
 use super::room_digests::RoomDigests;
 use super::view::{ClusterView, DifferingShard};
+use crate::boot_instant::BootInstant;
 use agreement::{Agreement, WantedOwners};
 use guard::Guard;
 use heartbeats::Heartbeats;

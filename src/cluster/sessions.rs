@@ -221,7 +221,7 @@ impl ClusterSessions {
         let keys = SessionKeys::new(&self.prefix);
         let mut texts = self.shared.texts();
         texts.gained(&[gained]);
-        take_over(&keys, &[held], reply, &mut texts);
+        take_over(&keys, &[held], reply, &mut texts, Instant::now());
         drop(texts);
         self.of(room, config)
     }
@@ -251,7 +251,7 @@ impl Shared {
     }
 
     fn set(&self, held: HeldShard, room: &Arc<str>, sealed: Option<Arc<str>>) {
-        if self.texts().set(held, room, sealed) {
+        if self.texts().set(held, room, sealed, Instant::now()) {
             self.work.notify_one();
         }
     }
@@ -306,13 +306,13 @@ async fn write<R: Registry>(registry: Arc<R>, shared: Arc<Shared>, keys: Session
                 .await
                 .is_err()
             {
-                shared.texts().sweep();
+                shared.texts().sweep(Instant::now());
             }
             continue;
         };
         let answer = registry.compare_and_swap(&step.transaction).await;
         let end = match &answer {
-            Ok(reply) => Ok(seen.answered(&step, reply, &mut shared.texts())),
+            Ok(reply) => Ok(seen.answered(&step, reply, &mut shared.texts(), Instant::now())),
             Err(error) => Err(error),
         };
         match end {
@@ -376,7 +376,9 @@ async fn read_shards<R: Registry>(
         let transaction = reading(keys, part);
         loop {
             match registry.compare_and_swap(&transaction).await {
-                Ok(reply) => return take_over(keys, part, &reply, &mut shared.texts()),
+                Ok(reply) => {
+                    return take_over(keys, part, &reply, &mut shared.texts(), Instant::now());
+                }
                 Err(error) => tracing::debug!(%error, "the sessions of shards are not read yet"),
             }
             sleep(READ_RETRY).await;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -92,6 +92,11 @@ impl Room {
     /// Where it takes commands.
     pub fn entrance(&self) -> Arc<RoomEntrance> {
         self.entrance.clone()
+    }
+
+    /// Cuts its task off.
+    pub fn abort_handle(&self) -> AbortHandle {
+        self.task.abort_handle()
     }
 
     /// How many commands wait.

@@ -13,10 +13,12 @@
 
 mod queue;
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::{Change, Subscriber};
 use crate::topics::{Topic, is_about_availability};
@@ -54,7 +56,7 @@ impl OutboxReply for () {}
 
 impl<R: OutboxReply> Item<R> {
     /// The room whose queue it waits in; empty for what is of no room.
-    fn room(&self) -> &str {
+    pub fn room(&self) -> &str {
         match self {
             _ if !R::OVERTAKES => "",
             Self::State(topic) | Self::Event(topic, _) => {
@@ -194,6 +196,16 @@ impl<R: OutboxReply> Outbox<R> {
     /// Takes the next item, if there is one.
     pub fn try_next(&self) -> Option<Item<R>> {
         self.lock().pop()
+    }
+
+    /// Takes the next item that is of none of these rooms, if there is one.
+    pub fn try_next_but(&self, rooms: &HashSet<Arc<str>>) -> Option<Item<R>> {
+        self.lock().pop_but(rooms)
+    }
+
+    /// Waits until an item is added, or one was added since the last wait. Meant for one reader.
+    pub fn added(&self) -> Notified<'_> {
+        self.filled.notified()
     }
 
     /// Waits until there is a next item.

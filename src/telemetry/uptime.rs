@@ -6,28 +6,24 @@
 use std::fmt;
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
-
-#[cfg(target_os = "linux")]
-const CLOCK: ClockId = ClockId::Boottime;
-#[cfg(not(target_os = "linux"))]
-const CLOCK: ClockId = ClockId::Monotonic;
+use crate::boot_instant::BootInstant;
 
 /// A moment that the time is counted from.
 #[derive(Debug, Clone, Copy)]
 pub struct Uptime {
-    started: Duration,
+    started: BootInstant,
 }
 
 impl Uptime {
     /// Counts from now on.
     pub fn start() -> Self {
-        Self { started: now() }
+        let started = BootInstant::now();
+        Self { started }
     }
 
     /// The time since then.
     pub fn elapsed(self) -> Duration {
-        now().saturating_sub(self.started)
+        BootInstant::now().since(self.started)
     }
 }
 
@@ -50,13 +46,6 @@ pub fn time_in_words(seconds: u64) -> String {
     let two = units.iter().skip(first).take(2);
     let two: Vec<_> = two.map(|(count, unit)| format!("{count} {unit}")).collect();
     two.join(" ")
-}
-
-/// The time since the machine was started.
-fn now() -> Duration {
-    let now = clock_gettime(CLOCK);
-    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 #[cfg(test)]

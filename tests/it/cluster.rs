@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use poly2mqtt::boot_instant::BootInstant;
 use poly2mqtt::cluster::{
-    BootInstant, Cluster, ClusterIdentity, ClusterState, ClusterView, Etcd, EtcdSettings, SHARDS,
-    Shard, ShardEvent, ShardFence, join,
+    Cluster, ClusterIdentity, ClusterState, ClusterView, Etcd, EtcdSettings, SHARDS, Shard,
+    ShardEvent, ShardFence, join,
 };
 use poly2mqtt::config::Secret;
 use poly2mqtt::device::FenceClosed;

@@ -6,6 +6,7 @@ mod ending;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,7 @@ struct Campus {
 struct Gateway {
     process: Running,
     port: u16,
+    config: PathBuf,
 }
 
 impl Gateway {
@@ -103,7 +105,11 @@ impl Campus {
         fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
         let process = Running::start(program(&["run", "--config", path.to_str().unwrap()]));
         listening(port);
-        Gateway { process, port }
+        Gateway {
+            process,
+            port,
+            config: path,
+        }
     }
 
     /// Both gateways run, and all rooms are online where they belong.
@@ -266,6 +272,48 @@ async fn a_room_that_dials_moves_to_a_gateway_that_joins_when_it_has_dialled() {
         .client
         .messages(&format!("room/{busy}/call/dial/result"));
     assert_eq!(results.len(), 1);
+    campus.stop().await;
+}
+
+/// The others still have a room that one of them is told to have no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_that_a_reload_takes_out_moves_when_it_has_finished_its_command() {
+    let Some(campus) = Campus::start(&[&*rooms_of("gw-1", 1), &rooms_of("gw-2", 1)].concat()).await
+    else {
+        return;
+    };
+    let room = &rooms_of("gw-1", 1)[0];
+    let [first, second] = campus.two().await;
+    let device = &campus.devices[room];
+    // Shorter than a reload waits for it.
+    let late = FaultKind::Delay(Duration::from_secs(3));
+    device.add_fault(
+        Fault::on("/rest/audio/volume", late)
+            .method("POST")
+            .times(1),
+    );
+    let url = format!(
+        "http://127.0.0.1:{}/room/{room}/audio/volume/set",
+        first.port
+    );
+    let result = tokio::spawn(async move { door::post(&url, "40").await });
+    until(|| "the device has it".into(), async || device.delayed() > 0).await;
+    let config = fs::read_to_string(&first.config).unwrap();
+    let (before, rest) = config.split_once(&format!("[rooms.{room}]")).unwrap();
+    let after = rest.split_once("[rooms.").map(|(_, after)| after);
+    let after = after.map_or(String::new(), |after| format!("[rooms.{after}"));
+    fs::write(&first.config, format!("{before}{after}")).unwrap();
+    first.process.signal("HUP");
+    second
+        .until_rooms("the room has moved", |rooms| rooms[room].0 == "gw-2")
+        .await;
+    assert_eq!(device.delayed(), 0, "two gateways at one device");
+    assert_eq!(result.await.unwrap().0, 200);
+    second
+        .until_rooms("it is online", |rooms| {
+            rooms[room] == ("gw-2".into(), "online".into())
+        })
+        .await;
     campus.stop().await;
 }
 

@@ -12,6 +12,7 @@ use poly2mqtt_test_support::until;
 
 mod doors;
 mod failures;
+mod large;
 mod latency;
 mod moves;
 mod rights;

@@ -257,7 +257,9 @@ impl Follower {
             let mut all: BTreeSet<_> = ids.into_iter().collect();
             all.extend(placed.rooms_of(held.shard));
             let ids: Vec<_> = all.into_iter().collect();
-            if ids.is_empty() {
+            // Those that the new configuration has not any more.
+            let mut leaving = ending_rooms(&rooms, &[held]);
+            if ids.is_empty() && leaving.is_empty() {
                 return HandOver::Done;
             }
             if let Some(shared) = &shared {
@@ -271,7 +273,7 @@ impl Follower {
                 return HandOver::Postponed;
             }
             let deadline = placed.hand_over_deadline();
-            let leaving = ids.iter().cloned().collect();
+            leaving.extend(ids.iter().cloned());
             rooms.leave(&leaving, Leaving::HandedOver, deadline).await;
             // The next gateway reads them when it has the shard.
             let sessions = placed.kept_sessions();
@@ -322,9 +324,9 @@ impl Follower {
             self.placed.remove(*held);
             self.memory(held.shard).told = Told::Lost;
         }
-        self.rooms
-            .leave(&rooms.iter().cloned().collect(), Leaving::Lost, now)
-            .await;
+        let mut leaving = ending_rooms(&self.rooms, &shards);
+        leaving.extend(rooms.iter().cloned());
+        self.rooms.leave(&leaving, Leaving::Lost, now).await;
         self.gone.extend(rooms.into_iter().map(|room| (now, room)));
     }
 
@@ -477,6 +479,13 @@ impl Follower {
         }
         self.unowned = unowned;
     }
+}
+
+/// The rooms of these shards that a new configuration is ending just now.
+fn ending_rooms(rooms: &Rooms, shards: &[HeldShard]) -> BTreeSet<Arc<str>> {
+    let mut ending = rooms.ending();
+    ending.retain(|room| shards.iter().any(|held| held.shard == shard_of(room)));
+    ending
 }
 
 fn is_speaker(view: &ClusterView) -> bool {

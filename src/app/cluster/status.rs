@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::placed_rooms::PlacedRooms;
+use crate::boot_instant::BootInstant;
 use crate::cluster::link::LinkStatus;
 use crate::cluster::{
-    BootInstant, ClusterCounts, ClusterFacts, ClusterState, ClusterView, FENCE, MemberFence,
-    cluster_document, differing_members, differing_rooms, state_word,
+    ClusterCounts, ClusterFacts, ClusterState, ClusterView, FENCE, MemberFence, cluster_document,
+    differing_members, differing_rooms, state_word,
 };
 use crate::doors::mqtt::SharedRooms;
 use crate::telemetry::{ClusterSample, Telemetry};

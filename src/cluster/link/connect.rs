@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::header::{AUTHORIZATION, HOST};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use secrecy::{ExposeSecret, SecretString};
@@ -20,6 +20,7 @@ use url::Url;
 
 use super::{
     FORMAT, FORMAT_HEADER, LARGEST_MESSAGE, LINK_PATH, LinkSettings, MEMBER_HEADER, Member,
+    PIECES_HEADER,
 };
 use crate::net::{ClientTls, ClientTlsSettings, ServerWords, Stream, dial};
 use crate::os_error;
@@ -52,6 +53,18 @@ pub fn member_tls(authorities: Option<PathBuf>) -> Result<ClientTls, String> {
     ClientTls::new(settings, &MEMBER_WORDS)
 }
 
+/// A WebSocket to another member.
+pub(super) struct OpenedLink {
+    pub socket: WebSocketStream<Box<dyn Stream>>,
+    /// The member takes large frames in pieces.
+    pub takes_pieces: bool,
+}
+
+/// Whether a member that has sent these headers takes large frames in pieces.
+pub fn takes_pieces_by(headers: &HeaderMap) -> bool {
+    headers.get(PIECES_HEADER).is_some_and(|value| value == "1")
+}
+
 /// Connects to other members.
 #[derive(Debug)]
 pub struct Dialer {
@@ -82,20 +95,22 @@ impl Dialer {
     ///
     /// # Errors
     /// Why it cannot be opened, for the log.
-    pub async fn websocket(
-        &self,
-        member: &Member,
-    ) -> Result<WebSocketStream<Box<dyn Stream>>, String> {
+    pub(super) async fn websocket(&self, member: &Member) -> Result<OpenedLink, String> {
         let connecting = async {
             let stream = self.stream(&member.advertise).await?;
             let address = format!("ws://{}{LINK_PATH}", authority(&member.advertise));
             let request = address.into_client_request();
             let mut request = request.map_err(|error| error.to_string())?;
             self.introduce(request.headers_mut())?;
+            let takes_pieces = HeaderValue::from_static("1");
+            request.headers_mut().insert(PIECES_HEADER, takes_pieces);
             let limits = Some(self.limits);
             let opening = tokio_tungstenite::client_async_with_config(request, stream, limits);
-            let (socket, _) = opening.await.map_err(|error| refusal(&error))?;
-            Ok(socket)
+            let (socket, response) = opening.await.map_err(|error| refusal(&error))?;
+            Ok(OpenedLink {
+                socket,
+                takes_pieces: takes_pieces_by(response.headers()),
+            })
         };
         within_limit(connecting).await
     }
@@ -142,7 +157,7 @@ impl Dialer {
         Ok(Box::new(stream.map_err(|error| error.to_string())?))
     }
 
-    fn introduce(&self, headers: &mut http::HeaderMap) -> Result<(), String> {
+    fn introduce(&self, headers: &mut HeaderMap) -> Result<(), String> {
         let token = format!("Bearer {}", self.token.expose_secret());
         let token = HeaderValue::from_str(&token);
         let mut token = token.map_err(|_| "the cluster's token cannot be sent".to_owned())?;

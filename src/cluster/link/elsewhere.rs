@@ -241,9 +241,10 @@ impl RoomsElsewhere {
         }
     }
 
-    /// All states of a room that were asked for have come. If they are complete, the room has no others.
-    pub fn all_sent(&self, link: &Arc<Link>, room: &str, complete: bool) {
-        let received = self.lock().all_sent(room, link, complete);
+    /// All states of a room that the question with this number asked for have come. If they are complete, the room
+    /// has no others.
+    pub fn all_sent(&self, link: &Arc<Link>, room: &str, complete: bool, number: Option<u64>) {
+        let received = self.lock().all_sent(room, link, complete, number);
         if let Some(received) = received {
             for topic in self.store.topics_below(&RoomTopics::new(room).start()) {
                 if !received.contains(&*topic) {

@@ -2,12 +2,14 @@
 //!
 //! Pure. The length of the head comes first, as four bytes. Payloads and results are not part of the JSON, so
 //! they arrive exactly as they were sent, and are not escaped and read again.
+//!
+//! Gateways of neighbouring versions have links, so a field that is new may be missing, one that is not known is passed
+//! over, and a kind of frame that is new goes only to a member that has said that it knows it.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use super::wire::{CommandHead, OutcomeHead};
-use crate::state::OutboxReply;
 
 /// A longer head is none: the longest topic and the ids of some hundred rooms fit.
 pub const LARGEST_HEAD: usize = 4 << 20;
@@ -39,6 +41,9 @@ pub enum FrameHead {
         rooms: Vec<String>,
         /// These of them.
         depth: Depth,
+        /// Comes back with [`FrameHead::AllSent`]. Later ones are higher.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        number: Option<u64>,
     },
     /// To the owner: send nothing more of these rooms.
     Unwatch(Vec<String>),
@@ -68,7 +73,20 @@ pub enum FrameHead {
         room: String,
         /// The room has no others. Otherwise it has not read all of them yet, and this comes again.
         complete: bool,
+        /// That of the [`FrameHead::Watch`] that it answers, if that had one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        number: Option<u64>,
     },
+    /// The body is part of a frame that is too large to go as a whole. Goes only to a member that has said that it takes
+    /// pieces ([`PIECES_HEADER`](super::PIECES_HEADER)).
+    Piece {
+        /// The number of the frame.
+        of: u64,
+        /// It is the last part.
+        last: bool,
+    },
+    /// So many pieces have come.
+    Taken(u32),
 }
 
 /// A frame.
@@ -79,8 +97,6 @@ pub struct LinkFrame {
     /// The bytes that belong to it.
     pub body: Bytes,
 }
-
-impl OutboxReply for LinkFrame {}
 
 /// A message that is no frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -147,6 +163,7 @@ mod tests {
             LinkFrame::head(FrameHead::Watch {
                 rooms: vec!["1".into(), "boardroom".into()],
                 depth: Depth::All,
+                number: Some(u64::MAX),
             }),
             LinkFrame::head(FrameHead::NotHere(u64::MAX)),
             LinkFrame {
@@ -159,6 +176,30 @@ mod tests {
             },
         ] {
             assert_eq!(LinkFrame::decode(frame.encode()), Ok(frame));
+        }
+    }
+
+    #[test]
+    fn frames_of_versions_that_number_nothing_are_read() {
+        let watch = FrameHead::Watch {
+            rooms: vec!["1".into()],
+            depth: Depth::All,
+            number: None,
+        };
+        let all_sent = FrameHead::AllSent {
+            room: "1".into(),
+            complete: true,
+            number: None,
+        };
+        for (head, text) in [
+            (watch, "{\"watch\":{\"rooms\":[\"1\"],\"depth\":\"all\"}}"),
+            (
+                all_sent,
+                "{\"all_sent\":{\"room\":\"1\",\"complete\":true}}",
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&head).unwrap(), text);
+            assert_eq!(serde_json::from_str::<FrameHead>(text).unwrap(), head);
         }
     }
 

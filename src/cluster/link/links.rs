@@ -3,21 +3,23 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::connect::Dialer;
+use super::connect::{Dialer, OpenedLink};
 use super::elsewhere::RoomsElsewhere;
 use super::frame::{FrameHead, LinkFrame, NoFrame};
 use super::passed::PassedCommand;
 use super::peer::{Link, UnansweredCommands};
+use super::pieces::ReceivedPieces;
 use super::router::Router;
 use super::{LONGEST_SILENCE, Member, PING_INTERVAL, RoomHolders};
 use crate::command::Submission;
@@ -29,6 +31,9 @@ use crate::telemetry::Telemetry;
 const FIRST_RECONNECT_DELAY: Duration = Duration::from_millis(50);
 /// After many failures. A member that is back is in use again this soon.
 const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(1);
+/// A link that has ended sooner counts as one that could not be connected: what has ended it may end the next one too, and
+/// the log is not told each time.
+const LASTING: Duration = Duration::from_secs(10);
 /// How often is looked whether something was received.
 const LISTEN_INTERVAL: Duration = Duration::from_millis(250);
 /// How often the end of a stop is looked for.
@@ -158,18 +163,37 @@ impl Links {
         let member = link.member().name.clone();
         let mut delay = FIRST_RECONNECT_DELAY;
         let mut told = String::new();
+        // It has ended soon after it was connected.
+        let mut is_unsteady = false;
         loop {
             let why = match self.dialer.websocket(link.member()).await {
-                Ok(socket) => {
-                    self.telemetry.link_up(&member);
-                    told.clear();
-                    delay = FIRST_RECONNECT_DELAY;
+                Ok(OpenedLink {
+                    socket,
+                    takes_pieces,
+                }) => {
+                    self.telemetry.link_connected();
+                    if !is_unsteady {
+                        self.telemetry.link_up(&member);
+                    }
                     if let Some(elsewhere) = self.elsewhere() {
                         elsewhere.link_up(&link);
                     }
-                    link.connected();
+                    link.connected(takes_pieces);
                     self.tell_change();
-                    self.exchange(&link, socket).await
+                    let mut exchange = pin!(self.exchange(&link, socket));
+                    let ended = timeout(LASTING, exchange.as_mut()).await;
+                    let was_unsteady = std::mem::replace(&mut is_unsteady, ended.is_ok());
+                    match ended {
+                        Ok(why) => why,
+                        Err(_) => {
+                            if was_unsteady {
+                                self.telemetry.link_up(&member);
+                            }
+                            told.clear();
+                            delay = FIRST_RECONNECT_DELAY;
+                            exchange.await
+                        }
+                    }
                 }
                 Err(why) => why,
             };
@@ -220,6 +244,7 @@ impl Links {
         mut source: SplitStream<Socket>,
         received: &Mutex<bool>,
     ) -> String {
+        let mut pieces = ReceivedPieces::default();
         loop {
             let message = match source.next().await {
                 None => return "it closed the link".into(),
@@ -229,7 +254,7 @@ impl Links {
             *lock(received) = true;
             turn().await;
             let handled = match message {
-                Message::Binary(bytes) => self.handle(link, bytes),
+                Message::Binary(bytes) => self.message(link, &mut pieces, bytes),
                 _ => Ok(()),
             };
             if let Err(error) = handled {
@@ -238,8 +263,25 @@ impl Links {
         }
     }
 
-    fn handle(&self, link: &Arc<Link>, bytes: bytes::Bytes) -> Result<(), NoFrame> {
-        let LinkFrame { head, body } = LinkFrame::decode(bytes)?;
+    fn message(
+        &self,
+        link: &Arc<Link>,
+        pieces: &mut ReceivedPieces,
+        bytes: bytes::Bytes,
+    ) -> Result<(), NoFrame> {
+        let frame = LinkFrame::decode(bytes)?;
+        let FrameHead::Piece { of, last } = frame.head else {
+            return self.handle(link, frame);
+        };
+        link.piece_came();
+        match pieces.add(of, last, &frame.body)? {
+            Some(frame) => self.handle(link, frame),
+            None => Ok(()),
+        }
+    }
+
+    fn handle(&self, link: &Arc<Link>, frame: LinkFrame) -> Result<(), NoFrame> {
+        let LinkFrame { head, body } = frame;
         let elsewhere = self.elsewhere();
         match head {
             FrameHead::Result { id, outcome } => link.answered(id, outcome, body)?,
@@ -266,14 +308,20 @@ impl Links {
                     elsewhere.event(link, &topic, body);
                 }
             }
-            FrameHead::AllSent { room, complete } => {
+            FrameHead::AllSent {
+                room,
+                complete,
+                number,
+            } => {
                 if let Some(elsewhere) = elsewhere {
-                    elsewhere.all_sent(link, &room, complete);
+                    elsewhere.all_sent(link, &room, complete, number);
                 }
             }
-            FrameHead::Command { .. } | FrameHead::Watch { .. } | FrameHead::Unwatch(_) => {
-                return Err(NoFrame);
-            }
+            FrameHead::Taken(pieces) => link.pieces_taken(pieces),
+            FrameHead::Command { .. }
+            | FrameHead::Watch { .. }
+            | FrameHead::Unwatch(_)
+            | FrameHead::Piece { .. } => return Err(NoFrame),
         }
         Ok(())
     }
@@ -290,14 +338,14 @@ impl Links {
         self.set_members(vec![member]);
         let link = self.get(&name).ok_or(NoFrame)?;
         elsewhere.link_up(&link);
-        link.connected();
+        link.connected(true);
         elsewhere.refresh();
         for submission in sent {
             // One that it does not take is answered by that.
             let _ = link.pass(PassedCommand::command(submission));
         }
-        while link.next_frame().is_some() {}
-        self.handle(&link, bytes)
+        while link.next_message().is_some() {}
+        self.message(&link, &mut ReceivedPieces::default(), bytes)
     }
 
     async fn send(&self, link: &Link, mut sink: SplitSink<Socket, Message>) -> String {
@@ -318,8 +366,8 @@ impl Links {
                     return error.to_string();
                 }
             }
-            while let Some(frame) = link.next_frame() {
-                if let Err(error) = sink.feed(Message::Binary(frame)).await {
+            while let Some(message) = link.next_message() {
+                if let Err(error) = sink.feed(Message::Binary(message)).await {
                     return error.to_string();
                 }
             }

@@ -99,13 +99,13 @@ impl MemberDoor {
         self.stopping.cancelled().await;
     }
 
-    /// Serves a member that has opened its link and has shown the token.
-    pub async fn serve<S, K>(self: Arc<Self>, source: S, sink: K)
+    /// Serves a member that has opened its link and has shown the token. `takes_pieces`: it takes large frames in pieces.
+    pub async fn serve<S, K>(self: Arc<Self>, source: S, sink: K, takes_pieces: bool)
     where
         S: Stream<Item = MemberMessage> + Unpin,
         K: Sink<Bytes> + Unpin,
     {
-        served::serve(self, source, sink).await;
+        served::serve(self, source, sink, takes_pieces).await;
     }
 
     /// Hands in a command that sends or fetches a file, and waits for the first bytes that come back, or the

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::frame::{Depth, FrameHead, LinkFrame, NoFrame};
 use super::passed::PassedCommand;
+use super::pieces::{OutgoingFrame, OutgoingPieces};
 use super::wire::{CommandHead, OutcomeHead};
 use super::{MOST_UNANSWERED, Member};
 
@@ -48,6 +49,14 @@ struct LinkState {
     watched: BTreeMap<Arc<str>, Depth>,
     /// What the other end has not been told of that.
     watch_changes: BTreeMap<Arc<str>, Option<Depth>>,
+    /// How it is told.
+    watch_frames: VecDeque<FrameHead>,
+    /// The number of the next that says what is wanted.
+    next_watch: u64,
+    /// Large frames on their way.
+    pieces: OutgoingPieces,
+    /// Pieces that have come, which the other end has not been told of.
+    pieces_came: u32,
 }
 
 #[derive(Debug)]
@@ -149,9 +158,10 @@ impl Link {
         Ok(())
     }
 
-    /// From now on these states of a room are wanted.
-    pub fn watch(&self, room: &Arc<str>, depth: Option<Depth>) {
+    /// From now on these states of a room are wanted. Answers to this have the number that it gives, or a higher one.
+    pub fn watch(&self, room: &Arc<str>, depth: Option<Depth>) -> u64 {
         let mut state = self.lock();
+        let number = state.next_watch;
         match depth {
             Some(depth) => state.watched.insert(room.clone(), depth),
             None => state.watched.remove(room),
@@ -161,10 +171,11 @@ impl Link {
             drop(state);
             self.to_write.notify_one();
         }
+        number
     }
 
-    /// The link is connected: what is wanted is asked for anew.
-    pub fn connected(&self) {
+    /// The link is connected, to a member that does or does not take pieces: what is wanted is asked for anew.
+    pub fn connected(&self, takes_pieces: bool) {
         let mut state = self.lock();
         if state.closed {
             return;
@@ -174,6 +185,9 @@ impl Link {
         let watched = state.watched.iter();
         let watched = watched.map(|(room, depth)| (room.clone(), Some(*depth)));
         state.watch_changes = watched.collect();
+        state.watch_frames.clear();
+        state.pieces = OutgoingPieces::new(takes_pieces);
+        state.pieces_came = 0;
         drop(state);
         self.connected.send_replace(true);
         self.to_write.notify_one();
@@ -192,6 +206,7 @@ impl Link {
         state.why_not = why.to_owned();
         state.down_since.get_or_insert_with(Instant::now);
         state.unsent.clear();
+        state.pieces = OutgoingPieces::default();
         let mut unanswered: Vec<_> = std::mem::take(&mut state.unanswered).into_iter().collect();
         drop(state);
         self.connected.send_replace(false);
@@ -211,34 +226,34 @@ impl Link {
         self.to_write.notified().await;
     }
 
-    /// The next frame to write. A command counts as sent from here on.
-    pub fn next_frame(&self) -> Option<Bytes> {
+    /// The next message to write. A command counts as sent from its first piece on.
+    pub fn next_message(&self) -> Option<Bytes> {
         let mut state = self.lock();
-        if let Some((_, depth)) = state.watch_changes.first_key_value() {
-            let depth = *depth;
-            let (these, others) = std::mem::take(&mut state.watch_changes)
-                .into_iter()
-                .partition::<BTreeMap<_, _>, _>(|(_, wanted)| *wanted == depth);
-            state.watch_changes = others;
-            let rooms = these.keys().map(|room| room.to_string()).collect();
-            let head = match depth {
-                Some(depth) => FrameHead::Watch { rooms, depth },
-                None => FrameHead::Unwatch(rooms),
-            };
-            return Some(LinkFrame::head(head).encode());
+        let came = std::mem::take(&mut state.pieces_came);
+        if came > 0 {
+            return Some(LinkFrame::head(FrameHead::Taken(came)).encode());
         }
-        loop {
-            let id = state.unsent.pop_front()?;
-            if let Some(unanswered) = state.unanswered.get_mut(&id) {
-                unanswered.sent = true;
-                let command = CommandHead::new(&unanswered.passed, Instant::now());
-                let frame = LinkFrame {
-                    head: FrameHead::Command { id, command },
-                    body: unanswered.passed.submission.payload.clone(),
-                };
-                return Some(frame.encode());
+        while let Some(outgoing) = state.next_frame() {
+            let whole = state.pieces.frame(outgoing);
+            if whole.is_some() {
+                return whole;
             }
         }
+        state.pieces.next()
+    }
+
+    /// A piece of a frame has come.
+    pub fn piece_came(&self) {
+        let mut state = self.lock();
+        state.pieces_came = state.pieces_came.saturating_add(1);
+        drop(state);
+        self.to_write.notify_one();
+    }
+
+    /// The other end has taken so many pieces.
+    pub fn pieces_taken(&self, pieces: u32) {
+        self.lock().pieces.taken(pieces);
+        self.to_write.notify_one();
     }
 
     /// The owner has answered a command.
@@ -273,153 +288,60 @@ impl Link {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use super::*;
-    use crate::command::{
-        CommandAuthority, DoorKind, Outcome, Reply, Submission, Success, Transfer,
-    };
-
-    fn link() -> Arc<Link> {
-        Link::new(Member {
-            name: "b".into(),
-            advertise: Arc::new("http://192.0.2.2:8080".parse().unwrap()),
-        })
-    }
-
-    fn command(outcomes: &mpsc::Sender<Outcome>) -> PassedCommand {
-        let outcomes = outcomes.clone();
-        let reply = Reply::new("1".into(), "audio/mute", move |outcome| {
-            let _ = outcomes.send(outcome);
-        });
-        PassedCommand::command(Submission {
-            room: "1".into(),
-            command: "audio/mute".into(),
-            payload: "true".into(),
-            expires: None,
-            received: Instant::now(),
-            authority: CommandAuthority::Ordinary,
-            door: DoorKind::Http,
-            transfer: Transfer::None,
-            reply,
-        })
-    }
-
-    fn frame(link: &Link) -> Option<FrameHead> {
-        let frame = LinkFrame::decode(link.next_frame()?).unwrap();
-        Some(frame.head)
-    }
-
-    #[tokio::test]
-    async fn a_link_that_is_not_connected_takes_no_command() {
-        let (outcomes, _outcome) = mpsc::channel();
-        let link = link();
-        let refused = link.pass(command(&outcomes));
-        assert!(matches!(refused, Err(NotTaken::NotConnected(_))));
-        link.connected();
-        assert!(link.pass(command(&outcomes)).is_ok());
-        link.ended("why");
-        assert_eq!(link.why_not_connected().as_deref(), Some("why"));
-        assert!(link.pass(command(&outcomes)).is_err());
-    }
-
-    #[tokio::test]
-    async fn a_link_that_was_closed_is_not_connected_again() {
-        let (outcomes, _outcome) = mpsc::channel();
-        let link = link();
-        link.close("gone");
-        link.connected();
-        assert!(link.pass(command(&outcomes)).is_err());
-    }
-
-    #[tokio::test]
-    async fn what_was_sent_differs_from_what_was_not_when_the_link_ends() {
-        let (outcomes, _outcome) = mpsc::channel();
-        let link = link();
-        link.connected();
-        for _ in 0..3 {
-            link.pass(command(&outcomes)).unwrap();
+impl LinkState {
+    /// The next frame, of no room that has a large one on its way.
+    fn next_frame(&mut self) -> Option<OutgoingFrame> {
+        let busy = self.pieces.rooms();
+        if !busy.contains("")
+            && let Some(head) = self.next_watch_frame()
+        {
+            return Some(OutgoingFrame::of_none(head));
         }
-        assert!(matches!(
-            frame(&link),
-            Some(FrameHead::Command { id: 0, .. })
-        ));
-        assert!(link.take_back(0).is_some());
-        assert!(frame(&link).is_some());
-        let ended = link.ended("why");
-        assert_eq!((ended.sent.len(), ended.unsent.len()), (1, 1));
-        assert_eq!(link.unanswered(), 0);
-    }
-
-    #[tokio::test]
-    async fn an_answer_is_given_once() {
-        let (outcomes, outcome) = mpsc::channel();
-        let link = link();
-        link.connected();
-        link.pass(command(&outcomes)).unwrap();
-        let answer = || {
-            OutcomeHead::new(Outcome {
-                room: "1".into(),
-                command: "audio/mute".into(),
-                request_id: None,
-                took: Duration::ZERO,
-                result: Ok(Success::new(200, true.into())),
-            })
-        };
-        for _ in 0..2 {
-            let (head, body) = answer();
-            link.answered(0, head, body).unwrap();
+        loop {
+            let busy = self.pieces.rooms();
+            let room = |id: &u64| Some(&self.unanswered.get(id)?.passed.submission.room);
+            let may_go = |id: &u64| room(id).is_none_or(|room| !busy.contains(room));
+            let position = self.unsent.iter().position(may_go)?;
+            let id = self.unsent.remove(position)?;
+            if let Some(unanswered) = self.unanswered.get_mut(&id) {
+                unanswered.sent = true;
+                let command = CommandHead::new(&unanswered.passed, Instant::now());
+                let submission = &unanswered.passed.submission;
+                return Some(OutgoingFrame {
+                    room: submission.room.clone(),
+                    frame: LinkFrame {
+                        head: FrameHead::Command { id, command },
+                        body: submission.payload.clone(),
+                    },
+                    counted: None,
+                });
+            }
         }
-        drop(outcomes);
-        assert_eq!(outcome.iter().count(), 1);
     }
 
-    #[tokio::test]
-    async fn more_commands_than_the_limit_are_not_taken() {
-        let (outcomes, _outcome) = mpsc::channel();
-        let link = link();
-        link.connected();
-        for _ in 0..MOST_UNANSWERED {
-            link.pass(command(&outcomes)).unwrap();
+    /// Says the next of what has changed about which states are wanted.
+    fn next_watch_frame(&mut self) -> Option<FrameHead> {
+        if self.watch_frames.is_empty() && !self.watch_changes.is_empty() {
+            // All of one number at once: what is wanted from here on gets the next one.
+            let number = Some(self.next_watch);
+            self.next_watch += 1;
+            let mut rooms = BTreeMap::<_, Vec<String>>::new();
+            for (room, depth) in std::mem::take(&mut self.watch_changes) {
+                rooms.entry(depth).or_default().push(room.to_string());
+            }
+            let frames = rooms.into_iter().map(|(depth, rooms)| match depth {
+                Some(depth) => FrameHead::Watch {
+                    rooms,
+                    depth,
+                    number,
+                },
+                None => FrameHead::Unwatch(rooms),
+            });
+            self.watch_frames.extend(frames);
         }
-        let refused = link.pass(command(&outcomes));
-        assert!(matches!(refused, Err(NotTaken::Full(_))));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_command_without_a_result_is_overdue_in_the_end() {
-        let (outcomes, _outcome) = mpsc::channel();
-        let link = link();
-        link.connected();
-        link.pass(command(&outcomes)).unwrap();
-        assert!(link.overdue(Instant::now()).is_empty());
-        tokio::time::advance(RESULT_TIMEOUT).await;
-        assert_eq!(link.overdue(Instant::now()).len(), 1);
-    }
-
-    #[tokio::test]
-    async fn what_is_wanted_is_asked_for_again_after_each_connect() {
-        let link = link();
-        let (one, two): (Arc<str>, Arc<str>) = ("1".into(), "2".into());
-        link.watch(&one, Some(Depth::All));
-        link.watch(&two, Some(Depth::Availability));
-        for _ in 0..2 {
-            link.connected();
-            let asked: Vec<_> = std::iter::from_fn(|| frame(&link)).collect();
-            let watch = |room: &str, depth| FrameHead::Watch {
-                rooms: vec![room.to_owned()],
-                depth,
-            };
-            let wanted = [watch("1", Depth::All), watch("2", Depth::Availability)];
-            assert_eq!(asked, wanted);
-            link.ended("why");
-        }
-        link.connected();
-        while frame(&link).is_some() {}
-        link.watch(&one, None);
-        let unwatched = FrameHead::Unwatch(vec!["1".into()]);
-        assert_eq!(frame(&link), Some(unwatched));
+        self.watch_frames.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,16 +10,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::frame::{Depth, FrameHead, LinkFrame, NoFrame};
 use super::member_door::MemberDoor;
+use super::pieces::{CountedBytes, OutgoingFrame, OutgoingPieces, ReceivedPieces};
 use super::wire::{CommandHead, OutcomeHead};
 use super::{HOLDERS_LOOK_INTERVAL, Holder, LONGEST_SILENCE, MOST_UNANSWERED};
 use crate::command::{Outcome, Transfer};
 use crate::net::{FlushRule, turn};
-use crate::state::{Change, Item, Outbox, RoomStatus, Subscriber};
+use crate::state::{Change, Item, Outbox, OutboxReply, RoomStatus, Subscriber};
 use crate::topics::{AVAILABILITY, PROBLEM, RoomTopics, Topic};
 
 /// How long a member may take to take what is sent. It has given the link up long before.
@@ -43,22 +45,43 @@ pub enum MemberMessage {
 struct ServedMember {
     door: Arc<MemberDoor>,
     watched: Mutex<Watched>,
-    outbox: Outbox<LinkFrame>,
+    outbox: Outbox<OutgoingFrame>,
+    /// Large frames on their way.
+    pieces: Mutex<OutgoingPieces>,
+    /// More of their pieces may be sent.
+    pieces_taken: Notify,
     /// Bytes of files that wait.
-    file_bytes: AtomicUsize,
+    file_bytes: Arc<AtomicUsize>,
     /// Commands whose answers were not sent yet.
     unanswered: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct Watched {
-    rooms: HashMap<Arc<str>, Depth>,
+    rooms: HashMap<Arc<str>, Watch>,
     /// Those of them whose states were sent, since this gateway has them.
     served: HashSet<Arc<str>>,
 }
 
+/// What a member wants of a room.
+#[derive(Debug, Clone, Copy)]
+struct Watch {
+    depth: Depth,
+    /// That of its question.
+    number: Option<u64>,
+}
+
+impl OutboxReply for OutgoingFrame {
+    /// No room waits for the states of others.
+    const OVERTAKES: bool = true;
+
+    fn room(&self) -> &str {
+        &self.room
+    }
+}
+
 /// Serves a member until its link ends.
-pub async fn serve<S, K>(door: Arc<MemberDoor>, source: S, sink: K)
+pub async fn serve<S, K>(door: Arc<MemberDoor>, source: S, sink: K, takes_pieces: bool)
 where
     S: Stream<Item = MemberMessage> + Unpin,
     K: Sink<Bytes> + Unpin,
@@ -67,7 +90,9 @@ where
         door: door.clone(),
         watched: Mutex::default(),
         outbox: Outbox::default(),
-        file_bytes: AtomicUsize::new(0),
+        pieces: Mutex::new(OutgoingPieces::new(takes_pieces)),
+        pieces_taken: Notify::new(),
+        file_bytes: Arc::default(),
         unanswered: AtomicUsize::new(0),
     });
     let subscriber: Arc<dyn Subscriber> = member.clone();
@@ -85,12 +110,13 @@ async fn receive<S>(member: &Arc<ServedMember>, mut source: S)
 where
     S: Stream<Item = MemberMessage> + Unpin,
 {
+    let mut pieces = ReceivedPieces::default();
     // It pings, so its silence means that it is gone. It notices first that it hears nothing.
     while let Ok(Some(message)) = timeout(2 * LONGEST_SILENCE, source.next()).await {
         turn().await;
         let handled = match message {
             MemberMessage::Ping => Ok(()),
-            MemberMessage::Frame(bytes) => member.handle(bytes).await,
+            MemberMessage::Frame(bytes) => member.message(&mut pieces, bytes).await,
         };
         if let Err(error) = handled {
             member.door.telemetry().member_misspoke(&error);
@@ -103,12 +129,19 @@ async fn send<K: Sink<Bytes> + Unpin>(member: &ServedMember, mut sink: K) {
     let mut holders = member.door.holders().changed();
     let mut flush_rule = FlushRule::default();
     let (mut next_look, mut look) = (Instant::now(), 0);
+    let mut ready = None;
     loop {
         let changed = async {
             sleep_until(next_look).await;
             holders.changed().await
         };
-        let frame = tokio::select! {
+        let next = async {
+            match ready.take() {
+                Some(message) => message,
+                None => member.next_message().await,
+            }
+        };
+        let message = tokio::select! {
             biased;
             changed = changed => {
                 if changed.is_err() {
@@ -118,23 +151,23 @@ async fn send<K: Sink<Bytes> + Unpin>(member: &ServedMember, mut sink: K) {
                 next_look = Instant::now() + HOLDERS_LOOK_INTERVAL;
                 continue;
             }
-            item = member.outbox.next() => member.frame(item),
+            message = next => message,
             // Last, so that what waits is still sent.
             () = member.door.stopping() => {
                 let _ = timeout(SEND_TIMEOUT, sink.close()).await;
                 return;
             }
         };
-        if let Some(frame) = frame {
-            let sent = timeout(SEND_TIMEOUT, sink.feed(frame.encode())).await;
-            if !matches!(sent, Ok(Ok(()))) {
-                return;
-            }
+        let sent = timeout(SEND_TIMEOUT, sink.feed(message)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            return;
         }
-        if member.outbox.is_empty() && flush_rule.should_yield(false) {
+        ready = member.try_next_message();
+        if ready.is_none() && flush_rule.should_yield(false) {
             yield_now().await;
+            ready = member.try_next_message();
         }
-        if member.outbox.is_empty() {
+        if ready.is_none() {
             flush_rule.written();
             let flushed = timeout(SEND_TIMEOUT, sink.flush()).await;
             if !matches!(flushed, Ok(Ok(()))) {
@@ -149,12 +182,34 @@ impl ServedMember {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Taken before the lock of the store; whoever holds that does not take this one.
+    fn lock_pieces(&self) -> MutexGuard<'_, OutgoingPieces> {
+        self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_here(&self, room: &str) -> bool {
         self.door.holders().holder(room) == Holder::Me
     }
 
-    async fn handle(self: &Arc<Self>, bytes: Bytes) -> Result<(), NoFrame> {
-        let LinkFrame { head, body } = LinkFrame::decode(bytes)?;
+    async fn message(
+        self: &Arc<Self>,
+        pieces: &mut ReceivedPieces,
+        bytes: Bytes,
+    ) -> Result<(), NoFrame> {
+        let frame = LinkFrame::decode(bytes)?;
+        let FrameHead::Piece { of, last } = frame.head else {
+            return self.handle(frame).await;
+        };
+        let taken = OutgoingFrame::of_none(FrameHead::Taken(1));
+        self.outbox.push_reply(taken);
+        match pieces.add(of, last, &frame.body)? {
+            Some(frame) => self.handle(frame).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn handle(self: &Arc<Self>, frame: LinkFrame) -> Result<(), NoFrame> {
+        let LinkFrame { head, body } = frame;
         match head {
             // A member counts them too, and answers `busy` itself. One that does not would fill the memory.
             FrameHead::Command { .. }
@@ -168,9 +223,13 @@ impl ServedMember {
             {
                 return Err(NoFrame);
             }
-            FrameHead::Watch { rooms, depth } => {
+            FrameHead::Watch {
+                rooms,
+                depth,
+                number,
+            } => {
                 for room in rooms {
-                    self.watch(room.into(), depth);
+                    self.watch(room.into(), Watch { depth, number });
                     turn().await;
                 }
             }
@@ -181,7 +240,12 @@ impl ServedMember {
                     watched.served.remove(&**room);
                 }
             }
+            FrameHead::Taken(pieces) => {
+                self.lock_pieces().taken(pieces);
+                self.pieces_taken.notify_one();
+            }
             FrameHead::Result { .. }
+            | FrameHead::Piece { .. }
             | FrameHead::NotHere(_)
             | FrameHead::State { .. }
             | FrameHead::Event(_)
@@ -194,8 +258,8 @@ impl ServedMember {
     fn command(self: &Arc<Self>, id: u64, command: CommandHead, payload: Bytes) {
         self.unanswered.fetch_add(1, Ordering::Relaxed);
         if !self.is_here(command.room()) {
-            let not_here = LinkFrame::head(FrameHead::NotHere(id));
-            return self.outbox.push_reply(not_here);
+            let room = command.room().into();
+            return self.reply(room, LinkFrame::head(FrameHead::NotHere(id)), None);
         }
         self.door.telemetry().command_from_member();
         let member = self.clone();
@@ -205,39 +269,45 @@ impl ServedMember {
     }
 
     fn result(&self, id: u64, mut outcome: Outcome) {
+        let mut counted = None;
         if let Ok(success) = &mut outcome.result
             && let Some(file) = &mut success.file
+            && let Some(bytes) = &file.bytes
         {
-            let size = file.bytes.as_ref().map_or(0, Bytes::len);
-            let waiting = self.file_bytes.fetch_add(size, Ordering::Relaxed);
-            if waiting + size > MOST_FILE_BYTES {
-                self.file_bytes.fetch_sub(size, Ordering::Relaxed);
+            counted = CountedBytes::new(&self.file_bytes, bytes.len(), MOST_FILE_BYTES);
+            if counted.is_none() {
                 file.bytes = None;
             }
         }
+        let room = outcome.room.clone();
         let (outcome, body) = OutcomeHead::new(outcome);
         let head = FrameHead::Result { id, outcome };
-        self.outbox.push_reply(LinkFrame { head, body });
+        self.reply(room, LinkFrame { head, body }, counted);
     }
 
-    fn watch(&self, room: Arc<str>, depth: Depth) {
+    fn reply(&self, room: Arc<str>, frame: LinkFrame, counted: Option<CountedBytes>) {
+        self.outbox.push_reply(OutgoingFrame {
+            room,
+            frame,
+            counted,
+        });
+    }
+
+    fn watch(&self, room: Arc<str>, watch: Watch) {
         let is_here = self.is_here(&room);
         let mut watched = self.lock();
-        watched.rooms.insert(room.clone(), depth);
-        if is_here {
-            watched.served.insert(room.clone());
-        } else {
-            watched.served.remove(&room);
-        }
+        watched.rooms.insert(room.clone(), watch);
+        // Until its states wait to be sent, nobody says that all were sent.
+        watched.served.remove(&room);
         drop(watched);
         if is_here {
-            self.send_states(&room, depth);
+            self.send_states(&room, watch);
         }
     }
 
-    fn send_states(&self, room: &Arc<str>, depth: Depth) {
+    fn send_states(&self, room: &Arc<str>, watch: Watch) {
         let topics = RoomTopics::new(room);
-        match depth {
+        match watch.depth {
             Depth::All => {
                 for topic in self.door.store().topics_below(&topics.start()) {
                     self.outbox.push_state(&topic);
@@ -249,14 +319,24 @@ impl ServedMember {
                 }
             }
         }
+        let mut watched = self.lock();
+        if watched.rooms.contains_key(room) {
+            watched.served.insert(room.clone());
+        }
+        drop(watched);
+        // Looked up from here on only: what changes later is told by `room_changed`.
         let status = self.door.store().room(room);
-        self.all_sent(room, status.is_some_and(|status| status.complete));
+        let is_complete = status.is_some_and(|status| status.complete);
+        self.all_sent(room, is_complete, watch.number);
     }
 
-    fn all_sent(&self, room: &str, complete: bool) {
-        let room = room.to_owned();
-        let all_sent = FrameHead::AllSent { room, complete };
-        self.outbox.push_reply(LinkFrame::head(all_sent));
+    fn all_sent(&self, room: &str, complete: bool, number: Option<u64>) {
+        let all_sent = FrameHead::AllSent {
+            room: room.to_owned(),
+            complete,
+            number,
+        };
+        self.reply(room.into(), LinkFrame::head(all_sent), None);
     }
 
     /// Rooms have come here or left since the look with this number: the states of those that came are sent to a member
@@ -264,8 +344,8 @@ impl ServedMember {
     async fn serve_new_rooms(&self, look: u64) -> u64 {
         let changed = self.door.holders().changed_since(look);
         for room in changed.rooms {
-            if let Some(depth) = self.has_come(&room) {
-                self.send_states(&room, depth);
+            if let Some(watch) = self.has_come(&room) {
+                self.send_states(&room, watch);
                 turn().await;
             }
         }
@@ -273,14 +353,14 @@ impl ServedMember {
     }
 
     /// What is wanted of a room that has come here since its states were sent last.
-    fn has_come(&self, room: &Arc<str>) -> Option<Depth> {
+    fn has_come(&self, room: &Arc<str>) -> Option<Watch> {
         let is_here = self.is_here(room);
         let mut watched = self.lock();
-        let depth = watched.rooms.get(room).copied().filter(|_| is_here);
-        if depth.is_none() {
+        let watch = watched.rooms.get(room).copied().filter(|_| is_here);
+        if watch.is_none() {
             watched.served.remove(room);
         }
-        depth.filter(|_| watched.served.insert(room.clone()))
+        watch.filter(|_| !watched.served.contains(room))
     }
 
     fn wants(&self, topic: &str) -> bool {
@@ -288,7 +368,7 @@ impl ServedMember {
             return false;
         };
         let watched = self.lock();
-        match watched.rooms.get(room) {
+        match watched.rooms.get(room).map(|watch| watch.depth) {
             Some(Depth::All) => true,
             Some(Depth::Availability) => {
                 let below = below.to_string();
@@ -298,27 +378,50 @@ impl ServedMember {
         }
     }
 
+    /// Waits for what is sent next.
+    async fn next_message(&self) -> Bytes {
+        loop {
+            let (added, taken) = (self.outbox.added(), self.pieces_taken.notified());
+            if let Some(message) = self.try_next_message() {
+                return message;
+            }
+            tokio::select! {
+                () = added => {}
+                () = taken => {}
+            }
+        }
+    }
+
+    /// What is sent next, if there is something: what is small first.
+    fn try_next_message(&self) -> Option<Bytes> {
+        let mut pieces = self.lock_pieces();
+        while let Some(item) = self.outbox.try_next_but(pieces.rooms()) {
+            let whole = self.frame(item).and_then(|frame| pieces.frame(frame));
+            if whole.is_some() {
+                return whole;
+            }
+        }
+        pieces.next()
+    }
+
     /// The frame that says an item.
-    fn frame(&self, item: Item<LinkFrame>) -> Option<LinkFrame> {
-        match item {
-            Item::Reply(frame) => {
-                if let FrameHead::Result { outcome, .. } = &frame.head {
-                    let size = outcome.file_bytes(&frame.body);
-                    self.file_bytes.fetch_sub(size, Ordering::Relaxed);
-                }
-                if matches!(frame.head, FrameHead::Result { .. } | FrameHead::NotHere(_)) {
+    fn frame(&self, item: Item<OutgoingFrame>) -> Option<OutgoingFrame> {
+        let room: Arc<str> = item.room().into();
+        let frame = match item {
+            Item::Reply(outgoing) => {
+                let head = &outgoing.frame.head;
+                if matches!(head, FrameHead::Result { .. } | FrameHead::NotHere(_)) {
                     self.unanswered.fetch_sub(1, Ordering::Relaxed);
                 }
-                Some(frame)
+                return Some(outgoing);
             }
             Item::Event(topic, body) => {
                 let head = FrameHead::Event(topic.to_string());
-                Some(LinkFrame { head, body })
+                LinkFrame { head, body }
             }
             Item::State(topic) => {
-                let room = Topic::parse(&topic)?.room()?;
                 // What is stored of a room that has left is old.
-                if !self.wants(&topic) || !self.is_here(room) {
+                if !self.wants(&topic) || !self.is_here(&room) {
                     return None;
                 }
                 let value = self.door.store().get(&topic);
@@ -330,9 +433,14 @@ impl ServedMember {
                     cleared: value.is_none(),
                 };
                 let body = value.map(|value| value.payload).unwrap_or_default();
-                Some(LinkFrame { head, body })
+                LinkFrame { head, body }
             }
-        }
+        };
+        Some(OutgoingFrame {
+            room,
+            frame,
+            counted: None,
+        })
     }
 }
 
@@ -350,9 +458,15 @@ impl Subscriber for ServedMember {
     }
 
     fn room_changed(&self, room: &str, status: Option<RoomStatus>) {
-        let is_complete = status.is_some_and(|status| status.complete);
-        if is_complete && self.lock().served.contains(room) {
-            self.all_sent(room, true);
+        if !status.is_some_and(|status| status.complete) {
+            return;
+        }
+        let watched = self.lock();
+        let is_served = watched.served.contains(room);
+        let watch = watched.rooms.get(room).copied().filter(|_| is_served);
+        drop(watched);
+        if let Some(watch) = watch {
+            self.all_sent(room, true, watch.number);
         }
     }
 }

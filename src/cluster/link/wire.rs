@@ -159,18 +159,6 @@ impl OutcomeHead {
         (Self { request_id, result }, body)
     }
 
-    /// How many bytes of a body are a file.
-    pub fn file_bytes(&self, body: &Bytes) -> usize {
-        match &self.result {
-            Ok(SuccessHead {
-                file: Some(file),
-                answer_bytes,
-                ..
-            }) if file.has_bytes => body.len().saturating_sub(*answer_bytes),
-            _ => 0,
-        }
-    }
-
     /// The request's id and the result.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cluster::BootInstant;
+use crate::boot_instant::BootInstant;
 use crate::cluster::members::requests::{Purpose, SentRequest};
 use crate::cluster::members::snapshot::Snapshot;
 use crate::cluster::members::{Action, HANDOVER_TIME, Members, Membership, Notice};

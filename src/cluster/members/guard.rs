@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::cluster::BootInstant;
+use crate::boot_instant::BootInstant;
 
 /// How long a key must not have changed. The member begins no request later than 2.0 s after the sending of its
 /// last heartbeat, and half a second is left for what that request needs from the check to the network.

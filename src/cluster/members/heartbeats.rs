@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cluster::BootInstant;
+use crate::boot_instant::BootInstant;
 
 /// How often a heartbeat is sent: four fit between an acknowledged one and the end of the fence.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(500);

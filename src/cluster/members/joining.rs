@@ -1,6 +1,6 @@
 //! How a gateway becomes a member, and how it ceases to be one.
 
-use crate::cluster::BootInstant;
+use crate::boot_instant::BootInstant;
 use crate::cluster::members::heartbeats::{HEARTBEAT_INTERVAL, Heartbeats};
 use crate::cluster::members::requests::Purpose;
 use crate::cluster::members::snapshot::Snapshot;

@@ -1,6 +1,6 @@
 //! The requests to the store: their keys, what each is for, and which are under way.
 
-use crate::cluster::BootInstant;
+use crate::boot_instant::BootInstant;
 use crate::cluster::members::{Action, Members};
 use crate::cluster::registry::{Read, Transaction, Write};
 

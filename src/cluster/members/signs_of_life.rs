@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cluster::BootInstant;
+use crate::boot_instant::BootInstant;
 use crate::cluster::members::heartbeats::HEARTBEAT_INTERVAL;
 use crate::cluster::members::requests::Purpose;
 use crate::cluster::members::{Action, Members, Membership, Notice};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cluster::BootInstant;
+use crate::boot_instant::BootInstant;
 use crate::cluster::members::{Members, Membership};
 use crate::cluster::placement::Shard;
 use crate::cluster::view::{ClusterState, ClusterView, MemberView};

@@ -5,6 +5,8 @@
 //! next owner. A key of its own puts this gateway's writes in order, so that one whose answer never came cannot
 //! overwrite a later one.
 
+use tokio::time::Instant;
+
 use crate::cluster::members::HeldShard;
 use crate::cluster::placement::Shard;
 use crate::cluster::record::Owner;
@@ -68,12 +70,13 @@ pub fn take_over(
     shards: &[HeldShard],
     reply: &TransactionReply,
     texts: &mut SessionTexts,
+    now: Instant,
 ) {
     for (held, entries) in shards.iter().zip(&reply.reads) {
         let start = keys.shard(held.shard);
         for entry in entries {
             if let Some(room) = entry.key.strip_prefix(&start) {
-                texts.found(*held, room, &entry.value);
+                texts.found(*held, room, &entry.value, now);
             }
         }
     }
@@ -169,6 +172,7 @@ impl StoreSeen {
         step: &StoreStep,
         reply: &TransactionReply,
         texts: &mut SessionTexts,
+        now: Instant,
     ) -> StepEnd {
         let [table, writer, ..] = &*reply.reads else {
             self.forget();
@@ -188,7 +192,7 @@ impl StoreSeen {
             }
             StepEnd::Looked
         } else if reply.swapped {
-            texts.written(&step.batch);
+            texts.written(&step.batch, now);
             StepEnd::Written
         } else {
             StepEnd::Refused

@@ -115,7 +115,7 @@ impl SessionTexts {
     }
 
     /// The store has this text of a room. What the room itself has said since is newer.
-    pub fn found(&mut self, held: HeldShard, room: &str, sealed: &str) {
+    pub fn found(&mut self, held: HeldShard, room: &str, sealed: &str, now: Instant) {
         let Some(texts) = self.at(held) else {
             return;
         };
@@ -126,7 +126,7 @@ impl SessionTexts {
             sealed: Some(sealed.into()),
             may_be_in_use: texts.may_be_in_use,
             version: 0,
-            since: Instant::now(),
+            since: now,
         };
         texts.rooms.insert(room.into(), text);
     }
@@ -143,7 +143,13 @@ impl SessionTexts {
     }
 
     /// The room has this text from now on. False if this time of ownership is over, and nothing is to be written.
-    pub fn set(&mut self, held: HeldShard, room: &Arc<str>, sealed: Option<Arc<str>>) -> bool {
+    pub fn set(
+        &mut self,
+        held: HeldShard,
+        room: &Arc<str>,
+        sealed: Option<Arc<str>>,
+        now: Instant,
+    ) -> bool {
         self.versions += 1;
         let version = self.versions;
         let Some(texts) = self.at(held) else {
@@ -153,7 +159,7 @@ impl SessionTexts {
             sealed,
             may_be_in_use: false,
             version,
-            since: Instant::now(),
+            since: now,
         };
         texts.rooms.insert(room.clone(), text);
         self.pending.insert((held.shard, room.clone()));
@@ -224,25 +230,26 @@ impl SessionTexts {
     }
 
     /// These are in the store. A room that has said something newer since stays to be written.
-    pub fn written(&mut self, batch: &[PendingText]) {
+    pub fn written(&mut self, batch: &[PendingText], now: Instant) {
         for written in batch {
             let texts = self.shards.get_mut(&written.shard);
             let Some(text) = texts.and_then(|texts| texts.rooms.get_mut(&written.room)) else {
                 continue;
             };
             if text.version == written.version {
-                text.since = Instant::now();
+                text.since = now;
                 self.pending.remove(&(written.shard, written.room.clone()));
             }
         }
     }
 
     /// Lets go of texts that nobody will ask for any more.
-    pub fn sweep(&mut self) {
+    pub fn sweep(&mut self, now: Instant) {
         let pending = &self.pending;
         for (shard, texts) in &mut self.shards {
             texts.rooms.retain(|room, text| {
-                text.since.elapsed() < HELD_FOR || pending.contains(&(*shard, room.clone()))
+                now.saturating_duration_since(text.since) < HELD_FOR
+                    || pending.contains(&(*shard, room.clone()))
             });
         }
     }
@@ -269,18 +276,18 @@ mod tests {
         texts.gained(&gained);
         let (one, other) = (Arc::from("a"), Arc::from("b"));
         for text in ["1", "2", "3"] {
-            assert!(texts.set(held, &one, sealed(text)));
+            assert!(texts.set(held, &one, sealed(text), Instant::now()));
         }
-        texts.set(held, &other, None);
+        texts.set(held, &other, None, Instant::now());
         let batch = texts.batch();
         assert_eq!(rooms(&batch), ["a", "b"]);
         assert_eq!((&batch[0].sealed, &batch[1].sealed), (&sealed("3"), &None));
-        texts.set(held, &one, sealed("4"));
-        texts.written(&batch);
+        texts.set(held, &one, sealed("4"), Instant::now());
+        texts.written(&batch, Instant::now());
         assert!(!texts.is_written(&[held]));
         let batch = texts.batch();
         assert_eq!((rooms(&batch), &batch[0].sealed), (vec!["a"], &sealed("4")));
-        texts.written(&batch);
+        texts.written(&batch, Instant::now());
         assert!(texts.is_written(&[held]) && texts.batch().is_empty());
     }
 
@@ -297,7 +304,7 @@ mod tests {
             } else {
                 "short".into()
             };
-            texts.set(held, &format!("{n:04}").into(), Some(text));
+            texts.set(held, &format!("{n:04}").into(), Some(text), Instant::now());
         }
         let mut all = 0;
         while texts.pending() > 0 {
@@ -306,7 +313,7 @@ mod tests {
             let bytes = batch.iter().flat_map(|text| &text.sealed);
             assert!(bytes.map(|text| text.len()).sum::<usize>() <= MOST_BYTES);
             all += batch.len();
-            texts.written(&batch);
+            texts.written(&batch, Instant::now());
         }
         assert_eq!(all, 1000);
     }
@@ -317,23 +324,26 @@ mod tests {
         let (first, second) = (gained(&[1], 1), gained(&[1], 2));
         let (before, now) = (first[0].held, second[0].held);
         let room = Arc::from("a");
-        assert!(!texts.set(before, &room, sealed("1")), "it has no shard");
+        assert!(
+            !texts.set(before, &room, sealed("1"), Instant::now()),
+            "it has no shard"
+        );
         texts.gained(&first);
-        texts.set(before, &room, sealed("1"));
+        texts.set(before, &room, sealed("1"), Instant::now());
         texts.left(now);
         assert_eq!(texts.pending(), 1, "another time of ownership ended");
         texts.left(before);
         assert_eq!(texts.pending(), 0);
         texts.gained(&second);
-        texts.found(before, "a", "old");
+        texts.found(before, "a", "old", Instant::now());
         assert_eq!(texts.get(now, "a"), None);
-        assert!(!texts.set(before, &room, sealed("2")));
-        texts.found(now, "a", "new");
+        assert!(!texts.set(before, &room, sealed("2"), Instant::now()));
+        texts.found(now, "a", "new", Instant::now());
         assert_eq!(texts.get(before, "a"), None);
         assert_eq!(&*texts.get(now, "a").unwrap().sealed, "new");
         // What the room has said is newer than what is found.
-        texts.set(now, &room, None);
-        texts.found(now, "a", "new");
+        texts.set(now, &room, None, Instant::now());
+        texts.found(now, "a", "new", Instant::now());
         assert_eq!(texts.get(now, "a"), None);
     }
 
@@ -354,11 +364,11 @@ mod tests {
             let gained = gained_from(&[1], 1, &predecessor);
             texts.gained(&gained);
             let held = gained[0].held;
-            texts.found(held, "a", "x");
+            texts.found(held, "a", "x", Instant::now());
             let found = texts.get(held, "a").unwrap();
             assert_eq!(found.may_be_in_use, may_be_in_use, "{predecessor:?}");
             // Its own is not.
-            texts.set(held, &"a".into(), sealed("y"));
+            texts.set(held, &"a".into(), sealed("y"), Instant::now());
             assert!(!texts.get(held, "a").unwrap().may_be_in_use);
         }
     }
@@ -369,17 +379,17 @@ mod tests {
         let gained = gained(&[1], 1);
         let held = gained[0].held;
         texts.gained(&gained);
-        texts.found(held, "found", "x");
-        texts.set(held, &"said".into(), sealed("y"));
+        texts.found(held, "found", "x", Instant::now());
+        texts.set(held, &"said".into(), sealed("y"), Instant::now());
         tokio::time::advance(HELD_FOR).await;
-        texts.sweep();
+        texts.sweep(Instant::now());
         assert_eq!(texts.get(held, "found"), None);
         assert!(texts.get(held, "said").is_some(), "it is not written");
-        texts.written(&texts.batch());
-        texts.sweep();
+        texts.written(&texts.batch(), Instant::now());
+        texts.sweep(Instant::now());
         assert!(texts.get(held, "said").is_some());
         tokio::time::advance(HELD_FOR).await;
-        texts.sweep();
+        texts.sweep(Instant::now());
         assert_eq!(texts.get(held, "said"), None);
     }
 
@@ -389,7 +399,7 @@ mod tests {
         let gained = gained(&[1, 2], 1);
         texts.gained(&gained);
         for gained in &gained {
-            texts.set(gained.held, &"a".into(), sealed("x"));
+            texts.set(gained.held, &"a".into(), sealed("x"), Instant::now());
         }
         assert!(!texts.any_pending_outside(|_| true));
         assert!(texts.any_pending_outside(|it| it == shard(1)));

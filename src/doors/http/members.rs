@@ -22,7 +22,7 @@ use super::upgrade::no_websocket;
 use super::{HttpState, response};
 use crate::cluster::link::{
     DOWNLOAD_HEADER, FILE_ANSWER_HEADER, FILE_HEADER, FORMAT, FORMAT_HEADER, FileAnswered,
-    MEMBER_HEADER, MemberDoor, MemberMessage,
+    MEMBER_HEADER, MemberDoor, MemberMessage, PIECES_HEADER, takes_pieces_by,
 };
 use crate::command::{CutOff, DoorKind, ErrorCode, Upload};
 use crate::doors::access::{Denied, Sender};
@@ -99,7 +99,8 @@ pub async fn link(State(state): State<Arc<HttpState>>, request: Request) -> Resp
     }
     let largest = member.door.max_message();
     let tracked = member.door.tasks().token();
-    upgrade
+    let takes_pieces = takes_pieces_by(&parts.headers);
+    let mut response = upgrade
         .max_message_size(largest)
         .max_frame_size(largest)
         .read_buffer_size(BUFFER_BYTES)
@@ -107,15 +108,18 @@ pub async fn link(State(state): State<Arc<HttpState>>, request: Request) -> Resp
         .on_upgrade(move |socket| async move {
             let _tracked = tracked;
             tracing::debug!(member = member.name, "the link of another gateway is open");
-            serve(member.door, socket).await;
+            serve(member.door, socket, takes_pieces).await;
             tracing::debug!(
                 member = member.name,
                 "the link of another gateway has ended"
             );
-        })
+        });
+    let headers = response.headers_mut();
+    headers.insert(PIECES_HEADER, HeaderValue::from_static("1"));
+    response
 }
 
-async fn serve(door: Arc<MemberDoor>, socket: WebSocket) {
+async fn serve(door: Arc<MemberDoor>, socket: WebSocket, takes_pieces: bool) {
     let (sink, source) = socket.split();
     let messages = source.map(|message| match message {
         Ok(Message::Binary(bytes)) => Some(MemberMessage::Frame(bytes)),
@@ -127,7 +131,7 @@ async fn serve(door: Arc<MemberDoor>, socket: WebSocket) {
         .filter_map(future::ready);
     let frames =
         sink.with(|frame: Bytes| future::ready(Ok::<_, axum::Error>(Message::Binary(frame))));
-    door.serve(messages, frames).await;
+    door.serve(messages, frames, takes_pieces).await;
 }
 
 /// Sends a file to a room here, or fetches one, for another gateway.

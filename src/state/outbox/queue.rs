@@ -176,6 +176,39 @@ impl<R: OutboxReply> OutboxQueue<R> {
         None
     }
 
+    /// Takes the next item that is of none of these rooms.
+    pub(super) fn pop_but(&mut self, rooms: &HashSet<Arc<str>>) -> Option<Item<R>> {
+        if rooms.is_empty() {
+            return self.pop();
+        }
+        let queues = &self.rooms;
+        let queue = |room: &Arc<str>| queues.get(room).filter(|_| !rooms.contains(room));
+        let mut urgent = self.urgent.iter();
+        let urgent = urgent.position(|room| queue(room).is_some_and(|queue| queue.urgent > 0));
+        let mut turns = self.turns.iter();
+        let room = match urgent {
+            // By turns, as in `pop`.
+            Some(position) => self.urgent.get(position).cloned()?,
+            None => {
+                let has_items =
+                    |room: &&Arc<str>| queue(room).is_some_and(|it| !it.items.is_empty());
+                turns.find(has_items).cloned()?
+            }
+        };
+        let queue = self.rooms.get_mut(&room)?;
+        let item = queue.items.pop_front()?;
+        if item.is_urgent() {
+            queue.urgent -= 1;
+            if let Some(position) = urgent
+                && let Some(room) = self.urgent.remove(position)
+            {
+                self.urgent.push_back(room);
+            }
+        }
+        self.taken(&item);
+        Some(item)
+    }
+
     /// Takes the first of the urgent items that this is true of, in the order of the rooms' turns. It is the oldest of
     /// its room, and another room may have an older one.
     pub(super) fn take_urgent(&mut self, is_it: impl Fn(&Item<R>) -> bool) -> Option<Item<R>> {

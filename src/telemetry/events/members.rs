@@ -89,8 +89,12 @@ impl Telemetry {
 impl Telemetry {
     /// The link to another gateway came up.
     pub fn link_up(&self, member: &str) {
-        self.metrics.cluster.link_connects.inc();
         tracing::info!(target: CLUSTER, %member, "the link to the other gateway is up");
+    }
+
+    /// A link to another gateway was connected.
+    pub fn link_connected(&self) {
+        self.metrics.cluster.link_connects.inc();
     }
 
     /// The link to another gateway is down, for a reason that the log was not told yet.

@@ -189,3 +189,29 @@ async fn the_list_of_rooms_says_which_gateway_has_each() {
     assert!(list[0].get("gateway").is_none(), "{list}");
     doors.stop().await;
 }
+
+/// All gateways are told of it, the one that has not got the room first.
+#[tokio::test]
+async fn a_room_that_is_configured_no_more_goes_at_every_gateway_though_a_client_watches_it() {
+    let cluster = two().await;
+    let mut ws = cluster.ws("a", "/ws?subscribe=room/2/%23").await;
+    ws.until(|frame| frame["topic"] == "room/2/audio/volume")
+        .await;
+    cluster.forgets("2");
+    for topic in ["audio/volume", "availability"] {
+        let url = cluster.url("a", &format!("/room/2/{topic}"));
+        until(
+            || format!("{topic} has gone"),
+            async || get(&url).await.status() == 404,
+        )
+        .await;
+    }
+    ws.until(|frame| frame["topic"] == "room/2/availability" && frame["payload"].is_null())
+        .await;
+    // It is as new when it is configured again.
+    cluster.say("2", Owner::Gateway("b"));
+    ws.until(|frame| frame["topic"] == "room/2/availability" && frame["payload"] == "online")
+        .await;
+    assert_eq!(text(&cluster.url("a", "/room/2/audio/volume")).await, "62");
+    cluster.stop().await;
+}

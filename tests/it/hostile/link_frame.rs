@@ -101,6 +101,10 @@ fn in_range(head: &[u8]) {
         ("/result/outcome/result/Ok/answer_bytes", u64::MAX),
         ("/result/outcome/result/Err/status", u16::MAX.into()),
         ("/not_here", u64::MAX),
+        ("/watch/number", u64::MAX),
+        ("/all_sent/number", u64::MAX),
+        ("/piece/of", u64::MAX),
+        ("/taken", u32::MAX.into()),
     ] {
         let number = head.pointer(at).filter(|number| !number.is_null());
         let fits = |number: &Value| number.as_u64().is_some_and(|it| it <= largest);
@@ -199,7 +203,7 @@ async fn at_the_owner(bytes: &Bytes, is_command: bool) -> usize {
     let source = stream::iter([MemberMessage::Ping, MemberMessage::Frame(bytes.clone())]);
     // It ends by its silence.
     let source = source.chain(stream::pending());
-    door(&rooms).serve(source, &mut sent).await;
+    door(&rooms).serve(source, &mut sent, true).await;
     let mut answers = 0;
     for bytes in sent {
         assert!(LinkFrame::decode(bytes.clone()).is_ok());

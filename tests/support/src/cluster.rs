@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use poly2mqtt::config::{BrokerUrl, Config, RoomConfig, RoomId};
 use poly2mqtt::device::{DeviceFence, KeptSessions, SessionStore, SharedSessions};
 use poly2mqtt::rooms::{Leaving, RoomSharing};
 use poly2mqtt_simulator::{Options, SimulatedDevice};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -119,6 +121,10 @@ impl SharedSessions for NoSessions {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Path {
     Clear,
+    /// So many bytes a second pass towards the other gateways.
+    Slow(usize),
+    /// What passes takes so much longer, in each direction.
+    Late(Duration),
     /// Nothing passes, and no connection ends.
     Frozen,
     /// Connections end, and new ones end at once.
@@ -128,6 +134,8 @@ pub enum Path {
 /// The way to one gateway's HTTP door.
 struct Proxy {
     addr: SocketAddr,
+    /// Connections so far.
+    connections: Arc<AtomicUsize>,
     path: watch::Sender<Path>,
 }
 
@@ -137,13 +145,20 @@ impl Proxy {
         let addr = listener.local_addr().unwrap();
         let path = watch::Sender::new(Path::Clear);
         let changes = path.clone();
+        let connections = Arc::<AtomicUsize>::default();
+        let count = connections.clone();
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
                 let changes = changes.subscribe();
                 tokio::spawn(carry(near, to, changes));
             }
         });
-        Self { addr, path }
+        Self {
+            addr,
+            connections,
+            path,
+        }
     }
 }
 
@@ -166,10 +181,80 @@ async fn carry(mut near: TcpStream, to: SocketAddr, mut path: watch::Receiver<Pa
                 _ = tokio::io::copy_bidirectional(&mut near, &mut far) => return,
                 changed = path.changed() => if changed.is_err() { return } else { continue },
             },
+            Path::Slow(bytes) => tokio::select! {
+                () = carry_slowly(&mut near, &mut far, bytes) => return,
+                changed = path.changed() => if changed.is_err() { return } else { continue },
+            },
+            Path::Late(by) => tokio::select! {
+                () = carry_late(&mut near, &mut far, by) => return,
+                changed = path.changed() => if changed.is_err() { return } else { continue },
+            },
         }
         if path.changed().await.is_err() {
             return;
         }
+    }
+}
+
+/// One way with so many bytes a second, the other as fast as can be.
+async fn carry_slowly(near: &mut TcpStream, far: &mut TcpStream, bytes_a_second: usize) {
+    let (mut from_near, mut to_near) = near.split();
+    let (mut from_far, mut to_far) = far.split();
+    let slowly = async {
+        let mut bytes = vec![0; (bytes_a_second / 100).max(1)];
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            ticks.tick().await;
+            match from_far.read(&mut bytes).await {
+                Ok(read) if read > 0 => {
+                    if to_near.write_all(&bytes[..read]).await.is_err() {
+                        return;
+                    }
+                }
+                _ => return,
+            }
+        }
+    };
+    tokio::select! {
+        () = slowly => {}
+        _ = tokio::io::copy(&mut from_near, &mut to_far) => {}
+    }
+}
+
+async fn carry_late(near: &mut TcpStream, far: &mut TcpStream, by: Duration) {
+    let (from_near, to_near) = near.split();
+    let (from_far, to_far) = far.split();
+    tokio::select! {
+        () = later(from_near, to_far, by) => {}
+        () = later(from_far, to_near, by) => {}
+    }
+}
+
+async fn later(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, by: Duration) {
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let read = async {
+        loop {
+            let mut bytes = vec![0; 64 << 10];
+            match from.read(&mut bytes).await {
+                Ok(read) if read > 0 => {
+                    bytes.truncate(read);
+                    let _ = sender.send((Instant::now() + by, bytes));
+                }
+                _ => return,
+            }
+        }
+    };
+    let write = async {
+        while let Some((at, bytes)) = receiver.recv().await {
+            tokio::time::sleep_until(at).await;
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = read => {}
+        () = write => {}
     }
 }
 
@@ -327,6 +412,14 @@ impl Cluster {
         self.gateways[name].proxy.path.send_replace(path);
     }
 
+    /// How many connections the other gateways have opened to a gateway so far.
+    pub fn connections_to(&self, name: &str) -> usize {
+        self.gateways[name]
+            .proxy
+            .connections
+            .load(Ordering::Relaxed)
+    }
+
     /// Says who has a room, without starting or ending it anywhere.
     pub fn say(&self, room: &str, owner: Owner) {
         let mut owners = self.world.owners.lock().unwrap();
@@ -340,6 +433,12 @@ impl Cluster {
         let mut beliefs = self.world.beliefs.lock().unwrap();
         beliefs.insert((name, room.into()), owner);
         drop(beliefs);
+        self.tell();
+    }
+
+    /// A room is configured at no gateway any more, as far as this one knows.
+    pub fn forgets(&self, room: &str) {
+        self.world.owners.lock().unwrap().remove(room);
         self.tell();
     }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::{PlacedRooms, ShardPhase, State};
+use crate::boot_instant::BootInstant;
 use crate::cluster::link::{Holder, HolderChanges, Member, RoomHolders};
-use crate::cluster::{BootInstant, ClusterState, Shard, ShardFence, shard_of};
+use crate::cluster::{ClusterState, Shard, ShardFence, shard_of};
 use crate::config::{RoomConfig, RoomId};
 use crate::device::{self, DeviceFence, FenceClosed, SessionStore};
 use crate::doors::mqtt::SharingRules;

@@ -2,18 +2,20 @@
 //!
 //! Calls no state store. Every change gives the actions that the caller carries out.
 
+mod room;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::frame::Depth;
+use super::super::Holder;
 use super::super::links::Links;
 use super::super::peer::Link;
-use super::super::{Holder, Member};
 use super::{Reads, WantedRooms};
 use crate::topics::is_about_availability;
+use room::{KnownRoom, RoomSource};
 
 /// A room that nobody wants any more is kept for this long: pages are loaded again, and scripts ask again.
 const KEPT_UNWANTED: Duration = Duration::from_secs(10);
@@ -35,38 +37,6 @@ pub struct KnownRooms {
     all_unwanted_since: Option<Instant>,
     /// Rooms that came to this gateway and have read all their states.
     completed: Vec<Arc<str>>,
-}
-
-#[derive(Debug)]
-struct KnownRoom {
-    source: RoomSource,
-    /// How many want its states.
-    wanted: usize,
-    unwanted_since: Option<Instant>,
-    /// Who was asked, and for what.
-    asked: Option<(Arc<Link>, Depth)>,
-    /// All that was asked for has come, or will not come.
-    arrived: bool,
-    /// The owner has read all states of the room, and they have come.
-    is_complete: bool,
-    /// The topics that have come since it was asked for all of them, until they are complete.
-    received: Option<Box<HashSet<Box<str>>>>,
-    /// It is said to be away, since its owner cannot be reached.
-    is_cut_off: bool,
-    since: Instant,
-}
-
-/// Where the states of a room are.
-#[derive(Debug)]
-pub enum RoomSource {
-    /// At this gateway.
-    Own,
-    /// At this gateway, which has not read them all yet. These have changed since the room came.
-    Coming(Box<HashSet<Arc<str>>>),
-    /// At another member.
-    Member(Member),
-    /// At none.
-    Nobody,
 }
 
 /// Rooms with which something is to be done.
@@ -108,86 +78,6 @@ impl Reach {
         let is_long = link.down_for(now).is_some_and(|it| it >= UNREACHABLE_AFTER);
         let why = link.why_not_connected().filter(|_| is_long);
         why.map_or(Self::Up, Self::Down)
-    }
-}
-
-/// One that nobody has heard of elsewhere, and nobody wants yet.
-impl Default for KnownRoom {
-    fn default() -> Self {
-        Self {
-            source: RoomSource::Own,
-            wanted: 0,
-            unwanted_since: None,
-            asked: None,
-            arrived: false,
-            is_complete: false,
-            received: None,
-            is_cut_off: false,
-            since: Instant::now(),
-        }
-    }
-}
-
-impl KnownRoom {
-    fn is_own(&self) -> bool {
-        matches!(self.source, RoomSource::Own | RoomSource::Coming(_))
-    }
-
-    /// Asks the owner for what is wanted, if that has changed.
-    fn ask(&mut self, room: &Arc<str>, want_all: bool, links: &Links) {
-        let link = match &self.source {
-            RoomSource::Member(member) => links.get(&member.name),
-            _ => None,
-        };
-        let is_wanted = want_all || self.wanted > 0 || self.unwanted_since.is_some();
-        let depth = match is_wanted {
-            true => Depth::All,
-            false => Depth::Availability,
-        };
-        let is_same_link = match (&self.asked, &link) {
-            (Some((asked, _)), Some(link)) => Arc::ptr_eq(asked, link),
-            (None, None) => true,
-            _ => false,
-        };
-        if is_same_link && self.asked.as_ref().is_none_or(|(_, asked)| *asked == depth) {
-            return;
-        }
-        if let (false, Some((old, _))) = (is_same_link, &self.asked) {
-            old.watch(room, None);
-        }
-        self.expect_all();
-        self.asked = link.map(|link| {
-            link.watch(room, Some(depth));
-            (link, depth)
-        });
-    }
-
-    /// All that was asked for has come, as far as it will.
-    fn has_arrived(&self) -> bool {
-        match self.source {
-            RoomSource::Member(_) => self.arrived,
-            _ => true,
-        }
-    }
-
-    fn expect_all(&mut self) {
-        self.arrived = false;
-        self.is_complete = false;
-        self.received = None;
-    }
-
-    /// Its owner was asked for all states, and they have not all come.
-    fn wants_completion(&self) -> bool {
-        !self.is_complete && self.was_asked_for_all()
-    }
-
-    fn was_asked_for_all(&self) -> bool {
-        matches!(self.asked, Some((_, Depth::All)))
-    }
-
-    fn was_asked(&self, link: &Arc<Link>) -> bool {
-        let asked = self.asked.as_ref();
-        asked.is_some_and(|(asked, _)| Arc::ptr_eq(asked, link))
     }
 }
 
@@ -249,18 +139,24 @@ impl KnownRooms {
         actions
     }
 
-    /// Forgets the rooms that are not among these and that nobody wants.
+    /// Forgets the rooms that are not among these. Of one that somebody wants stays only that it is wanted, as of a
+    /// room that nobody has heard of. Returns those whose states are to be cleared.
     pub fn remove_others(&mut self, rooms: &HashSet<Arc<str>>) -> Vec<Arc<str>> {
         let mut gone = Vec::new();
         self.rooms.retain(|room, known| {
-            let stays = rooms.contains(room) || known.wanted > 0;
-            if !stays {
-                if let Some((link, _)) = &known.asked {
-                    link.watch(room, None);
-                }
-                gone.push(room.clone());
+            if rooms.contains(room) {
+                return true;
             }
-            stays
+            let is_wanted = known.wanted > 0;
+            if !(is_wanted && matches!(known.source, RoomSource::Own)) {
+                known.ask_no_more(room);
+                gone.push(room.clone());
+                **known = KnownRoom {
+                    wanted: known.wanted,
+                    ..KnownRoom::default()
+                };
+            }
+            is_wanted
         });
         gone
     }
@@ -404,20 +300,23 @@ impl KnownRooms {
         };
         let counts = known.was_asked(link);
         if counts && known.wants_completion() {
-            known.received.get_or_insert_default().insert(topic.into());
+            let received = known.received.get_or_insert_default();
+            received.0.insert(topic.into());
         }
         counts
     }
 
-    /// All that was asked for of a room has come: these topics, if the room has no others.
+    /// All that was asked for of a room by the question with this number has come: these topics, if the room has no
+    /// others.
     pub fn all_sent(
         &mut self,
         room: &str,
         link: &Arc<Link>,
         complete: bool,
+        number: Option<u64>,
     ) -> Option<HashSet<Box<str>>> {
         let known = self.rooms.get_mut(room)?;
-        if !known.was_asked(link) {
+        if !known.is_answer(link, number) {
             return None;
         }
         known.arrived = true;
@@ -425,14 +324,14 @@ impl KnownRooms {
             return None;
         }
         known.is_complete = true;
-        Some(known.received.take().map(|it| *it).unwrap_or_default())
+        Some(known.received.take().unwrap_or_default().0)
     }
 
     /// Which store a topic of a room is read from.
     pub fn source_of(&self, room: &str, topic: &str) -> Reads {
         match self.rooms.get(room).map(|known| &known.source) {
             None | Some(RoomSource::Own) => Reads::Own,
-            Some(RoomSource::Coming(told)) if told.contains(topic) => Reads::Own,
+            Some(RoomSource::Coming(told)) if told.0.contains(topic) => Reads::Own,
             Some(RoomSource::Coming(_)) if is_about_availability(topic) => Reads::OwnFirst,
             Some(RoomSource::Coming(_)) => Reads::ElsewhereFirst,
             Some(RoomSource::Member(_) | RoomSource::Nobody) => Reads::Elsewhere,
@@ -444,7 +343,7 @@ impl KnownRooms {
         if let Some(known) = self.rooms.get_mut(room)
             && let RoomSource::Coming(told) = &mut known.source
         {
-            told.insert(topic.clone());
+            told.0.insert(topic.clone());
         }
     }
 
@@ -467,7 +366,7 @@ impl KnownRooms {
             if let Some(known) = self.rooms.get_mut(&room)
                 && let RoomSource::Coming(told) = &mut known.source
             {
-                let told = std::mem::take(&mut **told);
+                let told = std::mem::take(&mut told.0);
                 known.source = RoomSource::Own;
                 if known.wanted == 0 {
                     self.rooms.remove(&room);

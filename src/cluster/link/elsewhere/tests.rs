@@ -1,3 +1,4 @@
+use super::super::frame::{FrameHead, LinkFrame};
 use super::super::{Holder, HolderChanges, Member};
 use super::*;
 use crate::state::{Item, Outbox};
@@ -200,6 +201,49 @@ async fn a_room_whose_owner_cannot_be_reached_is_said_to_be_away() {
     it.told();
     it.elsewhere.upkeep();
     assert_eq!(it.told(), [""; 0]);
+}
+
+#[tokio::test]
+async fn only_the_answer_to_the_newest_question_counts() {
+    let member = Member {
+        name: "b".into(),
+        advertise: Arc::new("http://192.0.2.2:8080".parse().unwrap()),
+    };
+    let it = Fixture::new(Holder::Member(member.clone()));
+    let links = &it.elsewhere.links;
+    let no_news = LinkFrame::head(FrameHead::Taken(0)).encode();
+    links
+        .receive_bytes(&it.elsewhere, member, Vec::new(), no_news)
+        .unwrap();
+    let link = links.get("b").unwrap();
+    let number = || {
+        let message = link.next_message().expect("something is wanted");
+        match LinkFrame::decode(message).unwrap().head {
+            FrameHead::Watch { number, .. } => number.unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let wanted = it.elsewhere.want(WantedRooms::These(["1".into()].into()));
+    let all = number();
+    let state = |topic| {
+        it.elsewhere
+            .state(&link, topic, Some(StateValue::text("x")))
+    };
+    let has_arrived = || it.elsewhere.lock().have_arrived(&wanted.rooms);
+    state(AVAILABILITY);
+    // What was asked for before was only that.
+    it.elsewhere.all_sent(&link, "1", true, Some(all - 1));
+    assert!(!has_arrived());
+    assert_eq!(it.reads(AVAILABILITY).as_deref(), Some("x"));
+    state(VOLUME);
+    it.elsewhere.all_sent(&link, "1", true, Some(all));
+    assert!(has_arrived());
+    assert_eq!(it.reads(VOLUME).as_deref(), Some("x"));
+    // A gateway of a version that numbers nothing.
+    it.elsewhere.link_up(&link);
+    assert!(!has_arrived());
+    it.elsewhere.all_sent(&link, "1", false, None);
+    assert!(has_arrived());
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cluster::BootInstant;
+use crate::boot_instant::BootInstant;
 use crate::cluster::fence::ShardFence;
 use crate::cluster::members::Members;
 use crate::cluster::room_digests::RoomDigests;

@@ -1,0 +1,360 @@
+//! Large frames go over a link in pieces, and what is small goes between them.
+//!
+//! Without that, the results of all rooms would wait until the file of one has passed, and a member that hears nothing
+//! but the middle of a file for too long would give the link up. Owns how much is on its way, and that the frames of a
+//! room keep their order: while a large one is on its way, the others of its room wait. Pure.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::{Bytes, BytesMut};
+
+use super::LARGEST_MESSAGE;
+use super::frame::{FrameHead, LinkFrame, NoFrame, encode};
+
+/// A frame with more bytes goes in pieces of so many. On a line with 100 kbit/s one takes less than the silence after which
+/// a link is given up.
+pub const PIECE_BYTES: usize = 16 << 10;
+/// Pieces that the other end has not taken yet. Everything else waits behind them in the buffers of both systems: 256 KiB
+/// are 50 ms at 40 Mbit/s, and enough for 100 Mbit/s over 20 ms.
+const MOST_UNTAKEN_PIECES: usize = 16;
+/// Frames whose pieces alternate. Of more than this the later ones wait: the other end keeps what has come of each.
+const MOST_ALTERNATING: usize = 16;
+
+/// A frame that is to be sent.
+#[derive(Debug)]
+pub struct OutgoingFrame {
+    /// The room that it is of; empty: none.
+    pub room: Arc<str>,
+    /// The frame.
+    pub frame: LinkFrame,
+    /// Held until it has been sent.
+    pub counted: Option<CountedBytes>,
+}
+
+impl OutgoingFrame {
+    /// Of no room.
+    pub fn of_none(head: FrameHead) -> Self {
+        Self {
+            room: Arc::default(),
+            frame: LinkFrame::head(head),
+            counted: None,
+        }
+    }
+}
+
+/// Bytes that count as waiting while this lives.
+#[derive(Debug)]
+pub struct CountedBytes {
+    count: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl CountedBytes {
+    /// Counts these too, unless there would be more than `most`.
+    pub fn new(count: &Arc<AtomicUsize>, bytes: usize, most: usize) -> Option<Self> {
+        let counted = Self {
+            count: count.clone(),
+            bytes,
+        };
+        let before = count.fetch_add(bytes, Ordering::Relaxed);
+        (before + bytes <= most).then_some(counted)
+    }
+}
+
+impl Drop for CountedBytes {
+    fn drop(&mut self) {
+        self.count.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// What is on its way in pieces to one member.
+#[derive(Debug, Default)]
+pub struct OutgoingPieces {
+    /// The member puts pieces together. One of an earlier version does not.
+    takes_pieces: bool,
+    /// Those whose pieces alternate; the first is next.
+    alternating: VecDeque<LargeFrame>,
+    /// Those after them.
+    waiting: VecDeque<LargeFrame>,
+    /// The whole size of those that alternate.
+    alternating_bytes: usize,
+    rooms: HashSet<Arc<str>>,
+    next_number: u64,
+    untaken: usize,
+}
+
+#[derive(Debug)]
+struct LargeFrame {
+    room: Arc<str>,
+    number: u64,
+    size: usize,
+    /// What is left of the head, with its length.
+    head: Bytes,
+    /// What is left of the body.
+    body: Bytes,
+    _counted: Option<CountedBytes>,
+}
+
+impl LargeFrame {
+    /// Takes the next piece.
+    fn cut(&mut self) -> Bytes {
+        let rest = match self.head.is_empty() {
+            true => &mut self.body,
+            false => &mut self.head,
+        };
+        let bytes = rest.split_to(rest.len().min(PIECE_BYTES));
+        let head = FrameHead::Piece {
+            of: self.number,
+            last: self.head.is_empty() && self.body.is_empty(),
+        };
+        encode(&head, &bytes)
+    }
+
+    fn is_over(&self) -> bool {
+        self.head.is_empty() && self.body.is_empty()
+    }
+}
+
+impl OutgoingPieces {
+    /// To a member that does or does not put pieces together.
+    pub fn new(takes_pieces: bool) -> Self {
+        Self {
+            takes_pieces,
+            ..Self::default()
+        }
+    }
+
+    /// The rooms that have a large frame on its way. No other frame of these may be handed to [`OutgoingPieces::frame`].
+    pub fn rooms(&self) -> &HashSet<Arc<str>> {
+        &self.rooms
+    }
+
+    /// The bytes of a frame, if it is to go as a whole. Otherwise its pieces come from [`OutgoingPieces::next`].
+    pub fn frame(&mut self, outgoing: OutgoingFrame) -> Option<Bytes> {
+        let OutgoingFrame {
+            room,
+            frame: LinkFrame { head, body },
+            counted,
+        } = outgoing;
+        if !self.takes_pieces {
+            return Some(encode(&head, &body));
+        }
+        let head = encode(&head, b"");
+        let size = head.len() + body.len();
+        if size <= PIECE_BYTES {
+            let mut whole = BytesMut::from(head);
+            whole.extend_from_slice(&body);
+            return Some(whole.freeze());
+        }
+        self.rooms.insert(room.clone());
+        self.waiting.push_back(LargeFrame {
+            room,
+            number: self.next_number,
+            size,
+            head,
+            body,
+            _counted: counted,
+        });
+        self.next_number += 1;
+        self.begin();
+        None
+    }
+
+    /// Lets those that wait alternate too, as far as the other end keeps them.
+    fn begin(&mut self) {
+        while let Some(next) = self.waiting.front() {
+            let is_full = self.alternating.len() >= MOST_ALTERNATING
+                || self.alternating_bytes + next.size > LARGEST_MESSAGE;
+            // One alone goes at any size.
+            if is_full && !self.alternating.is_empty() {
+                return;
+            }
+            self.alternating_bytes += next.size;
+            self.alternating.extend(self.waiting.pop_front());
+        }
+    }
+
+    /// The next piece, if one may be sent now.
+    pub fn next(&mut self) -> Option<Bytes> {
+        if self.untaken >= MOST_UNTAKEN_PIECES {
+            return None;
+        }
+        let mut large = self.alternating.pop_front()?;
+        self.untaken += 1;
+        let piece = large.cut();
+        if large.is_over() {
+            self.alternating_bytes -= large.size;
+            self.rooms.remove(&large.room);
+            self.begin();
+        } else {
+            self.alternating.push_back(large);
+        }
+        Some(piece)
+    }
+
+    /// The other end has taken so many pieces.
+    pub fn taken(&mut self, pieces: u32) {
+        let pieces = usize::try_from(pieces).unwrap_or(usize::MAX);
+        self.untaken = self.untaken.saturating_sub(pieces);
+    }
+}
+
+/// What has come in pieces from one member.
+#[derive(Debug, Default)]
+pub struct ReceivedPieces {
+    begun: HashMap<u64, BytesMut>,
+    bytes: usize,
+}
+
+impl ReceivedPieces {
+    /// One more piece of the frame with this number. Gives the frame with the last one.
+    ///
+    /// # Errors
+    /// It has begun more than a member may, or the whole is no frame.
+    pub fn add(
+        &mut self,
+        of: u64,
+        last: bool,
+        bytes: &Bytes,
+    ) -> Result<Option<LinkFrame>, NoFrame> {
+        self.bytes += bytes.len();
+        if self.bytes > LARGEST_MESSAGE {
+            return Err(NoFrame);
+        }
+        self.begun.entry(of).or_default().extend_from_slice(bytes);
+        if !last {
+            return match self.begun.len() > MOST_ALTERNATING {
+                true => Err(NoFrame),
+                false => Ok(None),
+            };
+        }
+        let whole = self.begun.remove(&of).unwrap_or_default();
+        self.bytes -= whole.len();
+        let frame = LinkFrame::decode(whole.freeze())?;
+        // Pieces have no pieces.
+        match frame.head {
+            FrameHead::Piece { .. } => Err(NoFrame),
+            _ => Ok(Some(frame)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outgoing(room: &str, bytes: usize) -> OutgoingFrame {
+        OutgoingFrame {
+            room: room.into(),
+            frame: LinkFrame {
+                head: FrameHead::Event(format!("room/{room}/event/x")),
+                body: vec![b'x'; bytes].into(),
+            },
+            counted: None,
+        }
+    }
+
+    fn piece(bytes: Bytes) -> (u64, bool, Bytes) {
+        let frame = LinkFrame::decode(bytes).unwrap();
+        match frame.head {
+            FrameHead::Piece { of, last } => (of, last, frame.body),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn large_frames_arrive_as_they_were_and_alternate() {
+        let mut pieces = OutgoingPieces::new(true);
+        let mut received = ReceivedPieces::default();
+        assert!(pieces.frame(outgoing("1", 1000)).is_some());
+        assert!(pieces.frame(outgoing("1", 100_000)).is_none());
+        assert!(pieces.frame(outgoing("2", 40_000)).is_none());
+        assert_eq!(pieces.rooms().len(), 2);
+        let mut came = Vec::new();
+        while let Some(next) = pieces.next() {
+            assert!(next.len() < PIECE_BYTES + 100);
+            let (of, last, bytes) = piece(next);
+            came.extend(received.add(of, last, &bytes).unwrap());
+            pieces.taken(1);
+        }
+        // The smaller one does not wait for the larger one.
+        assert_eq!(
+            came,
+            [outgoing("2", 40_000).frame, outgoing("1", 100_000).frame]
+        );
+        assert!(pieces.rooms().is_empty());
+        assert_eq!((received.begun.len(), received.bytes), (0, 0));
+    }
+
+    #[test]
+    fn no_more_pieces_are_on_their_way_than_the_other_end_takes() {
+        let mut pieces = OutgoingPieces::new(true);
+        pieces.frame(outgoing("1", 10 << 20));
+        let sent = std::iter::from_fn(|| pieces.next()).count();
+        assert_eq!(sent, MOST_UNTAKEN_PIECES);
+        pieces.taken(3);
+        let sent = std::iter::from_fn(|| pieces.next()).count();
+        assert_eq!(sent, 3);
+    }
+
+    #[test]
+    fn what_alternates_is_bounded_and_the_rest_follows() {
+        let mut pieces = OutgoingPieces::new(true);
+        let mut received = ReceivedPieces::default();
+        for room in 0..3 * MOST_ALTERNATING {
+            pieces.frame(outgoing(&room.to_string(), 40_000));
+        }
+        let mut came = 0;
+        while let Some(next) = pieces.next() {
+            let (of, last, bytes) = piece(next);
+            came += usize::from(received.add(of, last, &bytes).unwrap().is_some());
+            assert!(received.begun.len() <= MOST_ALTERNATING);
+            pieces.taken(1);
+        }
+        assert_eq!(came, 3 * MOST_ALTERNATING);
+    }
+
+    #[test]
+    fn a_member_of_a_version_without_pieces_gets_whole_frames() {
+        let mut pieces = OutgoingPieces::new(false);
+        let large = outgoing("1", 100_000).frame;
+        let whole = pieces.frame(outgoing("1", 100_000)).unwrap();
+        assert_eq!(LinkFrame::decode(whole), Ok(large));
+        assert!(pieces.rooms().is_empty());
+    }
+
+    #[test]
+    fn pieces_that_never_end_are_refused() {
+        let mut received = ReceivedPieces::default();
+        for of in 0..MOST_ALTERNATING as u64 {
+            assert_eq!(received.add(of, false, &Bytes::from_static(b"x")), Ok(None));
+        }
+        let more = received.add(u64::MAX, false, &Bytes::new());
+        assert_eq!(more, Err(NoFrame));
+        let mut received = ReceivedPieces::default();
+        let half = Bytes::from(vec![0; LARGEST_MESSAGE / 2 + 1]);
+        assert_eq!(received.add(0, false, &half), Ok(None));
+        assert_eq!(received.add(1, false, &half), Err(NoFrame));
+        let inner = encode(&FrameHead::Piece { of: 0, last: true }, b"");
+        let nested = ReceivedPieces::default().add(0, true, &inner);
+        assert_eq!(nested, Err(NoFrame));
+    }
+
+    #[test]
+    fn bytes_count_until_their_frame_is_sent() {
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = CountedBytes::new(&count, 100_000, 150_000);
+        assert!(CountedBytes::new(&count, 100_000, 150_000).is_none());
+        let mut pieces = OutgoingPieces::new(true);
+        pieces.frame(OutgoingFrame {
+            counted,
+            ..outgoing("1", 100_000)
+        });
+        pieces.next();
+        assert_eq!(count.load(Ordering::Relaxed), 100_000);
+        while pieces.next().is_some() {}
+        assert_eq!(count.load(Ordering::Relaxed), 0);
+    }
+}
