@@ -121,7 +121,7 @@ pub(crate) mod checked {
     pub(crate) use super::areas::audio::states::MICROPHONES_CONNECTED;
     pub(crate) use super::areas::calendar::meeting_start;
     pub(crate) use super::areas::calendar::states::{
-        NEXT as NEXT_MEETING, STATUS as CALENDAR_STATE,
+        MEETINGS, NEXT as NEXT_MEETING, STATUS as CALENDAR_STATE,
     };
     pub(crate) use super::areas::cameras::states::{NEAR as NEAR_CAMERAS, NEAR_SELECTED_PEOPLE};
     pub(crate) use super::areas::conferences::states::CALL_STATE;

@@ -181,7 +181,11 @@ fn each_step_that_is_broken_is_told_with_what_to_do() {
         ),
         (
             "calendar",
-            |it| unreadable(it, "/rest/calendar", FaultKind::Garbage),
+            |it| {
+                // The meetings below it are still read.
+                unreadable(it, "/rest/calendar/", FaultKind::Delay(Duration::ZERO));
+                unreadable(it, "/rest/calendar", FaultKind::Garbage);
+            },
             "could not be read",
         ),
         (
@@ -312,6 +316,62 @@ fn a_room_in_use_is_not_checked() {
         assert!(it.client.messages(REPORT).is_empty(), "{words}");
         it.stop().await;
     });
+}
+
+/// Of a call, a meeting or the calendar the device says nothing for a moment: people may be in the room.
+#[test]
+fn a_room_of_which_it_is_not_known_whether_it_is_in_use_is_left_alone() {
+    let kinds = [
+        FaultKind::Null,
+        FaultKind::Status(204),
+        FaultKind::Status(404),
+        FaultKind::Status(500),
+    ];
+    let paths = ["/rest/conferences", "/rest/calendar/meetings"];
+    let table = kinds
+        .into_iter()
+        .flat_map(|kind| paths.map(|path| (path, kind.clone())));
+    at_the_same_time(table.collect::<Vec<_>>(), |(path, kind)| async move {
+        let it = start(Duration::from_millis(100)).await;
+        it.client.message("room/1/calendar/meetings").await;
+        it.device
+            .add_fault(Fault::on(path, kind.clone()).method("GET"));
+        let result = run(&it).await;
+        assert_eq!(
+            names(&result["body"], false),
+            ["call"],
+            "{path} {kind:?} {result}"
+        );
+        assert_eq!(moves(&it.device), json!([]), "{path} {kind:?}");
+        assert_eq!(dialled(&it.device), json!([]), "{path} {kind:?}");
+        it.stop().await;
+    });
+}
+
+/// The calendar cannot be read any more, and the room knows of a meeting.
+#[tokio::test]
+async fn a_meeting_that_was_known_is_still_to_come() {
+    let it = start(Duration::from_millis(100)).await;
+    meets_in(&it.device, 120);
+    let is_near = |client: &Client| {
+        let next = client.messages("room/1/calendar/next");
+        let starts = next.last().map(|next| next.payload.clone());
+        let meeting: Value =
+            serde_json::from_slice(&starts.unwrap_or_default()).unwrap_or_default();
+        let start = meeting["startTime"].as_i64().unwrap_or(i64::MAX);
+        start - OffsetDateTime::now_utc().unix_timestamp() < 300
+    };
+    it.client.until("the meeting is known", is_near).await;
+    it.client.clear();
+    // Before the new fault is there the calendar may be read without the meeting.
+    it.device.clear_faults();
+    it.device
+        .add_fault(Fault::on("/rest/calendar", FaultKind::Status(500)).method("GET"));
+    let result = run(&it).await;
+    let is_replaced = !it.client.messages("room/1/calendar/next").is_empty();
+    assert!(is_replaced || result["error"]["code"] == "busy", "{result}");
+    assert_eq!(moves(&it.device), json!([]));
+    it.stop().await;
 }
 
 #[tokio::test]

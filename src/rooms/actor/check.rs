@@ -9,7 +9,9 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::{Actor, CameraEffect, CheckOrder, Done, Interruption};
-use crate::catalogue::checked::READINESS_RUN;
+use crate::catalogue::checked::{
+    CALL_IN_MEETING, CALL_STATE, MEETINGS, NEXT_MEETING, READINESS_RUN,
+};
 use crate::catalogue::{CATALOGUE, Call, Motion, Params, SESSION, TimeLimit, TopicKind};
 use crate::command::{ErrorCode, Failure, Reply, Success, Transfer};
 use crate::rooms::executor::{Executed, execute};
@@ -72,12 +74,18 @@ impl Actor {
         let (interrupts, interrupted) = watch::channel(None);
         let call = Call::of(route, Params::new());
         let session = self.publisher.stored(SESSION).unwrap_or_default();
+        let states_of_people = [CALL_STATE, CALL_IN_MEETING, MEETINGS];
         let mut environment = self.environment(&call);
         environment.check = Some(CheckOrder {
             dial: self.readiness_dial.clone(),
             preset: self.preset.clone(),
             paired: self.knowledge.known_devices(),
             user: session["userId"].as_str().map(str::to_owned),
+            has: states_of_people
+                .into_iter()
+                .filter(|state| self.publisher.stored_text(*state).is_some())
+                .collect(),
+            next_meeting: self.publisher.stored(NEXT_MEETING),
             interrupts: interrupted,
         });
         let stop_due = self.device.deadline(TimeLimit::Minutes);

@@ -9,8 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::Executor;
 use crate::catalogue::{CATALOGUE, Call, Params, Pick, SETTING, Search, StateTopic, TimeLimit};
 use crate::command::{ErrorCode, Failure, Success};
-use crate::rooms::reading::ReadOutcome;
-use crate::rooms::refusal::unsupported;
+use crate::rooms::reading::{ReadOutcome, Reading};
 use crate::topics::encode_level;
 
 /// The wait between two requests for a page of a directory query that the device still prepares:
@@ -19,6 +18,16 @@ const SEARCH_PAGE_WAIT: Duration = Duration::from_millis(250);
 
 /// The value of a state that the device has, but which is empty at the moment.
 const NONE: &str = "none";
+
+/// Why a reading is no answer to a command. One that lacks something of what a Poly device says may be that of
+/// unknown firmware, and the rest of it is used.
+pub(super) fn no_answer(reading: &Reading) -> Option<Failure> {
+    match &reading.outcome {
+        ReadOutcome::Value(Value::Object(_)) => None,
+        ReadOutcome::Value(Value::Array(list)) if !list.is_empty() => None,
+        _ => reading.trouble(),
+    }
+}
 
 impl Executor<'_> {
     /// A state's value, read from the device now; null if there is none.
@@ -33,20 +42,22 @@ impl Executor<'_> {
                 format!("{state} cannot be read from the device"),
             )
         })?;
-        let reading = self.read(operation, params).await?;
-        match reading.outcome {
-            ReadOutcome::Value(answer) => {
-                let states = reading.operation.states.iter();
-                let mut values = states
-                    .filter(|known| known.topic == state && !matches!(known.pick, Pick::Each(_)))
-                    .flat_map(|known| known.values(&answer, &self.environment.context));
-                let value = values.find_map(|(_, value)| value);
-                Ok(value.map(Cow::into_owned).unwrap_or_default())
+        self.read(operation, params, |this, reading| {
+            // What is not a Poly device's answer must not look as if there were no call, or no meeting.
+            if let Some(trouble) = no_answer(reading) {
+                return Err(trouble);
             }
-            ReadOutcome::Absent => Ok(Value::Null),
-            ReadOutcome::Unsupported(status) => Err(unsupported(status)),
-            ReadOutcome::Failed(failure) => Err(failure),
-        }
+            let ReadOutcome::Value(answer) = &reading.outcome else {
+                return Ok(Value::Null);
+            };
+            let states = reading.operation.states.iter();
+            let mut values = states
+                .filter(|known| known.topic == state && !matches!(known.pick, Pick::Each(_)))
+                .flat_map(|known| known.values(answer, &this.environment.context));
+            let value = values.find_map(|(_, value)| value);
+            Ok(value.map(Cow::into_owned).unwrap_or_default())
+        })
+        .await?
     }
 
     /// Answers `<state>/get`.
@@ -59,7 +70,7 @@ impl Executor<'_> {
             return self.query_part(state, name, call).await;
         }
         let value = match self.read_state(state, &call.params).await? {
-            Value::Null if self.last_read_was_absent() => NONE.into(),
+            Value::Null if self.last_was_absent => NONE.into(),
             value => value,
         };
         Ok(Success::new(200, value))
@@ -80,13 +91,16 @@ impl Executor<'_> {
                 format!("{name} is not among the room's settings; config/get reads any setting");
             return Err(Failure::new(ErrorCode::NotFound, message));
         }
-        let reading = self.read(operation, &Params::new()).await?;
-        match reading.outcome {
-            ReadOutcome::Value(answer) => reading
-                .operation
-                .states
-                .iter()
-                .flat_map(|known| known.values(&answer, &self.environment.context))
+        self.read(operation, &Params::new(), |this, reading| {
+            if let Some(trouble) = no_answer(reading) {
+                return Err(trouble);
+            }
+            let ReadOutcome::Value(answer) = &reading.outcome else {
+                return Ok(Success::new(200, NONE.into()));
+            };
+            let states = reading.operation.states.iter();
+            states
+                .flat_map(|known| known.values(answer, &this.environment.context))
                 .find_map(|(known, value)| value.filter(|_| known == topic))
                 .map(|value| Success::new(200, value.into_owned()))
                 .ok_or_else(|| {
@@ -96,17 +110,9 @@ impl Executor<'_> {
                     };
                     let message = format!("the device has no {topic}{secret}");
                     Failure::new(ErrorCode::NotFound, message)
-                }),
-            ReadOutcome::Absent => Ok(Success::new(200, NONE.into())),
-            ReadOutcome::Unsupported(status) => Err(unsupported(status)),
-            ReadOutcome::Failed(failure) => Err(failure),
-        }
-    }
-
-    fn last_read_was_absent(&self) -> bool {
-        self.readings
-            .last()
-            .is_some_and(|reading| reading.outcome == ReadOutcome::Absent)
+                })
+        })
+        .await?
     }
 
     /// Answers with the value that was published last.

@@ -3,6 +3,7 @@
 //! Sends what `rooms::readiness` decides. It is interrupted by every command of somebody else, and by the
 //! end of the room's task; then the camera is stopped and the call is hung up, and the run has no report.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Executor;
 use crate::catalogue::checked::{
-    CALENDAR_STATE, CALL_IN_MEETING, CALL_STATE, H323_GATEKEEPERS, MICROPHONES_CONNECTED,
+    CALENDAR_STATE, CALL_IN_MEETING, CALL_STATE, H323_GATEKEEPERS, MEETINGS, MICROPHONES_CONNECTED,
     NEAR_CAMERAS, NEAR_SELECTED_PEOPLE, NEXT_MEETING, SIP_SERVERS, meeting_start,
 };
 use crate::catalogue::{
@@ -68,6 +69,10 @@ pub struct CheckOrder {
     pub paired: Vec<PairedDevice>,
     /// The user that the gateway is logged in as.
     pub user: Option<String>,
+    /// The states that the room has. What the device says to lack of them all at once is not known.
+    pub has: Vec<StateTopic>,
+    /// The next meeting, as it was read last.
+    pub next_meeting: Option<Value>,
     /// Tells when the run is to end, and why.
     pub interrupts: watch::Receiver<Option<Interruption>>,
 }
@@ -103,9 +108,10 @@ impl Executor<'_> {
             let message = "the room cannot be checked now";
             return Err(Failure::new(ErrorCode::Unsupported, message));
         };
+        // Its readings are its own: of the calls alone it is known at the end how they are.
+        self.environment.readings = Arc::default();
         let checks = self.all_checks(&mut order).await;
-        // Polls have brought newer states meanwhile. Of the calls it is known how they are now.
-        self.readings.clear();
+        self.environment.readings.take();
         if order.dial.is_some() {
             let _ = self.see(CALLS).await;
         }
@@ -117,7 +123,7 @@ impl Executor<'_> {
     }
 
     async fn all_checks(&mut self, order: &mut CheckOrder) -> Result<Vec<Check>, Failure> {
-        let calls_unread = self.find_obstacle().await?;
+        let unknown = self.find_obstacle(order).await?;
         let mut checks = vec![login(order.user.as_deref(), None)];
         checks.extend(microphones(&self.see(MICROPHONES_CONNECTED).await));
         checks.extend(cameras(&self.see(NEAR_CAMERAS).await));
@@ -128,10 +134,10 @@ impl Executor<'_> {
         if let Some(problem) = &self.silence.lost {
             return Ok(vec![login(None, Some(problem))]);
         }
-        if let Some(why) = calls_unread {
+        if let Some(why) = unknown {
             let message = format!(
-                "it is not known whether the room is in a call, so the camera was not moved and \
-                 nobody was called: {why}"
+                "it is not known whether the room is in a call, or when its next meeting begins, so the camera was \
+                 not moved and nobody was called: {why}"
             );
             checks.push(Check::failed("call", message));
             return Ok(checks);
@@ -163,16 +169,39 @@ impl Executor<'_> {
         match read {
             Ok(Value::Null) => StateReading::Missing,
             Ok(value) => StateReading::Value(value),
-            Err(failure) if failure.code == ErrorCode::Unsupported => StateReading::Missing,
+            Err(failure) if failure.code == ErrorCode::Unsupported => {
+                self.lacks_state = true;
+                StateReading::Missing
+            }
             Err(failure) => StateReading::Failed(failure.message),
         }
     }
 
+    /// Reads a state that tells whether people are in the room. That the device lacks what the room has is no
+    /// answer: it may lack it for a moment.
+    async fn see_for_sure(&mut self, state: StateTopic, order: &CheckOrder) -> StateReading {
+        self.lacks_state = false;
+        let source = match state {
+            // There may be none, and then it has no state.
+            NEXT_MEETING => MEETINGS,
+            other => other,
+        };
+        let has_it = order.has.contains(&source);
+        match self.see(state).await {
+            StateReading::Missing if self.lacks_state && has_it => {
+                StateReading::Failed(format!("the device does not tell {state} at the moment"))
+            }
+            // A device without a calendar says anything.
+            StateReading::Failed(_) if source == MEETINGS && !has_it => StateReading::Missing,
+            seen => seen,
+        }
+    }
+
     /// Fails if the room is in use, or soon will be. Gives the reason if that is not known.
-    async fn find_obstacle(&mut self) -> Result<Option<String>, Failure> {
-        let call = self.see(CALL_STATE).await;
-        let meeting = self.see(CALL_IN_MEETING).await;
-        let next = self.see(NEXT_MEETING).await;
+    async fn find_obstacle(&mut self, order: &CheckOrder) -> Result<Option<String>, Failure> {
+        let call = self.see_for_sure(CALL_STATE, order).await;
+        let meeting = self.see_for_sure(CALL_IN_MEETING, order).await;
+        let next = self.see_for_sure(NEXT_MEETING, order).await;
         let state = match &call {
             StateReading::Value(state) => state.as_str(),
             _ => None,
@@ -181,14 +210,17 @@ impl Executor<'_> {
             matches!(&meeting, StateReading::Value(value) if truth(value) == Some(true));
         let starts = match &next {
             StateReading::Value(meeting) => meeting_start(meeting),
-            _ => None,
+            StateReading::Missing => None,
+            StateReading::Failed(_) => order.next_meeting.as_ref().and_then(meeting_start),
         };
         match obstacle(state, in_meeting, starts, self.environment.context.now) {
             Some(why) => Err(Failure::new(ErrorCode::Busy, why)),
-            None => Ok(match (call, meeting) {
-                (StateReading::Failed(why), _) | (_, StateReading::Failed(why)) => Some(why),
-                _ => None,
-            }),
+            None => Ok([call, meeting, next]
+                .into_iter()
+                .find_map(|seen| match seen {
+                    StateReading::Failed(why) => Some(why),
+                    StateReading::Value(_) | StateReading::Missing => None,
+                })),
         }
     }
 
@@ -363,7 +395,7 @@ impl Executor<'_> {
 
     /// The calls that are up now. A test call must be hung up also if the device was silent for a while.
     async fn look_at_calls(&mut self) -> Result<Vec<CallConnection>, String> {
-        self.readings.clear();
+        self.environment.readings.take();
         match self.see_anyway(CALLS).await {
             StateReading::Value(list) => Ok(connections(&list)),
             StateReading::Missing => Err("the device does not list its calls".into()),
