@@ -102,8 +102,10 @@ pub const CLIENT_LIMIT: usize = 10_000;
 /// At the stop, when nothing was sent for this long, every client has what it was sent.
 const QUIET_TIME: Duration = Duration::from_millis(50);
 /// At the stop, the longest wait for clients to take their last messages, and then for their tasks
-/// to end.
-const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+/// to end. Ten thousand clients take a message each in some 100 ms.
+const STOP_TIMEOUT: Duration = Duration::from_millis(400);
+/// How long a stop takes at most.
+pub const LONGEST_STOP: Duration = STOP_TIMEOUT.saturating_mul(2);
 
 /// The settings of the broker.
 #[derive(Debug, Clone)]

@@ -5,7 +5,7 @@
 //! [`Submit`](crate::command::Submit), which `dispatch` has.
 //!
 //! One room is a `room` (the handle that takes commands), a `queue` (commands that wait) and an
-//! `actor` (the task that talks to the device). The actor starts what `underway`, `poller`,
+//! `actor` (the task that talks to the device, which `supervisor` starts again if it fails). The actor starts what `underway`, `poller`,
 //! `camera_stops` and `availability` say may start; `executor` carries commands out; `knowledge`
 //! turns what was read into states and events, which `publisher` writes; `calls` and `paired` find the
 //! events, `boot_time` tells when the device started. `spellings` remembers which of two requests for
@@ -26,6 +26,7 @@ mod lacking;
 mod long_commands;
 mod missing;
 mod mode_lock;
+mod new_readings;
 mod paired;
 mod poller;
 mod publisher;
@@ -40,6 +41,7 @@ mod settings;
 mod sharing;
 mod spellings;
 mod spread;
+mod supervisor;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -61,6 +63,8 @@ use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Config, RoomId};
 use crate::device::{DeviceTimings, LoginLimiter, SessionFile, SessionStore, SharedLimits};
@@ -101,6 +105,10 @@ pub struct Rooms {
     config: Mutex<Arc<Config>>,
     /// The rooms that are known, but do not run.
     not_running: Mutex<BTreeMap<Arc<str>, NotRunning>>,
+    /// The rooms of a reload that are ending. They go on if the reload does not wait for them any more.
+    stop_tasks: TaskTracker,
+    /// The gateway stops: a reload that is under way is to end.
+    stopping: CancellationToken,
     started: OffsetDateTime,
 }
 
@@ -132,6 +140,8 @@ impl Rooms {
             ending: EndingRooms::default(),
             config: Mutex::default(),
             not_running: Mutex::default(),
+            stop_tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
             started: OffsetDateTime::now_utc(),
         })
     }
@@ -142,7 +152,8 @@ impl Rooms {
     }
 
     /// Starts, replaces and stops rooms until they are those of the configuration. A room whose
-    /// configuration did not change is not touched.
+    /// configuration did not change is not touched, unless its device refuses the password: that may have been
+    /// put right there.
     ///
     /// # Errors
     /// The rooms that cannot be started, each with the reason; the others run.
@@ -150,6 +161,9 @@ impl Rooms {
         self.expect(config);
         let removed = self.remove_changed(config);
         let mut stops = self.stop_removed(removed, config).await;
+        if self.stopping.is_cancelled() {
+            return Ok(());
+        }
         self.remove_unused_sessions(config);
         let mut failed = BTreeMap::new();
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
@@ -309,6 +323,7 @@ impl Rooms {
             .partition(|(id, running)| {
                 config.rooms.get(&**id) == Some(&running.config)
                     && running.max_payload == config.mqtt.max_payload
+                    && !running.room.is_refused()
             });
         *rooms = unchanged;
         // Before the lock is released: a command must not find the room missing.
@@ -328,17 +343,30 @@ impl Rooms {
         config: &Config,
     ) -> BTreeMap<Arc<str>, CameraStops> {
         let deadline = Instant::now() + ROOM_REPLACE_TIMEOUT;
-        let stopping = removed.into_iter().map(async |(id, room, ending)| {
-            let stops = room.stop(deadline).await;
-            drop(ending);
-            if !config.rooms.contains_key(&*id) {
-                self.store.remove_room(&id);
-                self.telemetry.room_removed(&id);
-            }
-            (id, stops)
+        let stopping = removed.into_iter().map(|(id, room, ending)| {
+            let is_gone = !config.rooms.contains_key(&*id);
+            let (store, telemetry) = (self.store.clone(), self.telemetry.clone());
+            self.stop_tasks.spawn(async move {
+                let stops = room.stop(deadline).await;
+                drop(ending);
+                if is_gone {
+                    store.remove_room(&id);
+                    telemetry.room_removed(&id);
+                }
+                (id, stops)
+            })
         });
-        let stopped = futures_util::future::join_all(stopping).await;
-        stopped.into_iter().collect()
+        let stopped = futures_util::future::join_all(stopping.collect::<Vec<_>>());
+        tokio::select! {
+            stopped = stopped => stopped.into_iter().flatten().collect(),
+            // Nothing replaces them any more.
+            () = self.stopping.cancelled() => BTreeMap::new(),
+        }
+    }
+
+    /// Ends a reload that is under way when the gateway stops, so that the stop need not wait for it.
+    pub fn stopping(&self) -> CancellationToken {
+        self.stopping.clone()
     }
 
     /// The settings of a configured room.
@@ -395,8 +423,11 @@ impl Rooms {
         }
     }
 
-    /// Stops all rooms at once; each finishes what it began by `deadline`.
+    /// Stops all rooms at once; each finishes what it began by `deadline`. Those that a reload has begun to end have
+    /// less time left.
     pub async fn stop(&self, deadline: Instant) {
+        self.stopping.cancel();
+        self.stop_tasks.close();
         let rooms = {
             let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
             let stopping = rooms.keys().map(|id| (id.clone(), NotRunning::Changing));
@@ -406,7 +437,8 @@ impl Rooms {
         let stopping = rooms
             .into_values()
             .map(|running| running.room.stop(deadline));
-        futures_util::future::join_all(stopping).await;
+        let stopped = futures_util::future::join_all(stopping);
+        futures_util::future::join(stopped, self.stop_tasks.wait()).await;
     }
 
     fn publish_info(&self, config: &Config) {

@@ -4,18 +4,35 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::App;
+use crate::broker;
+use crate::device::LONGEST_LOG_OUT;
 use crate::state::StateValue;
 use crate::topics::GATEWAY_AVAILABILITY;
 
-/// How long a command that has begun may take to finish. systemd kills after 90 s, Docker after 10 s:
-/// this, the longest log-out and [`LAST_MESSAGES_TIMEOUT`] together must stay below the shorter of the two.
+/// How long a command that has begun may take to finish.
 const COMMANDS_TIMEOUT: Duration = Duration::from_secs(5);
 /// After the commands: how long broker and clients may take to receive their last messages.
 const LAST_MESSAGES_TIMEOUT: Duration = Duration::from_secs(2);
+/// systemd kills after 90 s, Docker after 10 s: all that a stop waits for must stay below the shorter of the two.
+const LONGEST_STOP: Duration = Duration::from_secs(10);
+
+const _: () = assert!(
+    COMMANDS_TIMEOUT.as_millis()
+        + LONGEST_LOG_OUT.as_millis()
+        + LAST_MESSAGES_TIMEOUT.as_millis()
+        + broker::LONGEST_STOP.as_millis()
+        < LONGEST_STOP.as_millis()
+);
 
 impl App {
+    /// What ends a reload that is under way, so that a stop need not wait for it.
+    pub fn stopping(&self) -> CancellationToken {
+        self.rooms.stopping()
+    }
+
     /// Stops: takes no more commands, finishes those that have begun, logs out of every device,
     /// publishes `offline`, delivers the last messages.
     pub async fn stop(self) {

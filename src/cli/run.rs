@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
@@ -74,7 +75,19 @@ impl Run {
                     refused = Some(why);
                     break "the cluster cannot be joined";
                 }
-                _ = reload.recv() => self.reload(&mut app).await,
+                _ = reload.recv() => {
+                    let stopping = app.stopping();
+                    let mut reloaded = pin!(self.reload(&mut app));
+                    tokio::select! {
+                        () = &mut reloaded => {}
+                        signal = &mut stop => {
+                            // It ends at once, and leaves nothing half done.
+                            stopping.cancel();
+                            reloaded.await;
+                            break signal;
+                        }
+                    }
+                }
             }
         };
         tracing::info!(reason, "stopping");

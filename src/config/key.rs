@@ -41,6 +41,10 @@ pub enum KeyType {
     ById(&'static [Key]),
 }
 
+/// The longest duration that any key takes: 366 days. What is longer is a slip of the pen, and a sum of a clock's
+/// time and of a multiple of it must not overflow.
+pub const LONGEST_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
+
 /// Which durations a key takes.
 #[derive(Debug, Clone, Copy)]
 pub struct DurationBounds {
@@ -51,7 +55,7 @@ pub struct DurationBounds {
 }
 
 impl DurationBounds {
-    /// This one and longer ones.
+    /// This one and longer ones, up to [`LONGEST_DURATION`].
     pub const fn at_least(least: Duration) -> Self {
         Self {
             least,
@@ -69,7 +73,8 @@ impl DurationBounds {
 
     /// Whether a duration is taken.
     pub fn contains(self, duration: Duration) -> bool {
-        duration >= self.least || (self.or_zero && duration.is_zero())
+        let fits = (self.least..=LONGEST_DURATION).contains(&duration);
+        fits || (self.or_zero && duration.is_zero())
     }
 }
 

@@ -33,6 +33,7 @@ pub struct Device {
     pub(super) endpoint: Arc<Endpoint>,
     authenticator: Arc<Authenticator>,
     timings: Arc<DeviceTimings>,
+    is_urgent: bool,
 }
 
 /// A response, read to its end or too large for that.
@@ -55,7 +56,21 @@ impl Device {
             endpoint,
             authenticator: Arc::new(authenticator),
             timings: settings.timings,
+            is_urgent: false,
         })
+    }
+
+    /// A handle for what cannot wait long, such as the stop of a camera: a file gives way to its requests.
+    pub fn urgent(&self) -> Self {
+        Self {
+            is_urgent: true,
+            ..self.clone()
+        }
+    }
+
+    /// Waits until a file must give way to an urgent request.
+    pub async fn wanted(&self) {
+        self.endpoint.wanted().await;
     }
 
     /// The time limits and waits this device is used with.
@@ -140,6 +155,13 @@ impl Device {
         received.whole()
     }
 
+    async fn slot(&self) -> RequestSlot<'_> {
+        match self.is_urgent {
+            true => self.endpoint.urgent_slot().await,
+            false => self.endpoint.slot().await,
+        }
+    }
+
     /// Carries a request out; also gives its slot, to be held while the response is read. An upload
     /// can be sent only once.
     pub(super) async fn carry_out(
@@ -168,7 +190,7 @@ impl Device {
                     return Err(RequestError::Forbidden(reason));
                 }
             }
-            let slot = timeout_at(deadline, self.endpoint.slot())
+            let slot = timeout_at(deadline, self.slot())
                 .await
                 .map_err(|_| RequestError::NoTurn)?;
             if only_once && !session_renewed {

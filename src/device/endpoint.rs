@@ -3,13 +3,14 @@
 //! Owns the limit of two requests at a time, the reading of a response up to the caller's limit,
 //! and the words for an unreachable device. Does not log in and repeats nothing.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
 use serde_json::Value;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::MOST_REQUESTS_AT_ONCE;
@@ -36,6 +37,10 @@ pub(super) const SMALL_RESPONSE: usize = 1 << 20;
 /// How long a device that did not finish its TLS handshake in time may take to accept a connection
 /// without TLS. One on the local network takes milliseconds.
 const SECOND_LOOK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long an urgent request waits for its turn before a file gives way to it. Ordinary requests take
+/// milliseconds; a person who stops a camera sees each second.
+const URGENT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How an attempt at a request ended.
 #[derive(Debug)]
@@ -73,6 +78,8 @@ pub(super) struct Endpoint {
     http: HttpClient,
     handshakes: Arc<Handshakes>,
     slots: Semaphore,
+    /// Tells that an urgent request waits for a slot that a file may have.
+    wanted: Notify,
     sessions: Arc<Sessions>,
     telemetry: Arc<Telemetry>,
     fence: DeviceFence,
@@ -95,6 +102,7 @@ impl Endpoint {
             http: http.map_err(|error| os_error::cause_words(&error))?,
             handshakes,
             slots: Semaphore::new(MOST_REQUESTS_AT_ONCE),
+            wanted: Notify::new(),
             sessions,
             telemetry: settings.telemetry.clone(),
             fence: settings.fence.clone(),
@@ -117,6 +125,23 @@ impl Endpoint {
         RequestSlot {
             _permit: self.slots.acquire().await.ok(),
         }
+    }
+
+    /// The same for a request that cannot wait long: after a moment a file gives its slot up.
+    pub async fn urgent_slot(&self) -> RequestSlot<'_> {
+        let mut slot = pin!(self.slot());
+        match timeout(URGENT_PATIENCE, &mut slot).await {
+            Ok(slot) => slot,
+            Err(_) => {
+                self.wanted.notify_waiters();
+                slot.await
+            }
+        }
+    }
+
+    /// Waits until an urgent request needs the slot that a file has.
+    pub async fn wanted(&self) {
+        self.wanted.notified().await;
     }
 
     /// The request as it is sent; none if its URL would lead to another path.

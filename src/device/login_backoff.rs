@@ -17,6 +17,8 @@ const LONGEST_LOGIN_WAIT: Duration = Duration::from_secs(3600);
 pub struct LoginBackoff {
     /// Refused passwords since the last success.
     refusals: u32,
+    /// The device took the password before.
+    was_right: bool,
     /// Until when no log-in is tried, and why.
     blocked: Option<(Instant, Problem)>,
 }
@@ -30,12 +32,18 @@ impl LoginBackoff {
 
     /// A log-in succeeded.
     pub fn succeeded(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            was_right: true,
+            ..Self::default()
+        };
     }
 
     /// A log-in failed for this reason.
     pub fn failed(&mut self, problem: &Problem, timings: &DeviceTimings, now: Instant) {
         let wait = match problem.code {
+            ProblemCode::Unauthorized if std::mem::take(&mut self.was_right) => timings
+                .retry_after_doubtful_refusal
+                .min(timings.retry_after_refused_login),
             ProblemCode::Unauthorized => {
                 let first = timings.retry_after_refused_login;
                 let doubled = first.saturating_mul(2_u32.saturating_pow(self.refusals));
@@ -77,9 +85,14 @@ mod tests {
         }
         assert_eq!(backoff.blocked(now), Some(&refused));
         assert!(backoff.blocked(now + LONGEST_LOGIN_WAIT).is_none());
+        // The password was right: it may not be the password that is wrong.
         backoff.succeeded();
         backoff.failed(&refused, &timings, now);
-        assert_eq!(wait(&backoff, now), timings.retry_after_refused_login);
+        assert_eq!(wait(&backoff, now), timings.retry_after_doubtful_refusal);
+        for minutes in [10, 20] {
+            backoff.failed(&refused, &timings, now);
+            assert_eq!(wait(&backoff, now), Duration::from_secs(60 * minutes));
+        }
     }
 
     #[test]

@@ -17,6 +17,9 @@ pub struct DeviceTimings {
     /// How long to wait after a refused password, doubled after each refusal up to an hour. A
     /// device that locks out after too many attempts locks out people too.
     pub retry_after_refused_login: Duration,
+    /// The same, once, where the device has taken this very password since the gateway started: one that starts
+    /// may refuse everybody for a moment.
+    pub retry_after_doubtful_refusal: Duration,
     /// How long to wait after the device locked out all log-ins.
     pub retry_after_lockout: Duration,
     /// How long to wait while all of the device's sessions are in use.
@@ -32,6 +35,7 @@ impl Default for DeviceTimings {
             slow_request_timeout: Duration::from_secs(60),
             minutes_request_timeout: Duration::from_secs(210),
             retry_after_refused_login: Duration::from_secs(600),
+            retry_after_doubtful_refusal: Duration::from_secs(60),
             retry_after_lockout: Duration::from_secs(120),
             retry_after_too_many_sessions: Duration::from_secs(60),
             first_reconnect_delay: Duration::from_secs(1),

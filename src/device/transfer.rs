@@ -1,7 +1,8 @@
 //! Files that stream to or from a device.
 //!
-//! The request's slot is held while they do. Owns their time limits: a stream is ended if neither
-//! end moves a byte for as long as a request may take.
+//! The request's slot is held while they do, so a room has one file under way at a time, and that one gives
+//! way to urgent requests. Owns their time limits: a stream is ended if neither end moves a byte for as long
+//! as a request may take.
 
 use std::io;
 use std::time::Duration;

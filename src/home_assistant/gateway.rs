@@ -108,9 +108,13 @@ const fn counter(key: &'static str, name: &'static str, value: &'static str) -> 
 const CLUSTER_ENTITIES: &[(&str, Entity)] = &[
     (
         GATEWAY_CLUSTER,
-        figure("members", "Gateways", said!("said.get('members', {}) | count if 'members' in said else 'None'"))
-            .icon("mdi:server-network")
-            .measures(),
+        figure(
+            "members",
+            "Gateways",
+            said!("said.get('members', {}) | count if 'members' in said else 'None'"),
+        )
+        .icon("mdi:server-network")
+        .measures(),
     ),
     (
         GATEWAY_CLUSTER,
@@ -126,10 +130,10 @@ const CLUSTER_ENTITIES: &[(&str, Entity)] = &[
         GATEWAY_CLUSTER,
         Entity::binary_sensor("problem", "Problem")
             .class("problem")
-            .value(said!("('true' if said.get('problem') else 'false') if said else 'None'"))
-            .attributes(
-                said!("(said.get('problem') or {}) | tojson"),
-            )
+            .value(said!(
+                "('true' if said.get('problem') else 'false') if said else 'None'"
+            ))
+            .attributes(said!("(said.get('problem') or {}) | tojson"))
             .diagnostic(),
     ),
 ];

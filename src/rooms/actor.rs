@@ -20,7 +20,7 @@
 //! `check` starts and ends the checks of the room, which run beside everything else and hold up no
 //! command.
 //!
-//! `finish` applies the readings of a command before it gives the result, so that clients see the
+//! The readings of a command are applied when they are made, and so before its result: clients see the
 //! states that a command touched before its result. The room is online when a reading is what a Poly
 //! device says, and offline when none is any more.
 
@@ -29,6 +29,7 @@ mod finish;
 #[cfg(test)]
 mod tests;
 
+use std::future::pending;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -47,6 +48,7 @@ use super::doubtful::Doubtful;
 use super::executor::{CheckOrder, CommandEnvironment, Executed, execute};
 use super::first_reads::FirstReads;
 use super::knowledge::{RoomKnowledge, unix_now};
+use super::new_readings::NewReadings;
 use super::poller::{Poll, Poller};
 use super::publisher::RoomPublisher;
 use super::queue::{Lane, Queue, Ticket};
@@ -55,29 +57,15 @@ use super::reading::LARGEST_JSON_ANSWER;
 use super::schedule::PollPhase;
 use super::settings::RoomSettings;
 use super::underway::Underway;
-use crate::catalogue::{Call, Motion, Plan, TimeLimit};
-use crate::command::{Reply, Transfer};
+use crate::catalogue::{Call, Motion, Plan, TimeLimit, TopicKind};
+use crate::command::{ErrorCode, Failure, Reply, Transfer};
 use crate::device::{Device, DeviceResponse, Problem, RequestError};
 use crate::sleep::sleep_until_some;
 use crate::telemetry::{Telemetry, command_span};
 use check::RunningCheck;
 
-/// Runs a room until it is asked to stop. Begins with the camera stops that an earlier task of the
-/// room left, and returns those that are still to be sent.
-pub fn run(
-    settings: RoomSettings,
-    device: Device,
-    queue: Arc<Queue>,
-    publisher: Arc<RoomPublisher>,
-    stop: StopSignal,
-    stops: CameraStops,
-) -> impl Future<Output = CameraStops> {
-    // On the heap, since a future holds its arguments besides what they are moved to, as long as it runs.
-    let actor = Box::new(Actor::new(settings, device, queue, publisher, stops));
-    run_actor(actor, stop)
-}
-
-async fn run_actor(mut actor: Box<Actor>, stop: StopSignal) -> CameraStops {
+/// Runs a room until it is asked to stop.
+pub async fn run_actor(actor: &mut Actor, stop: &StopSignal) {
     actor.connect();
     let mut cancelled = pin!(stop.asked.cancelled());
     let mut work = Work::All;
@@ -103,6 +91,7 @@ async fn run_actor(mut actor: Box<Actor>, stop: StopSignal) -> CameraStops {
                 actor.interrupt_check(Interruption::Stopping);
             }
             Some(done) = actor.running.next() => actor.finish(done),
+            () = actor.new_readings.made() => actor.take_new_readings(),
             () = actor.queue.filled(), if work != Work::CameraStops => {}
             () = sleep_until_some(wake) => {}
         }
@@ -117,7 +106,6 @@ async fn run_actor(mut actor: Box<Actor>, stop: StopSignal) -> CameraStops {
         // On the heap: it is needed once, and would make every room's task larger for months.
         Box::pin(actor.device.close()).await;
     }
-    actor.stops
 }
 
 /// What a room's task still begins.
@@ -157,7 +145,13 @@ impl StopSignal {
         self.deadline.get().copied()
     }
 
-    fn hands_over(&self) -> bool {
+    /// Waits until it is asked.
+    pub async fn asked(&self) {
+        self.asked.cancelled().await;
+    }
+
+    /// Whether the session is left to another gateway.
+    pub fn hands_over(&self) -> bool {
         self.hands_over.load(Ordering::Acquire)
     }
 }
@@ -216,7 +210,23 @@ impl CameraEffect {
     }
 }
 
-struct Actor {
+/// The failure of a file that made room for a hang-up or the stop of a camera.
+fn gave_way(kind: TopicKind) -> Failure {
+    match kind {
+        TopicKind::Query => Failure::new(
+            ErrorCode::Busy,
+            "the device was needed to hang up or to stop a camera while the file was on its way; ask for it again",
+        ),
+        TopicKind::Command => Failure::new(
+            ErrorCode::OutcomeUnknown,
+            "the device was needed to hang up or to stop a camera while it got the file; whether it has taken it \
+             is unknown",
+        ),
+    }
+}
+
+/// One run of a room.
+pub struct Actor {
     /// The room's id.
     room: Arc<str>,
     telemetry: Arc<Telemetry>,
@@ -248,10 +258,13 @@ struct Actor {
     /// The preset that the gateway has sent the camera to, unless it has moved it since.
     preset: Option<String>,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// What the commands that run have read.
+    new_readings: Arc<NewReadings>,
 }
 
 impl Actor {
-    fn new(
+    /// A room that has not connected yet.
+    pub fn new(
         settings: RoomSettings,
         device: Device,
         queue: Arc<Queue>,
@@ -295,7 +308,13 @@ impl Actor {
             session: Value::Null,
             doubtful: Doubtful::default(),
             running: FuturesUnordered::new(),
+            new_readings: Arc::default(),
         }
+    }
+
+    /// The camera stops that are still to be sent.
+    pub fn take_stops(&mut self) -> CameraStops {
+        std::mem::take(&mut self.stops)
     }
 
     fn telemetry(&self) -> &Telemetry {
@@ -370,7 +389,7 @@ impl Actor {
         self.underway.set_camera_stop(true);
         let sent = self.stops.sent(Motion::camera(&call));
         let environment = self.environment(&call);
-        let device = self.device.clone();
+        let device = self.device.urgent();
         self.run_beside(async move {
             let executed = execute(&device, call, environment, Transfer::None).await;
             Done::CameraStopped {
@@ -397,10 +416,24 @@ impl Actor {
             self.stops.schedule(motion, Instant::now() + longest);
         }
         let environment = self.environment(&call);
-        let device = self.device.clone();
+        let device = match went_first {
+            true => self.device.urgent(),
+            false => self.device.clone(),
+        };
         let span = command_span(reply.command());
         let executing = async move {
-            let executed = execute(&device, call, environment, transfer).await;
+            let kind = call.route.kind();
+            let must_give_way = async {
+                match lane {
+                    Lane::Files => device.wanted().await,
+                    Lane::InOrder | Lane::Alongside | Lane::Minutes => pending().await,
+                }
+            };
+            let executed = tokio::select! {
+                biased;
+                executed = execute(&device, call, environment, transfer) => executed,
+                () = must_give_way => Executed::failed(gave_way(kind)),
+            };
             Done::Commanded {
                 lane,
                 reply,
@@ -452,6 +485,7 @@ impl Actor {
             check: None,
             missing: self.knowledge.missing().clone(),
             mode_lock: self.knowledge.mode_lock().clone(),
+            readings: self.new_readings.clone(),
         }
     }
 

@@ -45,6 +45,8 @@ pub struct Availability {
     unanswered: u32,
     /// The wait after the next failure to reach the device; doubled by each failure.
     reconnect_wait: Duration,
+    /// The device was logged in to since the password was refused last.
+    was_right: bool,
     /// The problem, and its start.
     problem: Option<(ProblemCode, String)>,
 }
@@ -65,6 +67,7 @@ impl Availability {
             phase: Phase::Connecting,
             unanswered: 0,
             reconnect_wait: timings.first_reconnect_delay,
+            was_right: false,
             problem: None,
             timings,
         }
@@ -109,6 +112,7 @@ impl Availability {
     pub fn logged_in(&mut self) {
         self.phase = Phase::LoggedIn;
         self.unanswered = 0;
+        self.was_right = true;
     }
 
     /// A read brought what a Poly device says. True if that makes the room online.
@@ -167,7 +171,13 @@ impl Availability {
         match problem {
             ProblemCode::LockedOut => return self.timings.retry_after_lockout,
             ProblemCode::TooManySessions => return self.timings.retry_after_too_many_sessions,
-            ProblemCode::Unauthorized => return self.timings.retry_after_refused_login,
+            ProblemCode::Unauthorized => {
+                let refused = self.timings.retry_after_refused_login;
+                return match std::mem::take(&mut self.was_right) {
+                    true => self.timings.retry_after_doubtful_refusal.min(refused),
+                    false => refused,
+                };
+            }
             ProblemCode::Offline
             | ProblemCode::NotUnderstood
             | ProblemCode::CertificateUnknown
@@ -269,6 +279,15 @@ mod tests {
             ),
         ] {
             assert_eq!(availability.next_wait(problem, true, 0), wanted);
+        }
+        // One that comes after a log-in is looked at again soon, once.
+        availability.logged_in();
+        for wanted in [
+            timings.retry_after_doubtful_refusal,
+            timings.retry_after_refused_login,
+        ] {
+            let wait = availability.next_wait(ProblemCode::Unauthorized, true, 0);
+            assert_eq!(wait, wanted);
         }
         // A refusal does not lengthen the next wait for an unreachable device.
         assert_eq!(waits(&mut availability, false)[0], 1);

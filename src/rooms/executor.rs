@@ -24,6 +24,7 @@ use tokio::time::Instant;
 use self::answer::{accepted_body, lacks_spelling};
 use super::missing::Missing;
 use super::mode_lock::ModeLock;
+use super::new_readings::NewReadings;
 use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading};
 use super::refusal::{unsupported, without_secrets};
 use super::spellings::Spellings;
@@ -58,6 +59,8 @@ pub struct CommandEnvironment {
     pub missing: Missing,
     /// What the provider that runs the device refuses, as far as it is known.
     pub mode_lock: ModeLock,
+    /// Takes what the command reads.
+    pub readings: Arc<NewReadings>,
 }
 
 /// The outcome of a command, with everything that it read.
@@ -65,7 +68,7 @@ pub struct CommandEnvironment {
 pub struct Executed {
     /// The result for the sender.
     pub result: Result<Success, Failure>,
-    /// The readings that were made, in order.
+    /// The readings that were made and that the room has not taken yet, in order.
     pub readings: Vec<Reading>,
     /// A check of the room has started the camera, and the device has carried out no stop.
     pub camera_may_move: bool,
@@ -81,6 +84,22 @@ pub struct Executed {
     pub mode_lock: ModeLock,
 }
 
+impl Executed {
+    /// A command that was given up before it had an answer.
+    pub fn failed(failure: Failure) -> Self {
+        Self {
+            result: Err(failure),
+            readings: Vec::new(),
+            camera_may_move: false,
+            problem: None,
+            unanswered: false,
+            spelled: None,
+            missing: Missing::default(),
+            mode_lock: ModeLock::default(),
+        }
+    }
+}
+
 /// Carries a command out.
 pub async fn execute(
     device: &Device,
@@ -93,7 +112,8 @@ pub async fn execute(
         environment,
         deadline: device.deadline(call.route.command().time_limit),
         transfer,
-        readings: Vec::new(),
+        last_was_absent: false,
+        sends_once: false,
         problem: None,
         unanswered: false,
         spelled: None,
@@ -106,7 +126,7 @@ pub async fn execute(
     let result = executor.run(call).await;
     Executed {
         result,
-        readings: executor.readings,
+        readings: executor.environment.readings.take(),
         problem: executor.problem,
         unanswered: executor.unanswered,
         spelled: executor.spelled,
@@ -124,7 +144,11 @@ struct Executor<'a> {
     deadline: Instant,
     /// The file that streams along with the command's first request.
     transfer: Transfer,
-    readings: Vec<Reading>,
+    /// The last reading said that there is none at the moment.
+    last_was_absent: bool,
+    /// The requests follow from a state that was read, and another reading may give others: they are not repeated,
+    /// though each of them alone could be.
+    sends_once: bool,
     problem: Option<Problem>,
     unanswered: bool,
     /// The command itself has sent a request, which may have changed something.
@@ -158,10 +182,8 @@ impl Executor<'_> {
             success.body = made.map_err(|failure| failure.with_status(success.status))?;
         }
         if !unread.is_empty() {
-            success.warning = Some(format!(
-                "the device accepted this, but {}",
-                unread.join("; ")
-            ));
+            let warning = format!("the device accepted this, but {}", unread.join("; "));
+            success.warning = Some(warning);
         }
         Ok(success)
     }
@@ -179,6 +201,7 @@ impl Executor<'_> {
             Plan::From { state, .. } => {
                 let value = self.read_state(state, &Params::new()).await?;
                 let calls = call.planned(&self.environment.context, &value)?;
+                self.sends_once |= !command.repeatable;
                 self.request_each_of_state(&calls, command).await
             }
             Plan::Read(state) => self.query_state(state, call).await,
@@ -197,7 +220,10 @@ impl Executor<'_> {
             return Ok(call);
         };
         match truth(&self.read_state(state, &call.params).await?) {
-            Some(on) => Ok(call.with(&field, !on)),
+            Some(on) => {
+                self.sends_once = true;
+                Ok(call.with(&field, !on))
+            }
             None => Err(Failure::new(
                 ErrorCode::DeviceError,
                 format!("{state} is unknown at the moment, so it cannot be toggled"),
@@ -270,7 +296,8 @@ impl Executor<'_> {
     ) -> Result<Success, Failure> {
         let (operation, command) = (variant.operation, &variant.command);
         let offset = self.preset_offset(operation).await?;
-        let request = call.request_spelled(variant, offset)?;
+        let mut request = call.request_spelled(variant, offset)?;
+        request.repeatable &= !self.sends_once;
         if let Some(status) = self.environment.missing.status_of(&request, Instant::now()) {
             return Err(unsupported(status));
         }
@@ -338,46 +365,49 @@ impl Executor<'_> {
         let body = accepted_body(&response, operation, command)?;
         // A page is not the whole.
         let whole = operation.method == Method::Get && operation.asks_for_states(&request.query);
-        if whole
-            && !operation.states.is_empty()
-            && operation.poll.is_some()
-            && !operation.takes("conf_id")
-        {
-            self.readings.push(Reading::of(operation, &response));
+        if whole && !operation.states.is_empty() {
+            let reading = Reading::of(operation, &response);
+            let trouble = queries::no_answer(&reading);
+            if operation.poll.is_some() && !operation.takes("conf_id") {
+                self.keep(reading);
+            }
+            if let Some(trouble) = trouble {
+                return Err(trouble);
+            }
         }
         Ok(Success::new(response.status, body))
     }
 
-    /// Reads an operation's states from the device, and gives a copy of the reading.
-    async fn read(
-        &mut self,
-        operation: &'static Operation,
-        given: &Params,
-    ) -> Result<Reading, Failure> {
-        self.make_reading(operation, given).await?;
-        let last = self.readings.last().cloned();
-        last.ok_or_else(|| Failure::new(ErrorCode::Unsupported, "this cannot be read"))
+    /// Passes a reading on to the room.
+    fn keep(&mut self, reading: Reading) {
+        self.last_was_absent = reading.outcome == ReadOutcome::Absent;
+        self.environment.readings.push(reading);
     }
 
-    /// Reads an operation's states from the device, in the spelling that the device has. The reading is then the
-    /// last of those that were made.
-    async fn make_reading(
+    /// Reads an operation's states from the device, in the spelling that the device has. Passes the reading on, and
+    /// gives what `use_it` makes of it.
+    async fn read<T>(
         &mut self,
         operation: &'static Operation,
         given: &Params,
-    ) -> Result<(), Failure> {
+        use_it: impl FnOnce(&Self, &Reading) -> T,
+    ) -> Result<T, Failure> {
         let mut missing = Vec::new();
         for spelling in self.environment.spellings.of_read(operation) {
             let reading = self.read_spelled(spelling, given).await?;
             if !matches!(reading.outcome, ReadOutcome::Unsupported(_)) {
-                self.readings.push(reading);
-                return Ok(());
+                let used = use_it(self, &reading);
+                self.keep(reading);
+                return Ok(used);
             }
             missing.push(reading);
         }
         // The device has none of them.
-        self.readings.append(&mut missing);
-        Ok(())
+        let used = missing.last().map(|reading| use_it(self, reading));
+        for reading in missing {
+            self.keep(reading);
+        }
+        used.ok_or_else(|| Failure::new(ErrorCode::Unsupported, "this cannot be read"))
     }
 
     async fn read_spelled(
@@ -449,17 +479,16 @@ impl Executor<'_> {
         let Some((operation, _)) = CATALOGUE.reader(state) else {
             return Ok(());
         };
-        self.make_reading(operation, &Params::new())
-            .await
-            .map_err(|failure| failure.message)?;
-        let Some(reading) = self.readings.last() else {
-            return Ok(());
-        };
-        let trouble = reading.trouble().or_else(|| {
-            let value = reading.value_of(state, &self.environment.context);
-            value.err()
-        });
-        trouble.map_or(Ok(()), |failure| Err(failure.message))
+        let read = self
+            .read(operation, &Params::new(), |this, reading| {
+                let value = reading.value_of(state, &this.environment.context);
+                reading.trouble().or(value.err())
+            })
+            .await;
+        match read {
+            Ok(None) => Ok(()),
+            Ok(Some(failure)) | Err(failure) => Err(failure.message),
+        }
     }
 
     async fn renew_session(&mut self, call: &Call) -> Result<Success, Failure> {
@@ -468,8 +497,7 @@ impl Executor<'_> {
             Ok(session) => {
                 let outcome = ReadOutcome::Value(session.clone());
                 let operation = call.variant().operation;
-                self.readings
-                    .push(Reading::without_response(operation, outcome));
+                self.keep(Reading::without_response(operation, outcome));
                 Ok(Success::new(200, session))
             }
             Err(problem) => Err(self.fail(RequestError::Problem(problem), true)),

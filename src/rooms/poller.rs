@@ -278,8 +278,9 @@ impl Poller {
 
     /// Why the device counts as offline, if its answers are not understood. `online`: they were,
     /// since the log-in.
-    pub fn not_understood(&self, online: bool) -> Option<Problem> {
-        self.understanding.problem(online, self.is_complete())
+    pub fn not_understood(&mut self, online: bool) -> Option<Problem> {
+        let complete = self.is_complete();
+        self.understanding.problem(online, complete)
     }
 
     /// Whether everything has been asked for since the log-in.

@@ -14,7 +14,7 @@ use super::readiness::failure_event;
 use crate::catalogue::checked::READINESS;
 use crate::catalogue::{CALL_LAST, SESSION, StateTopic, payload};
 use crate::command::{ErrorCode, Failure, FileAnswer, Reply, Success};
-use crate::device::Problem;
+use crate::device::{Problem, ProblemCode};
 use crate::state::{RoomStatus, StateStore, StateValue};
 use crate::telemetry::Telemetry;
 use crate::topics::{AVAILABILITY, PROBLEM, RoomTopics};
@@ -153,6 +153,12 @@ impl RoomPublisher {
         (!is_none).then(|| problem["message"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// Whether the room has this problem.
+    pub fn has_problem(&self, code: ProblemCode) -> bool {
+        let problem = self.stored_at(PROBLEM).unwrap_or_default();
+        problem["code"] == json!(code)
+    }
+
     /// Publishes the report of a check of the room, and an event if something is wrong.
     pub fn report(&self, report: &Value) {
         self.state(READINESS.as_str(), Some(report));
@@ -216,7 +222,6 @@ impl RoomPublisher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::ProblemCode;
     use crate::state::{Item, Outbox, Subscriber};
 
     fn publisher() -> (RoomPublisher, Arc<StateStore>) {

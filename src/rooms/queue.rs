@@ -21,6 +21,9 @@ use crate::command::{ErrorCode, Failure};
 /// How many commands may wait. A device answers some tens of commands within the age limit, so more
 /// would expire anyway, and a sender in a loop cannot fill the memory.
 const QUEUE_CAPACITY: usize = 64;
+/// How many urgent commands may wait besides: a queue that others have filled keeps nobody from hanging up or
+/// stopping a camera. More than the cameras and parties that a person ends at a time.
+const URGENT_CAPACITY: usize = 8;
 
 /// The message of commands for a room whose task ends.
 const ROOM_STOPPING_MESSAGE: &str =
@@ -33,6 +36,9 @@ pub enum Lane {
     InOrder,
     /// Alongside the ordered one: for urgent commands and long queries.
     Alongside,
+    /// For files. A file holds one of the device's requests as long as whoever gets it takes, so there is one at a
+    /// time, and the other request is left to everything else.
+    Files,
     /// For commands that take minutes: nothing waits for them.
     Minutes,
 }
@@ -44,6 +50,8 @@ pub struct FreeLanes {
     pub in_order: Result<(), &'static str>,
     /// The lane alongside.
     pub alongside: bool,
+    /// The lane of files.
+    pub files: bool,
     /// The lane of commands that take minutes.
     pub minutes: bool,
     /// The areas in which something is being ended: by a command that went first, and by the gateway's own
@@ -115,7 +123,8 @@ impl Queue {
             waiting.remove_if(|ticket| ticket.expires <= now)
         };
         for ticket in expired {
-            self.publisher.answer(ticket.reply, Err(expired_failure()));
+            let failure = expired_failure(&ticket);
+            self.publisher.answer(ticket.reply, Err(failure));
         }
     }
 
@@ -199,7 +208,11 @@ impl Waiting {
             .into_iter()
             .map(|older| (older, superseded_failure()))
             .collect();
-        if self.tickets.len() >= QUEUE_CAPACITY {
+        let capacity = match ticket.is_urgent() {
+            true => QUEUE_CAPACITY + URGENT_CAPACITY,
+            false => QUEUE_CAPACITY,
+        };
+        if self.tickets.len() >= capacity {
             answered.push((ticket, full_failure()));
         } else if ticket.is_urgent() {
             // Behind the urgent ones that wait already, before all others.
@@ -235,6 +248,12 @@ impl Waiting {
                     return Some((index, Lane::Minutes));
                 }
                 ordered_waits |= free.minutes;
+                continue;
+            }
+            if ticket.is_file() {
+                if free.files {
+                    return Some((index, Lane::Files));
+                }
                 continue;
             }
             // An urgent command does not overtake what runs in its own area: a stop would come
@@ -276,9 +295,13 @@ fn full_failure() -> Failure {
     )
 }
 
-fn expired_failure() -> Failure {
-    Failure::new(
-        ErrorCode::Expired,
-        "the command was too old when its turn came, so it was not carried out",
-    )
+fn expired_failure(ticket: &Ticket) -> Failure {
+    let message = match ticket.is_file() {
+        true => {
+            "the room's device sends or gets one file at a time, and another one took too long; ask for this one \
+             again later"
+        }
+        false => "the command was too old when its turn came, so it was not carried out",
+    };
+    Failure::new(ErrorCode::Expired, message)
 }

@@ -13,15 +13,16 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::actor::{self, StopSignal};
+use super::actor::StopSignal;
 use super::camera_stops::CameraStops;
 use super::publisher::RoomPublisher;
 use super::queue::{Queue, Ticket};
 use super::settings::RoomSettings;
 use super::sharing::PreviousOwner;
+use super::supervisor::{self, Supervisor};
 use crate::catalogue::{Call, GUARDED, PresetNames};
 use crate::command::{CommandAuthority, ErrorCode, Failure, Reply, Submission, Transfer};
-use crate::device::{Device, LONGEST_LOG_OUT};
+use crate::device::{Device, LONGEST_LOG_OUT, ProblemCode};
 use crate::state::{RoomStatus, StateStore};
 use crate::telemetry::room_span;
 
@@ -80,12 +81,17 @@ impl Room {
             publisher: publisher.clone(),
             long_commands: Arc::default(),
         };
+        let supervisor = Box::new(Supervisor {
+            settings,
+            device,
+            queue,
+            publisher,
+            stop: stop.clone(),
+        });
         Ok(Self {
             entrance: Arc::new(entrance),
-            stop: stop.clone(),
-            task: tokio::spawn(
-                actor::run(settings, device, queue, publisher, stop, stops).instrument(span),
-            ),
+            stop,
+            task: tokio::spawn(supervisor::run(supervisor, stops).instrument(span)),
         })
     }
 
@@ -107,6 +113,13 @@ impl Room {
     /// Whether a command waits or is under way that may take much longer than an ordinary request.
     pub fn has_long_command(&self) -> bool {
         self.entrance.long_commands.load(Ordering::Acquire) > 0
+    }
+
+    /// Whether its device refuses the user and password.
+    pub fn is_refused(&self) -> bool {
+        self.entrance
+            .publisher
+            .has_problem(ProblemCode::Unauthorized)
     }
 
     /// The status of the room's device.

@@ -10,6 +10,12 @@ use crate::device::Problem;
 /// A device that was understood is not any more when one of its endpoints has failed this often in a row
 /// while no other was recognised. One answer, or one endpoint, says nothing of the device.
 const FAILED_READS: u8 = 3;
+/// A device that was understood is not any more, either, when its endpoints fail but for one in this many. What
+/// the others said last would count as how the device is now.
+const ONE_GOOD_AMONG: usize = 4;
+/// So often in a row one of them has failed then: twenty seconds of a state that is read every two seconds. A device
+/// that switches its provider or restarts a part of itself is back before, mostly.
+const LOST_READS: u8 = 10;
 /// How many different answers the problem names.
 const MOST_SEEN: usize = 3;
 /// The longest description of an answer in the problem, in characters. A device chooses a part of it.
@@ -64,6 +70,28 @@ struct Endpoint {
     newest: Option<Evidence>,
     /// How many of its reads failed since the device was understood last.
     failed: u8,
+    /// It has brought an answer that was of use since the room's task began.
+    is_known: bool,
+    /// How many of its reads in a row brought no answer of use since.
+    lost: u8,
+}
+
+impl Endpoint {
+    fn answered(&mut self, evidence: Evidence, is_there: bool) {
+        self.newest = Some(evidence);
+        match evidence {
+            Evidence::Poly | Evidence::Neutral => (self.is_known, self.lost) = (true, 0),
+            Evidence::NotPoly if is_there => self.lose(),
+            // Its states are taken away, so they do not grow old.
+            Evidence::NotPoly => (self.is_known, self.lost) = (false, 0),
+        }
+    }
+
+    fn lose(&mut self) {
+        if self.is_known {
+            self.lost = self.lost.saturating_add(1);
+        }
+    }
 }
 
 /// What the reads of one room say about its device, since the log-in.
@@ -79,12 +107,23 @@ pub struct Understanding {
     seen: Vec<UnusableAnswer>,
     /// What the newest answer said.
     newest: Option<Evidence>,
+    /// Most endpoints failed when the device counted as offline last: a single one that is recognised does not show
+    /// any more that it is understood.
+    is_distrusted: bool,
 }
 
 impl Understanding {
-    /// Nothing has been read yet.
+    /// Nothing has been read yet since the log-in.
     pub fn restart(&mut self) {
-        *self = Self::default();
+        let known = self.endpoints.iter().map(|endpoint| Endpoint {
+            is_known: endpoint.is_known,
+            ..Endpoint::default()
+        });
+        *self = Self {
+            endpoints: known.collect(),
+            is_distrusted: self.is_distrusted,
+            ..Self::default()
+        };
     }
 
     /// A read was answered. `index`: the entry of the schedule, if it has one. `seen`: what came, if
@@ -97,7 +136,9 @@ impl Understanding {
     ) {
         self.newest = Some(evidence);
         if let Some(index) = index {
-            self.endpoint(index).newest = Some(evidence);
+            let status = seen.as_ref().and_then(|seen| seen.status);
+            let is_there = !matches!(status, Some(404 | 405 | 501));
+            self.endpoint(index).answered(evidence, is_there);
         }
         match evidence {
             Evidence::Poly => self.understood(),
@@ -118,19 +159,28 @@ impl Understanding {
 
     /// A read was not answered, so it is unknown what this endpoint says.
     pub fn unanswered(&mut self, index: usize) {
-        self.endpoint(index).newest = None;
+        let endpoint = self.endpoint(index);
+        endpoint.newest = None;
+        endpoint.lose();
+        self.remember(Some(UnusableAnswer {
+            text: "the device did not answer".to_owned(),
+            status: None,
+        }));
     }
 
     /// A read failed since the device was understood last.
     pub fn is_in_doubt(&self) -> bool {
-        self.failed > 0
+        self.failed > 0 || self.is_distrusted
     }
 
     /// Forgets what these endpoints brought when they were read last.
     pub fn forget(&mut self, is_unread: impl Fn(usize) -> bool) {
         for (index, endpoint) in self.endpoints.iter_mut().enumerate() {
-            if endpoint.newest.is_some() && is_unread(index) {
-                endpoint.newest = None;
+            if (endpoint.newest.is_some() || endpoint.is_known) && is_unread(index) {
+                *endpoint = Endpoint {
+                    failed: endpoint.failed,
+                    ..Endpoint::default()
+                };
             }
         }
     }
@@ -143,6 +193,7 @@ impl Understanding {
     }
 
     fn understood(&mut self) {
+        self.is_distrusted &= self.most_fail();
         if self.failed == 0 {
             return;
         }
@@ -164,7 +215,25 @@ impl Understanding {
 
     /// The newest evidence is that of a Poly device.
     pub fn is_understood(&self) -> bool {
-        self.failed == 0 && self.recognised().is_some()
+        self.failed == 0 && self.recognised().is_some() && !(self.is_distrusted && self.most_fail())
+    }
+
+    /// Whether most endpoints that had something to say have failed since. After a device was distrusted, what has not
+    /// been read again counts as failed.
+    fn most_fail(&self) -> bool {
+        let known = self.endpoints.iter().filter(|endpoint| endpoint.is_known);
+        let is_bad = |endpoint: &&Endpoint| {
+            endpoint.lost > 0 || (self.is_distrusted && endpoint.newest.is_none())
+        };
+        let bad = known.clone().filter(is_bad).count();
+        let all = known.count();
+        all >= ONE_GOOD_AMONG && (all - bad) * ONE_GOOD_AMONG <= all
+    }
+
+    /// Whether most endpoints fail, and one of them has done so for a while.
+    fn is_lost(&self) -> bool {
+        let often = |endpoint: &Endpoint| endpoint.lost >= LOST_READS;
+        !self.seen.is_empty() && self.most_fail() && self.endpoints.iter().any(often)
     }
 
     /// The newest answer of all is that of a Poly device.
@@ -189,7 +258,7 @@ impl Understanding {
     /// the log-in. `complete`: everything has been read since the log-in; a device that was not
     /// understood until then is not tried for longer. One that refuses its first reads is not asked
     /// for everything, since each refusal costs a log-in.
-    pub fn problem(&self, online: bool, complete: bool) -> Option<Problem> {
+    pub fn problem(&mut self, online: bool, complete: bool) -> Option<Problem> {
         let often = |endpoint: &Endpoint| endpoint.failed >= FAILED_READS;
         let is_certain = match online {
             true => self.endpoints.iter().any(often),
@@ -198,13 +267,20 @@ impl Understanding {
                 refused || (complete && self.failed > 0)
             }
         };
-        if !is_certain || self.recognised().is_some() {
-            return None;
-        }
+        let what = match self.recognised() {
+            None if is_certain => {
+                "what answers at this address does not answer as a Poly VideoOS device does"
+            }
+            Some(_) if online && self.is_lost() => {
+                self.is_distrusted = true;
+                "most of the device's states cannot be read any more"
+            }
+            _ => return None,
+        };
         let texts: Vec<&str> = self.seen.iter().map(|seen| &*seen.text).collect();
         let advice = self.seen.last().map_or("", UnusableAnswer::advice);
         Some(Problem::not_understood(format!(
-            "what answers at this address does not answer as a Poly VideoOS device does: {}; {advice}",
+            "{what}: {}; {advice}",
             texts.join("; ")
         )))
     }
@@ -302,6 +378,62 @@ mod tests {
         assert_eq!(device.problem(true, true), None);
         device.unanswered(STATUS);
         assert!(device.problem(true, true).is_some());
+    }
+
+    #[test]
+    fn one_endpoint_that_works_among_many_that_fail_is_not_enough() {
+        const ALL: usize = 8;
+        let mut device = Understanding::default();
+        let read = |device: &mut Understanding, good: usize| {
+            for index in 0..ALL {
+                match index < good {
+                    true => poly(device, index),
+                    false => fail(device, index),
+                }
+            }
+        };
+        read(&mut device, ALL);
+        // More than one in four is recognised.
+        for _ in 0..LOST_READS {
+            read(&mut device, 3);
+            assert_eq!(device.problem(true, true), None);
+        }
+        read(&mut device, 1);
+        let problem = device.problem(true, true).unwrap();
+        assert_eq!(problem.code, ProblemCode::NotUnderstood);
+        assert!(problem.message.starts_with("most of"), "{problem}");
+        // The one endpoint alone does not bring the room back, whatever is read first after the log-in.
+        device.restart();
+        for _ in 0..10 {
+            read(&mut device, 1);
+            poly(&mut device, 0);
+            assert!(!device.is_understood());
+            assert_eq!(device.problem(false, true), None);
+        }
+        read(&mut device, 3);
+        poly(&mut device, 0);
+        assert!(device.is_understood());
+        assert_eq!(device.problem(true, true), None);
+    }
+
+    #[test]
+    fn endpoints_that_the_device_lacks_or_never_had_do_not_count_as_failing() {
+        let mut device = Understanding::default();
+        for index in 0..8 {
+            poly(&mut device, index);
+        }
+        for _ in 0..10 {
+            for index in 1..20 {
+                let seen = Some(UnusableAnswer::status(404));
+                device.answered(Some(index), Evidence::NotPoly, seen);
+            }
+            for index in 20..30 {
+                fail(&mut device, index);
+            }
+            poly(&mut device, 0);
+            assert!(device.is_understood());
+        }
+        assert_eq!(device.problem(true, true), None);
     }
 
     #[test]

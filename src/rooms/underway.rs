@@ -23,6 +23,8 @@ pub struct Underway {
     alongside: bool,
     /// The area of that command, if it went first.
     ending: Option<&'static str>,
+    /// A file is under way.
+    file: bool,
     /// A command runs that takes minutes.
     minutes: bool,
     camera_stop: bool,
@@ -38,6 +40,7 @@ impl Underway {
             in_order: None,
             alongside: false,
             ending: None,
+            file: false,
             minutes: false,
             camera_stop: false,
             poll: false,
@@ -52,6 +55,7 @@ impl Underway {
                 self.alongside = true;
                 self.ending = went_first.then_some(area);
             }
+            Lane::Files => self.file = true,
             Lane::Minutes => self.minutes = true,
         }
     }
@@ -64,6 +68,7 @@ impl Underway {
                 self.alongside = false;
                 self.ending = None;
             }
+            Lane::Files => self.file = false,
             Lane::Minutes => self.minutes = false,
         }
     }
@@ -84,6 +89,7 @@ impl Underway {
             return FreeLanes {
                 in_order: Err(POLL),
                 alongside: false,
+                files: false,
                 minutes: false,
                 ending: [None; 2],
             };
@@ -91,6 +97,7 @@ impl Underway {
         FreeLanes {
             in_order: self.in_order.map_or(Ok(()), Err),
             alongside: !self.alongside,
+            files: !self.file,
             minutes: !self.minutes,
             ending: [self.ending, self.camera_stop.then_some(CAMERA_AREA)],
         }
@@ -104,7 +111,12 @@ impl Underway {
     /// One poll runs at a time, and only if camera stops and commands leave a request for it. A command that
     /// takes minutes does not count: most of the time it sends nothing.
     pub fn may_poll(&self) -> bool {
-        let others = [self.in_order.is_some(), self.alongside, self.camera_stop];
+        let others = [
+            self.in_order.is_some(),
+            self.alongside,
+            self.file,
+            self.camera_stop,
+        ];
         let others = others.into_iter().filter(|underway| *underway).count();
         let most = if self.one_at_a_time {
             1

@@ -108,6 +108,13 @@ impl Telemetry {
         self.remember(Level::WARN, LogKind::Line, room, &text);
     }
 
+    /// A room's task has ended by a fault of the gateway, which the line of the panic describes.
+    pub fn room_failed(&self, room: &str) {
+        let text = "a fault in the gateway ended the room's task; it starts again";
+        room_span(room).in_scope(|| tracing::error!(target: ROOMS, "{text}"));
+        self.remember(Level::ERROR, LogKind::Line, room, text);
+    }
+
     /// A room is no longer configured.
     pub fn room_removed(&self, room: &str) {
         room_span(room).in_scope(|| tracing::info!(target: ROOMS, "removed"));

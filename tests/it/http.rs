@@ -5,7 +5,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use poly2mqtt::config::BrokerUrl;
 use poly2mqtt::doors::clients::ClientLimits;
-use poly2mqtt_simulator::{Fault, FaultKind, JournalEntry};
+use poly2mqtt_simulator::{Fault, FaultKind, JournalEntry, SimulatedDevice};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -230,6 +230,71 @@ async fn a_file_streams_whatever_its_size() {
     );
     let (status, _) = answer(&doors, "/room/9/system/logs/get").await;
     assert_eq!(status, 404);
+    doors.stop().await;
+}
+
+/// Takes a file as slowly as over a narrow line, but steadily; gives how much came.
+async fn takes_slowly(doors: &Doors) -> tokio::task::JoinHandle<usize> {
+    let mut stream = TcpStream::connect(doors.addr()).await.unwrap();
+    let request =
+        "GET /room/1/system/logs/get HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    tokio::spawn(async move {
+        let mut part = vec![0; 16 << 10];
+        let mut all = 0;
+        while let Ok(size @ 1..) = stream.read(&mut part).await {
+            all += size;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        all
+    })
+}
+
+#[tokio::test]
+async fn files_that_are_taken_slowly_keep_nobody_from_using_the_room() {
+    let doors = Doors::start().await;
+    let huge = FaultKind::Huge(64 << 20);
+    doors.device.add_fault(Fault::on("/rest/system/logs", huge));
+    let first = takes_slowly(&doors).await;
+    let streams = |device: &SimulatedDevice| {
+        let journal = device.journal();
+        journal
+            .iter()
+            .any(|entry| entry.path == "/rest/system/logs")
+    };
+    assert!(doors.device.wait_for(SOON, streams).await);
+    // The second waits for the first one, whatever else is free.
+    let second = takes_slowly(&doors).await;
+    for round in 0..20 {
+        for (path, payload) in [
+            (SET, "40"),
+            ("/room/1/call/hangup", ""),
+            ("/room/1/camera/stop", ""),
+        ] {
+            let status = post(&doors.url(path), payload).await.0;
+            assert_eq!(status, 200, "{path} {round}");
+        }
+    }
+    let answered = timeout(SOON, second)
+        .await
+        .expect("it is answered")
+        .unwrap();
+    assert!(answered < 1000, "{answered}");
+    // The other request is taken too, by a command that hangs: the file gives way to what cannot wait.
+    let late = FaultKind::Delay(Duration::from_millis(2800));
+    doors
+        .device
+        .add_fault(Fault::on("/rest/audio/volume", late).method("POST"));
+    let url = doors.url(SET);
+    let set = tokio::spawn(async move { post(&url, "41").await });
+    let held = |device: &SimulatedDevice| device.delayed() == 1;
+    assert!(doors.device.wait_for(SOON, held).await);
+    assert_eq!(post(&doors.url("/room/1/camera/stop"), "").await.0, 200);
+    assert_eq!(doors.device.delayed(), 1);
+    let cut = timeout(SOON, first).await.expect("it is cut").unwrap();
+    assert!(cut > 1000 && cut < 64 << 20, "{cut}");
+    doors.device.end_delays();
+    assert_eq!(set.await.unwrap().0, 200);
     doors.stop().await;
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::{SinkExt, StreamExt};
-use poly2mqtt_simulator::{Options, SimulatedDevice};
+use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use tokio_tungstenite::connect_async;
@@ -229,6 +229,47 @@ async fn password_files_are_read_again() {
     let [first, second] = &it.devices;
     first.stop().await;
     second.stop().await;
+}
+
+/// Otherwise the next try would come after minutes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_whose_device_takes_the_password_again_is_online_after_a_reload() {
+    let it = Setup::start().await;
+    let watch = Client::connect(it.mqtt).await;
+    watch.expect("room/steady/availability", "online").await;
+    it.devices[0].person_sets_password("changed");
+    it.devices[0].expire_sessions();
+    watch.expect("room/steady/availability", "offline").await;
+    it.devices[0].person_sets_password("456");
+    it.gateway.signal("HUP");
+    watch.expect("room/steady/availability", "online").await;
+    for device in &it.devices {
+        device.stop().await;
+    }
+}
+
+/// A reload waits until the rooms that it replaces have ended, the stop of the gateway does not wait for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_during_a_reload_begins_at_once() {
+    let it = Setup::start().await;
+    let device = &it.devices[0];
+    let watch = Client::connect(it.mqtt).await;
+    watch.expect("room/steady/availability", "online").await;
+    let late = FaultKind::Delay(std::time::Duration::from_secs(8));
+    device.add_fault(Fault::on("/rest/audio/volume", late).method("POST"));
+    watch.publish("room/steady/audio/volume/set", "7").await;
+    assert!(device.wait_for(SOON, |device| device.delayed() == 1).await);
+    it.reload(&["first"], &room("steady", device, "name = \"Renamed\""));
+    // It is answered when the reload has begun to end the room.
+    let refused = watch.command("room/steady/audio/mute", "").await;
+    assert_eq!(refused["error"]["code"], "offline", "{refused}");
+    it.gateway.signal("TERM");
+    it.logged("stopping", 1).await;
+    assert_eq!(device.delayed(), 1, "{}", it.log());
+    it.logged("stopped", 1).await;
+    for device in &it.devices {
+        device.stop().await;
+    }
 }
 
 /// A file of certificates that cannot be used is found before the room that is to use it is stopped.

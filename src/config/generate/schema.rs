@@ -5,9 +5,11 @@
 //! takes them, because variables are always text. Secrets are never required, since they may come by variable.
 //! Draft 7, which editors for TOML know.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
-use crate::config::key::{Key, KeyType};
+use crate::config::key::{DurationBounds, Key, KeyType, LONGEST_DURATION};
 use crate::config::{Config, Section, forms, units};
 
 /// The configuration's JSON Schema.
@@ -102,11 +104,15 @@ fn of_kind(key: &Key) -> Value {
         }
         KeyType::Duration(bounds) => {
             let pattern = whole(&units::duration_pattern(bounds));
+            let longer = DurationBounds::at_least(LONGEST_DURATION + Duration::from_millis(1));
+            let too_long =
+                json!({"type": "string", "pattern": whole(&units::duration_pattern(longer))});
             match bounds.or_zero {
-                false => json!({"type": "string", "pattern": pattern}),
+                false => json!({"type": "string", "pattern": pattern, "not": too_long}),
                 true => json!({
                     "type": ["string", "integer"],
                     "pattern": pattern,
+                    "not": too_long,
                     "minimum": 0,
                     "maximum": 0,
                 }),

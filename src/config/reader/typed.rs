@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::Reader;
-use crate::config::key::{DurationBounds, KeyType};
+use crate::config::key::{DurationBounds, KeyType, LONGEST_DURATION};
 use crate::config::{RoomId, units};
 
 impl Reader<'_> {
@@ -149,8 +149,9 @@ impl Reader<'_> {
             _ => DurationBounds::at_least(Duration::ZERO),
         };
         let takes = format!(
-            "a duration of at least {} ms such as \"2s\", \"500ms\" or \"10m\"{}",
+            "a duration of at least {} ms and at most {} h such as \"2s\", \"500ms\" or \"10m\"{}",
             bounds.least.as_millis(),
+            LONGEST_DURATION.as_secs() / 3600,
             if bounds.or_zero { ", or 0" } else { "" }
         );
         let fits = |kind| matches!(kind, KeyType::Duration(_));

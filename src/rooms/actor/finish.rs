@@ -17,6 +17,8 @@ use crate::rooms::reading::{ReadOutcome, Reading};
 impl Actor {
     /// Applies the result of a future.
     pub(super) fn finish(&mut self, done: Done) {
+        // They are older than what `done` brings.
+        self.take_new_readings();
         match done {
             Done::LoggedIn(Ok(session)) => self.logged_in(session),
             Done::LoggedIn(Err(problem)) => self.offline(problem),
@@ -87,6 +89,12 @@ impl Actor {
         {
             self.offline(problem);
         }
+    }
+
+    /// Applies what the commands that run have read.
+    pub(super) fn take_new_readings(&mut self) {
+        let readings = self.new_readings.take();
+        self.take_read_back(readings, None);
     }
 
     /// Applies what a command has read, and which spelling it has found.

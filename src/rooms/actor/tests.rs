@@ -19,6 +19,7 @@ use crate::device::ProblemCode;
 use crate::rooms::missing::Missing;
 use crate::rooms::mode_lock::ModeLock;
 use crate::rooms::reading::{ReadOutcome, Reading};
+use crate::rooms::supervisor::{self, Supervisor};
 use crate::rooms::testing::room_settings;
 use crate::state::StateStore;
 
@@ -266,16 +267,17 @@ fn the_future_of_a_rooms_task_holds_little() {
     let telemetry = settings.device.telemetry.clone();
     let publisher = RoomPublisher::new(StateStore::new(), telemetry, settings.id.clone());
     let publisher = Arc::new(publisher);
-    let queue = Arc::new(Queue::new(publisher.clone()));
-    let device = Device::new(settings.device.clone()).unwrap();
-    let stops = CameraStops::default();
-    let task = run(
-        settings,
-        device,
-        queue,
+    let supervisor = Supervisor {
+        queue: Arc::new(Queue::new(publisher.clone())),
+        device: Device::new(settings.device.clone()).unwrap(),
+        stop: StopSignal::default(),
         publisher,
-        StopSignal::default(),
-        stops,
-    );
-    assert!(size_of_val(&task) <= 512, "{}", size_of_val(&task));
+        settings,
+    };
+    let task = supervisor::run(Box::new(supervisor), CameraStops::default());
+    assert!(size_of_val(&task) <= 384, "{}", size_of_val(&task));
+    let mut room = Fixture::connecting();
+    let stop = StopSignal::default();
+    let run = run_actor(&mut room.actor, &stop);
+    assert!(size_of_val(&run) <= 640, "{}", size_of_val(&run));
 }

@@ -3,7 +3,7 @@
 use super::Executor;
 use crate::catalogue::{CATALOGUE, Operation, PRESETS, Params, learned_preset_offset};
 use crate::command::Failure;
-use crate::rooms::reading::ReadOutcome;
+use crate::rooms::reading::{ReadOutcome, Reading};
 
 impl Executor<'_> {
     /// What is added to a preset's number. While that is not known, the device is asked first:
@@ -18,15 +18,20 @@ impl Executor<'_> {
         let Some((presets, _)) = CATALOGUE.reader(PRESETS) else {
             return Ok(0);
         };
-        let reading = self.read(presets, &Params::new()).await?;
-        match (reading.trouble(), reading.outcome) {
+        let learned = |_: &Self, reading: &Reading| match (reading.trouble(), &reading.outcome) {
             // The guide's numbers: nothing says otherwise.
-            (_, ReadOutcome::Absent | ReadOutcome::Unsupported(_)) => Ok(0),
-            (None, ReadOutcome::Value(list)) => {
-                self.environment.preset_offset = learned_preset_offset(&list);
-                Ok(self.environment.preset_offset.unwrap_or(0))
+            (_, ReadOutcome::Absent | ReadOutcome::Unsupported(_)) => Ok(None),
+            (None, ReadOutcome::Value(list)) => Ok(Some(learned_preset_offset(list))),
+            (Some(failure), _) => Err(failure),
+            (None, ReadOutcome::Failed(failure)) => Err(failure.clone()),
+        };
+        match self.read(presets, &Params::new(), learned).await? {
+            Ok(None) => Ok(0),
+            Ok(Some(offset)) => {
+                self.environment.preset_offset = offset;
+                Ok(offset.unwrap_or(0))
             }
-            (Some(failure), _) | (None, ReadOutcome::Failed(failure)) => Err(Failure {
+            Err(failure) => Err(Failure {
                 message: format!(
                     "how the device counts its presets is not known: {}; try again, or set \
                      preset_offset",

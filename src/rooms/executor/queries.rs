@@ -6,10 +6,11 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::Executor;
-use crate::catalogue::{CATALOGUE, Call, Params, SETTING, Search, StateTopic, TimeLimit};
+use crate::catalogue::{
+    CATALOGUE, Call, Operation, Params, SETTING, Search, StateTopic, TimeLimit,
+};
 use crate::command::{ErrorCode, Failure, Success};
-use crate::rooms::reading::ReadOutcome;
-use crate::rooms::refusal::unsupported;
+use crate::rooms::reading::{ReadOutcome, Reading};
 use crate::topics::encode_level;
 
 /// The wait between two requests for a page of a directory query that the device still prepares:
@@ -18,6 +19,23 @@ const SEARCH_PAGE_WAIT: Duration = Duration::from_millis(250);
 
 /// The value of a state that the device has, but which is empty at the moment.
 const NONE: &str = "none";
+
+/// Why a reading is no answer to a command. One that lacks something of what a Poly device says may be that of
+/// unknown firmware, and the rest of it is used.
+pub(super) fn no_answer(reading: &Reading) -> Option<Failure> {
+    match &reading.outcome {
+        ReadOutcome::Value(Value::Object(_)) => None,
+        ReadOutcome::Value(Value::Array(list)) if !list.is_empty() => None,
+        _ => reading.trouble(),
+    }
+}
+
+/// The read that gives a state.
+fn reader(state: StateTopic) -> Result<&'static Operation, Failure> {
+    let reader = CATALOGUE.reader(state).map(|(operation, _)| operation);
+    let message = || format!("{state} cannot be read from the device");
+    reader.ok_or_else(|| Failure::new(ErrorCode::Unsupported, message()))
+}
 
 impl Executor<'_> {
     /// A state's value, read from the device now; null if there is none.
@@ -29,14 +47,24 @@ impl Executor<'_> {
         state: StateTopic,
         params: &Params,
     ) -> Result<Value, Failure> {
-        let (operation, _) = CATALOGUE.reader(state).ok_or_else(|| {
-            Failure::new(
-                ErrorCode::Unsupported,
-                format!("{state} cannot be read from the device"),
-            )
-        })?;
-        let reading = self.read(operation, params).await?;
-        reading.value_of(state, &self.environment.context)
+        let operation = reader(state)?;
+        self.read(operation, params, |this, reading| {
+            reading.value_of(state, &this.environment.context)
+        })
+        .await?
+    }
+
+    /// Like [`Self::read_state`], but an answer that is not quite a Poly device's says nothing.
+    pub(super) async fn read_state_for_sure(
+        &mut self,
+        state: StateTopic,
+    ) -> Result<Value, Failure> {
+        let operation = reader(state)?;
+        self.read(operation, &Params::new(), |this, reading| {
+            let value = reading.value_of(state, &this.environment.context);
+            reading.trouble().map_or(value, Err)
+        })
+        .await?
     }
 
     /// Answers `<state>/get`.
@@ -49,7 +77,7 @@ impl Executor<'_> {
             return self.query_part(state, name, call).await;
         }
         let value = match self.read_state(state, &call.params).await? {
-            Value::Null if self.last_read_was_absent() => NONE.into(),
+            Value::Null if self.last_was_absent => NONE.into(),
             value => value,
         };
         Ok(Success::new(200, value))
@@ -70,16 +98,16 @@ impl Executor<'_> {
                 format!("{name} is not among the room's settings; config/get reads any setting");
             return Err(Failure::new(ErrorCode::NotFound, message));
         }
-        let reading = self.read(operation, &Params::new()).await?;
-        if let Some(failure) = reading.trouble() {
-            return Err(failure);
-        }
-        match reading.outcome {
-            ReadOutcome::Value(answer) => reading
-                .operation
-                .states
-                .iter()
-                .flat_map(|known| known.values(&answer, &self.environment.context))
+        self.read(operation, &Params::new(), |this, reading| {
+            if let Some(trouble) = no_answer(reading) {
+                return Err(trouble);
+            }
+            let ReadOutcome::Value(answer) = &reading.outcome else {
+                return Ok(Success::new(200, NONE.into()));
+            };
+            let states = reading.operation.states.iter();
+            states
+                .flat_map(|known| known.values(answer, &this.environment.context))
                 .find_map(|(known, value)| value.filter(|_| known == topic))
                 .map(|value| Success::new(200, value.into_owned()))
                 .ok_or_else(|| {
@@ -89,17 +117,9 @@ impl Executor<'_> {
                     };
                     let message = format!("the device has no {topic}{secret}");
                     Failure::new(ErrorCode::NotFound, message)
-                }),
-            ReadOutcome::Absent => Ok(Success::new(200, NONE.into())),
-            ReadOutcome::Unsupported(status) => Err(unsupported(status)),
-            ReadOutcome::Failed(failure) => Err(failure),
-        }
-    }
-
-    fn last_read_was_absent(&self) -> bool {
-        self.readings
-            .last()
-            .is_some_and(|reading| reading.outcome == ReadOutcome::Absent)
+                })
+        })
+        .await?
     }
 
     /// Answers with the value that was published last.

@@ -3,6 +3,7 @@
 //! Sends what `rooms::readiness` decides. It is interrupted by every command of somebody else, and by the
 //! end of the room's task; then the camera is stopped and the call is hung up, and the run has no report.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,7 +25,6 @@ use crate::rooms::readiness::{
     CallStep, Check, Interruption, Report, StateReading, TestCall, calendar, cameras, login,
     microphones, moves, obstacle, panels, registrations,
 };
-use crate::rooms::reading::Reading;
 
 /// How long the camera moves each way: long enough to be a move, too short to lose the picture.
 const MOVE_DURATION: Duration = Duration::from_millis(400);
@@ -134,9 +134,10 @@ impl Executor<'_> {
             let message = "the room cannot be checked now";
             return Err(Failure::new(ErrorCode::Unsupported, message));
         };
+        // Its readings are its own: of the calls alone it is known at the end how they are.
+        self.environment.readings = Arc::default();
         let checks = self.all_checks(&mut order).await;
-        // Polls have brought newer states meanwhile. Of the calls it is known how they are now.
-        self.readings.clear();
+        self.environment.readings.take();
         if order.dial.is_some() {
             let _ = self.see(CALLS).await;
         }
@@ -186,13 +187,8 @@ impl Executor<'_> {
 
     async fn see_anyway(&mut self, state: StateTopic) -> StateReading {
         self.deadline = self.device.deadline(TimeLimit::Ordinary);
-        let read = self.read_state(state, &Params::new()).await;
         // Nothing is moved, and nobody called, because of an answer that is not quite a Poly device's.
-        let trouble = self.readings.last().and_then(Reading::trouble);
-        let read = match trouble {
-            Some(failure) if read.is_ok() => Err(failure),
-            _ => read,
-        };
+        let read = self.read_state_for_sure(state).await;
         match &read {
             Ok(_) => self.silence.answered(),
             Err(failure) => self.silence.failed(failure, self.problem.is_some()),
@@ -395,7 +391,7 @@ impl Executor<'_> {
 
     /// The calls that are up now. A test call must be hung up also if the device was silent for a while.
     async fn look_at_calls(&mut self) -> Result<Vec<CallConnection>, String> {
-        self.readings.clear();
+        self.environment.readings.take();
         match self.see_anyway(CALLS).await {
             StateReading::Value(list) => Ok(connections(&list)),
             StateReading::Missing => Err("the device does not list its calls".into()),

@@ -58,6 +58,7 @@ impl Fixture {
             stored,
             setting_names: Arc::default(),
             spellings: Spellings::default(),
+            readings: Arc::default(),
             check: None,
             missing: Missing::default(),
             mode_lock: ModeLock::default(),
@@ -114,6 +115,48 @@ async fn a_toggle_reads_first_and_sets_the_opposite() {
         assert_eq!(room.requests(), wanted);
         assert_eq!(room.simulated.state()["audio"]["muted"], muted);
     }
+}
+
+/// An endpoint may answer null for a moment. That is not "no call", nor a volume of null.
+#[tokio::test]
+async fn what_says_nothing_is_no_answer_to_a_command() {
+    let room = Fixture::new(Options::default()).await;
+    room.execute("call/dial", "a@b").await.result.unwrap();
+    for kind in [FaultKind::Null, FaultKind::Status(204)] {
+        room.fault("GET", "/rest/", kind.clone());
+        room.requests();
+        for command in [
+            "call/hangup",
+            "call/answer",
+            "call/state/get",
+            "calls/get",
+            "audio/get",
+            "audio/volume/get",
+            "video/muted/get",
+        ] {
+            let failure = room.execute(command, "").await.result.unwrap_err();
+            assert_eq!(failure.code, ErrorCode::DeviceError, "{command} {kind:?}");
+        }
+        let requests = room.requests();
+        let is_read = |request: &String| request.starts_with("GET ");
+        assert!(requests.iter().all(is_read), "{requests:?}");
+        room.simulated.clear_faults();
+    }
+    let hung_up = room.execute("call/hangup", "").await.result.unwrap();
+    assert_eq!(hung_up.warning, None);
+}
+
+#[tokio::test]
+async fn a_hang_up_without_a_call_does_not_say_that_the_device_accepted_it() {
+    let room = Fixture::new(Options::default()).await;
+    let calls = Fault::on("/rest/conferences", FaultKind::Body("[]".to_owned()));
+    room.simulated.add_fault(calls.method("GET").times(1));
+    room.fault("GET", "/rest/conferences", FaultKind::Status(500));
+    let success = room.execute("call/hangup", "").await.result.unwrap();
+    assert_eq!(
+        success.warning, None,
+        "nothing was sent, so nothing is read back"
+    );
 }
 
 #[tokio::test]

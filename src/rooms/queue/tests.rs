@@ -19,6 +19,7 @@ struct Fixture {
 const ALL: FreeLanes = FreeLanes {
     in_order: Ok(()),
     alongside: true,
+    files: true,
     minutes: true,
     ending: [None; 2],
 };
@@ -188,13 +189,36 @@ fn a_stop_does_not_overtake_the_move_that_runs() {
 }
 
 #[test]
-fn a_download_runs_alongside_the_others() {
+fn a_file_runs_beside_the_others_and_one_at_a_time() {
+    for (file, payload) in [("system/logs/get", ""), ("directory/import", "<a/>")] {
+        let queue = Fixture::new();
+        queue.push(file, payload);
+        queue.push("audio/mute", "");
+        queue.push("system/logs/get", "");
+        queue.push("call/hangup", "");
+        assert_eq!(queue.take(ALL).unwrap().1, "call/hangup");
+        assert_eq!(queue.take(ALL), Some((Lane::Files, file.into())));
+        let rest = FreeLanes {
+            files: false,
+            ..ALL
+        };
+        assert_eq!(queue.take(rest), Some((Lane::InOrder, "audio/mute".into())));
+        // Not even on a lane that is free: then it would have both of the device's requests.
+        assert_eq!(queue.take(rest), None);
+        queue.queue.expire(Instant::now() + Duration::from_secs(6));
+        let expired = ("system/logs/get".to_owned(), ErrorCode::Expired);
+        assert!(queue.answers.try_iter().any(|answer| answer == expired));
+    }
+}
+
+#[test]
+fn a_long_query_runs_alongside_the_others() {
     let queue = Fixture::new();
-    queue.push("system/logs/get", "");
+    queue.push("directory/search", "a");
     queue.push("audio/mute", "");
     assert_eq!(
         queue.take(ALL),
-        Some((Lane::Alongside, "system/logs/get".into()))
+        Some((Lane::Alongside, "directory/search".into()))
     );
     let rest = FreeLanes {
         alongside: false,
@@ -259,6 +283,28 @@ fn the_sixty_fifth_is_busy() {
 }
 
 #[test]
+fn a_full_queue_still_takes_what_ends_a_call_or_a_move() {
+    let queue = Fixture::new();
+    for _ in 0..QUEUE_CAPACITY {
+        queue.push("audio/start", "");
+    }
+    for _ in 0..URGENT_CAPACITY {
+        queue.push("call/hangup", "");
+    }
+    assert!(queue.answers.try_recv().is_err());
+    queue.push("camera/stop", "");
+    let busy = ("camera/stop".to_owned(), ErrorCode::Busy);
+    assert_eq!(queue.answers.try_recv(), Ok(busy));
+    assert_eq!(queue.queue.take(ALL).unwrap().1.area(), "call");
+    queue.answers.try_iter().count();
+    queue.push("camera/stop", "");
+    assert!(queue.answers.try_recv().is_err());
+    queue.push("audio/start", "");
+    let busy = ("audio/start".to_owned(), ErrorCode::Busy);
+    assert_eq!(queue.answers.try_recv(), Ok(busy));
+}
+
+#[test]
 fn a_full_queue_takes_a_command_that_supersedes_one() {
     let queue = Fixture::new();
     queue.push("audio/volume/set", "1");
@@ -291,7 +337,7 @@ fn a_closed_queue_answers_what_waits_and_what_comes() {
 fn an_ordered_command_that_waits_is_not_passed_by_a_later_one() {
     let queue = Fixture::new();
     queue.push("audio/mute", "");
-    queue.push("system/logs/get", "");
+    queue.push("directory/search", "a");
     let busy = FreeLanes {
         in_order: Err("video"),
         alongside: false,
@@ -302,8 +348,8 @@ fn an_ordered_command_that_waits_is_not_passed_by_a_later_one() {
         alongside: true,
         ..busy
     };
-    let logs = (Lane::Alongside, "system/logs/get".to_owned());
-    assert_eq!(queue.take(alongside), Some(logs));
+    let search = (Lane::Alongside, "directory/search".to_owned());
+    assert_eq!(queue.take(alongside), Some(search));
     assert_eq!(queue.take(ALL).unwrap().1, "audio/mute");
 }
 

@@ -2,7 +2,9 @@
 
 use tokio::time::Instant;
 
-use crate::catalogue::{Call, Command, Ended, Motion, Plan, TimeLimit, Urgency};
+use crate::catalogue::{
+    AnswerKind, Call, Command, Ended, Motion, Payload, Plan, TimeLimit, Urgency,
+};
 use crate::command::{Reply, Transfer};
 
 /// The area of what dials and hangs up.
@@ -39,6 +41,12 @@ impl Ticket {
     /// Others need not wait for it: a long query that changes no state, such as a download.
     pub fn runs_alongside(&self) -> bool {
         self.command().time_limit == TimeLimit::Slow && self.command().refresh.is_empty()
+    }
+
+    /// A file that may be large goes to the device or comes from it. A picture that is kept as a state is small.
+    pub fn is_file(&self) -> bool {
+        let comes = matches!(self.command().answer, AnswerKind::File(file) if !file.is_state);
+        comes || matches!(self.command().payload, Payload::Bytes { .. })
     }
 
     /// It may run so long that nothing may wait for it.

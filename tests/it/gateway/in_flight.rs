@@ -163,6 +163,11 @@ async fn the_sixty_sixth_is_busy() {
     let more = vec![("room/1/audio/start", String::new()); 65];
     it.client.publish_all(&more).await;
     until_results(&it, "room/1/audio/start", 1).await;
+    // What ends a call or a move has places of its own.
+    for command in ["call/hangup", "camera/stop"] {
+        let result = it.client.command(&format!("room/1/{command}"), "").await;
+        assert_eq!(result["ok"], true, "{result}");
+    }
     it.device.end_delays();
     let busy = &results(&it, "room/1/audio/start")[0];
     assert_eq!(busy["error"]["code"], "busy", "{busy}");
@@ -279,6 +284,56 @@ async fn dialling_is_not_repeated_when_the_connection_breaks_after_it() {
     let result = it.client.command("room/1/call/dial", "a@b").await;
     assert_eq!(result["error"]["code"], "outcome_unknown", "{result}");
     assert_eq!(it.device.state()["dialled"], json!(["a@b"]));
+    it.stop().await;
+}
+
+/// Somebody may have turned the knob in between, and the next try would set what follows from the older value.
+#[tokio::test]
+async fn what_follows_from_a_value_that_was_read_is_not_repeated() {
+    let it = start().await;
+    for (path, command, payload) in [
+        ("/rest/audio/volume", "audio/volume/up", ""),
+        ("/rest/audio/volume", "audio/volume/down", "10"),
+        ("/rest/audio/muted", "audio/muted/set", "toggle"),
+    ] {
+        it.device.clear_journal();
+        let fault = Fault::on(path, FaultKind::DropAfter).method("POST");
+        it.device.add_fault(fault.times(1));
+        let result = it
+            .client
+            .command(&format!("room/1/{command}"), payload)
+            .await;
+        assert_eq!(result["error"]["code"], "outcome_unknown", "{result}");
+        assert_eq!(posted(&it, path).len(), 1, "{command}");
+    }
+    // Ending a call twice is the same as once.
+    it.client.command("room/1/call/dial", "a@b").await;
+    let fault = Fault::on("/rest/conferences/", FaultKind::DropBefore).method("DELETE");
+    it.device.add_fault(fault.times(1));
+    let result = it.client.command("room/1/call/hangup", "").await;
+    assert_eq!(result["ok"], true, "{result}");
+    it.stop().await;
+}
+
+/// A command reads whether the room is muted, and fails seconds later. What was polled meanwhile is newer.
+#[tokio::test]
+async fn a_command_that_fails_does_not_bring_back_what_it_read_first() {
+    let it = start().await;
+    let state = "room/1/audio/muted";
+    it.client.expect(state, "false").await;
+    hold(&it, "POST", "/rest/audio/muted", Duration::from_secs(5));
+    let topic = "room/1/audio/muted/set";
+    it.client.publish(topic, "toggle").await;
+    let held = |device: &SimulatedDevice| device.delayed() == 1;
+    assert!(it.device.wait_for(SOON, held).await);
+    it.device.person_mutes(true);
+    it.client.expect(state, "true").await;
+    until_results(&it, topic, 1).await;
+    assert_eq!(results(&it, topic)[0]["error"]["code"], "outcome_unknown");
+    let told = it.client.messages(state);
+    let last = told.last().map(|message| message.payload.clone());
+    assert_eq!(last.as_deref(), Some(&b"true"[..]));
+    it.device.clear_faults();
     it.stop().await;
 }
 

@@ -35,6 +35,7 @@ pub fn timings() -> DeviceTimings {
         slow_request_timeout: Duration::from_secs(6),
         minutes_request_timeout: Duration::from_secs(12),
         retry_after_refused_login: Duration::from_millis(1500),
+        retry_after_doubtful_refusal: Duration::from_millis(700),
         retry_after_lockout: Duration::from_millis(1500),
         retry_after_too_many_sessions: Duration::from_millis(500),
         first_reconnect_delay: Duration::from_millis(100),
