@@ -10,7 +10,6 @@ mod telnet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -18,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use crate::command::DoorKind;
 use crate::doors::access::{Denied, Grant, Sender};
 use crate::doors::clients::{
-    Clients, CloseReason, FrameFormat, FrameSink, FrameSource, Incoming, NewClient, OtherProtocol,
-    close_client, plain, serve_client,
+    ClientSlot, Clients, CloseReason, FrameFormat, FrameSink, FrameSource, Incoming, NewClient,
+    Newcomer, OtherProtocol, close_client, plain, serve_client,
 };
 use crate::net::{Listener, Peer, Stream};
 use crate::network::Network;
@@ -90,13 +89,15 @@ async fn serve(stream: Box<dyn Stream>, peer: Peer, clients: &Arc<Clients>) {
         greeted = greet(&mut source, &mut sink, &peer, clients) => greeted,
         () = clients.stopping.cancelled() => Err(CloseReason::Stopping),
     };
-    source.max_line = clients.limits.max_message;
     let (grant, _slot) = match greeted {
         Ok(greeted) => greeted,
         Err(reason) => return close_client(clients, reason, source, sink).await,
     };
+    let payer = clients.payer(&grant, peer.addr.ip());
+    source.is_admitted(&clients.limits, payer.clone());
     let new = NewClient {
         grant,
+        payer,
         door: DoorKind::Tcp,
         format: FrameFormat::Plain,
         filters: Vec::new(),
@@ -117,7 +118,7 @@ async fn greet(
     sink: &mut LineSink,
     peer: &Peer,
     clients: &Clients,
-) -> Result<(Grant, OwnedSemaphorePermit), CloseReason> {
+) -> Result<(Grant, ClientSlot), CloseReason> {
     let mut token = None;
     if clients.access.is_open() {
         if clients.is_full() {
@@ -148,7 +149,12 @@ async fn greet(
             Denied::TooOften { .. } => CloseReason::TooManyGuesses,
         }
     })?;
-    let slot = clients.reserve_slot(Some(&peer.place))?;
+    let slot = clients.reserve_slot(Newcomer {
+        door: DoorKind::Tcp,
+        address: peer.addr.ip(),
+        grant: &grant,
+        place: Some(&peer.place),
+    })?;
     Ok((grant, slot))
 }
 

@@ -209,7 +209,7 @@ async fn a_client_that_reads_nothing_is_dropped() {
 #[tokio::test]
 async fn too_many_clients_are_closed_with_a_reason() {
     let limits = ClientLimits {
-        max_clients: 2,
+        max_clients: 4,
         ..ClientLimits::default()
     };
     let doors = Doors::start_with(limits, |_| {}).await;

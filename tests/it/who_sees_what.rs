@@ -245,6 +245,7 @@ async fn no_endpoint_tells_a_token_of_one_room_anything_of_another() {
     assert!(info["version"].is_string() && info["started"].is_string());
     let own = get("/metrics", "one-room").await;
     assert!(own.contains("poly2mqtt_room_online{room=\"1\"} 1"), "{own}");
+    assert!(!own.contains("poly2mqtt_polls_total") && !own.contains("poly2mqtt_rooms "));
     let json = async |path: &str, token: &str| -> serde_json::Value {
         serde_json::from_str(&get(path, token).await).unwrap()
     };

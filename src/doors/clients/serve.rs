@@ -1,20 +1,22 @@
 //! Serves one client: reads its frames, sends its answers and states, and closes it.
 
-use std::sync::Arc;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::client::Client;
+use super::client::{Client, Outgoing};
 use super::frame::{FrameAnswer, FrameError, FrameRequest};
 use super::{
     Clients, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming,
     OtherProtocol, OutgoingFrame, json, plain,
 };
 use crate::command::DoorKind;
-use crate::doors::access::Grant;
+use crate::doors::access::{Grant, Standing};
+use crate::doors::payers::{Admitted, Payer, metered};
 use crate::net::{FlushRule, turn};
 use crate::state::Item;
 use crate::topics::Filter;
@@ -28,6 +30,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct NewClient {
     /// What it may see and do.
     pub grant: Grant,
+    /// Who pays for what it costs.
+    pub payer: Arc<Payer>,
     /// The door it came through.
     pub door: DoorKind,
     /// The form of the frames it is sent.
@@ -46,17 +50,21 @@ pub async fn serve_client(
     mut sink: impl FrameSink,
 ) {
     let (door, pings) = (new.door, new.answers_pings);
-    let client = Client::new(clients.clone(), new.grant, door, new.format);
+    let client = Client::new(clients.clone(), new.grant, new.payer, door, new.format);
     clients.telemetry.client_connected(door);
-    if let Err(error) = client.subscribe(&new.filters).await {
+    let debt = Debt::default();
+    let admitted = debt.begin(&client).await;
+    let subscribed = client.subscribe(&new.filters);
+    let subscribed = metered(subscribed, |cost| admitted.charge(cost)).await;
+    if let Err(error) = subscribed {
         client.answer(None, FrameAnswer::Error(error));
     }
     let last_came = CancellationToken::new();
     let reason = {
-        let write = write_frames(clients, &client, &mut sink, pings, &last_came);
+        let write = write_frames(clients, &client, &mut sink, pings, &last_came, &debt);
         tokio::pin!(write);
         tokio::select! {
-            reason = read_frames(clients, &client, &mut source, pings) => {
+            reason = read_frames(clients, &client, &mut source, pings, &debt) => {
                 if reason == CloseReason::ClientLeft {
                     // A client may end only its own side, as `nc -N` does, and still read the answers. If it
                     // has left, sending fails. The writer goes on where it is, which may be amid a frame.
@@ -89,12 +97,45 @@ pub async fn close_client(
     }
 }
 
+/// What the client's frames cost beyond handling them: until everything that waits for it is sent, sending is
+/// charged to its last frame. States that change later are nobody's cost.
+#[derive(Debug, Default)]
+struct Debt(Mutex<Option<Arc<Admitted>>>);
+
+impl Debt {
+    /// Waits until one more frame may be handled.
+    async fn begin(&self, client: &Client) -> Arc<Admitted> {
+        let admitted = Arc::new(client.payer().admit().await);
+        *self.lock() = Some(admitted.clone());
+        admitted
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Admitted>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends something, at the cost of the last frame if there is one.
+    async fn sending<F: Future>(&self, send: F) -> F::Output {
+        let payer = self.lock().clone();
+        match payer {
+            None => send.await,
+            Some(admitted) => metered(send, |cost| admitted.charge(cost)).await,
+        }
+    }
+
+    /// Nothing waits any more.
+    fn is_paid(&self) {
+        *self.lock() = None;
+    }
+}
+
 /// Reads and handles frames until the client leaves or breaks a rule.
 async fn read_frames(
     clients: &Clients,
     client: &Arc<Client>,
     source: &mut impl FrameSource,
     pings: bool,
+    debt: &Debt,
 ) -> CloseReason {
     let longest_silence = clients.limits.ping_interval * 2;
     loop {
@@ -109,7 +150,11 @@ async fn read_frames(
         };
         turn().await;
         match incoming {
-            Incoming::Text(text) => handle_frame(client, &text).await,
+            Incoming::Text(text) => {
+                let admitted = debt.begin(client).await;
+                let handled = handle_frame(client, &text);
+                metered(handled, |cost| admitted.charge(cost)).await;
+            }
             Incoming::NoText(why) => {
                 client.answer(None, FrameAnswer::Error(FrameError::invalid(why)));
             }
@@ -170,14 +215,15 @@ async fn write_frames(
     sink: &mut impl FrameSink,
     pings: bool,
     last_came: &CancellationToken,
+    debt: &Debt,
 ) -> CloseReason {
     let period = clients.limits.ping_interval;
     let mut ping_ticks = interval_at(Instant::now() + period, period);
     ping_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut token_changes = clients.access.changes();
     // They may have changed since it showed its token.
-    if !clients.access.still_holds(client.grant()) {
-        return CloseReason::BadToken;
+    if let Some(reason) = lost_access(clients, client.grant()) {
+        return reason;
     }
     let mut flush_rule = FlushRule::default();
     // Whether the item sent last was an answer.
@@ -188,30 +234,39 @@ async fn write_frames(
             let _ = timeout(clients.limits.send_timeout, sink.flush()).await;
             return CloseReason::ClientLeft;
         }
-        let frames = tokio::select! {
+        let Outgoing { frames, held } = tokio::select! {
             biased;
             // First, so that a slow reader, for whom something always waits, is pinged too.
-            _ = ping_ticks.tick(), if pings => vec![OutgoingFrame::Ping],
+            _ = ping_ticks.tick(), if pings => vec![OutgoingFrame::Ping].into(),
             () = token_changes.next() => {
-                if !clients.access.still_holds(client.grant()) {
-                    return CloseReason::BadToken;
+                if let Some(reason) = lost_access(clients, client.grant()) {
+                    return reason;
                 }
                 continue;
             }
             item = client.next() => {
                 sent_answer = matches!(item, Item::Reply(_));
-                client.frames(item)
+                client.outgoing(item)
             }
             () = last_came.cancelled(), if !last_came.is_cancelled() => continue,
             // Last, so that what waits is still sent.
             () = clients.stopping.cancelled() => return CloseReason::Stopping,
         };
         for frame in frames {
-            let sent = timeout(clients.limits.send_timeout, sink.send(frame)).await;
+            let send = debt.sending(sink.send(frame));
+            let sent = timeout(clients.limits.send_timeout, send).await;
             if let Some(reason) = send_failure(sent) {
                 return reason;
             }
         }
+        if !held.is_empty() {
+            // What the transport keeps of it is still kept.
+            let flushed = timeout(clients.limits.send_timeout, sink.flush()).await;
+            if let Some(reason) = send_failure(flushed) {
+                return reason;
+            }
+        }
+        drop(held);
         if client.lost_an_answer() {
             return CloseReason::SendTimeout;
         }
@@ -221,11 +276,22 @@ async fn write_frames(
         }
         if client.is_idle() {
             flush_rule.written();
-            let flushed = timeout(clients.limits.send_timeout, sink.flush()).await;
+            let flush = debt.sending(sink.flush());
+            let flushed = timeout(clients.limits.send_timeout, flush).await;
+            debt.is_paid();
             if let Some(reason) = send_failure(flushed) {
                 return reason;
             }
         }
+    }
+}
+
+/// Why a client may not stay after its tokens have changed.
+fn lost_access(clients: &Clients, grant: &Grant) -> Option<CloseReason> {
+    match clients.access.standing(grant) {
+        Standing::Holds => None,
+        Standing::Changed => Some(CloseReason::AccessChanged),
+        Standing::Gone => Some(CloseReason::BadToken),
     }
 }
 
@@ -248,10 +314,11 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
-    use crate::command::{Failure, Reply, Submission, Submit};
+    use crate::command::{Failure, FileAnswer, Outcome, Reply, Submission, Submit, Success};
     use crate::config;
     use crate::doors::access::{Access, Sender};
     use crate::doors::clients::ClientLimits;
+    use crate::doors::payers::WAITING_BYTES_OF_PAYER;
     use crate::guesses::Guesses;
     use crate::state::{StateStore, StateValue};
     use crate::telemetry::Telemetry;
@@ -379,6 +446,58 @@ mod tests {
         assert_eq!(whole.load(Ordering::SeqCst), 1);
     }
 
+    /// What a client's file takes of what all share, and what becomes of the result when nothing is left of it.
+    #[tokio::test]
+    async fn a_file_comes_without_its_bytes_while_too_much_waits_for_others_of_its_payer() {
+        let clients = clients();
+        let new = new_client(&clients, Vec::new()).await;
+        let payer = new.payer.clone();
+        let client = Client::new(
+            clients,
+            new.grant,
+            new.payer,
+            DoorKind::WebSocket,
+            FrameFormat::Json,
+        );
+        let waits = payer.reserve(WAITING_BYTES_OF_PAYER - (2 << 20)).unwrap();
+        for (bytes, comes) in [(1 << 20, true), (1 << 20, true), (1 << 20, false)] {
+            client.result(None, file_of(bytes));
+            // The files that came are not sent yet.
+            let Item::Reply(answer) = client.next().await else {
+                panic!("no answer")
+            };
+            let outgoing = client.outgoing(Item::Reply(answer));
+            assert_eq!(outgoing.frames.len(), 1 + usize::from(comes));
+            std::mem::forget(outgoing.held);
+        }
+        assert!(!client.lost_an_answer());
+        // A large answer has no such way out: the client asked for it, and reads nothing.
+        client.answer(None, FrameAnswer::Text(vec!["x".repeat(100 << 10)]));
+        let _woken = client.next().await;
+        assert!(client.lost_an_answer());
+        drop(waits);
+    }
+
+    fn file_of(bytes: usize) -> Outcome {
+        let file = FileAnswer {
+            topic: "system/logs".into(),
+            content_type: "application/gzip".into(),
+            size: Some(bytes as u64),
+            bytes: Some(vec![0; bytes].into()),
+            is_state: false,
+        };
+        Outcome {
+            room: "1".into(),
+            command: "system/logs/get".into(),
+            request_id: None,
+            took: Duration::ZERO,
+            result: Ok(Success {
+                file: Some(file),
+                ..Success::new(200, serde_json::Value::Null)
+            }),
+        }
+    }
+
     #[tokio::test]
     async fn a_token_that_was_removed_before_its_client_was_served_closes_it() {
         let clients = clients();
@@ -439,8 +558,10 @@ mod tests {
             door: DoorKind::Tcp,
             address: std::net::Ipv4Addr::LOCALHOST.into(),
         };
+        let grant = clients.access.admit(sender, None).await.unwrap();
         NewClient {
-            grant: clients.access.admit(sender, None).await.unwrap(),
+            payer: clients.payer(&grant, sender.address),
+            grant,
             door: DoorKind::Tcp,
             format: FrameFormat::Plain,
             filters,
