@@ -142,7 +142,7 @@ fn is_json(format: Option<&str>) -> (bool, Option<String>) {
 /// with the environment's. The spans that name room and broker are always part of it; they write no
 /// lines themselves.
 fn filter(environment: Option<&str>, level: LevelFilter) -> (Targets, Option<String>) {
-    match environment.map(asked_lines) {
+    match environment.map(|asked| asked_lines(asked, level)) {
         Some(Ok(filter)) => (filter, None),
         Some(Err(wrong)) => {
             let wrong = format!(
@@ -157,8 +157,9 @@ fn filter(environment: Option<&str>, level: LevelFilter) -> (Targets, Option<Str
 
 /// The lines of a filter that people write. A level alone is that of the gateway's own lines; a library's lines are
 /// asked for by its name.
-fn asked_lines(asked: &str) -> Result<Targets, String> {
+fn asked_lines(asked: &str, own_level: LevelFilter) -> Result<Targets, String> {
     let mut level = None;
+    let mut names_own = false;
     let mut named = Vec::new();
     for part in asked
         .split(',')
@@ -168,7 +169,8 @@ fn asked_lines(asked: &str) -> Result<Targets, String> {
         // A filter by span, such as `[room]=debug`, is none of ours.
         if let Ok(asked) = part.parse() {
             level = Some(asked);
-        } else if is_own(part) || part.contains('=') && !part.contains('[') {
+        } else if is_own(part) || is_name_with_level(part) {
+            names_own |= part.starts_with("poly2mqtt");
             let lines = part.parse::<Targets>();
             named.push(lines.map_err(|error| format!("{asked:?}: {error}"))?);
         } else {
@@ -178,11 +180,25 @@ fn asked_lines(asked: &str) -> Result<Targets, String> {
     let mut lines = match level {
         Some(level) => own_lines(level),
         None if named.is_empty() => return Err(format!("{asked:?} is no level")),
-        None => Targets::new().with_target(SPAN_TARGET, LevelFilter::INFO),
+        None if names_own => Targets::new().with_target(SPAN_TARGET, LevelFilter::INFO),
+        // Only libraries are named: the gateway's own lines are as without them.
+        None => own_lines(own_level),
     };
     // Later ones win over earlier ones of the same name.
     named.into_iter().for_each(|named| lines.extend(named));
     Ok(lines)
+}
+
+/// Whether it is a module's name and a level, such as `hyper=debug`.
+fn is_name_with_level(part: &str) -> bool {
+    let Some((name, level)) = part.split_once('=') else {
+        return false;
+    };
+    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'-');
+    !name.is_empty()
+        && name.bytes().all(is_word)
+        && level.parse::<LevelFilter>().is_ok()
+        && !level.is_empty()
 }
 
 /// Whether a part of the gateway is named, such as `poly2mqtt::doors::mqtt`.
@@ -417,6 +433,9 @@ mod tests {
             (Some("warn,poly2mqtt::rooms=debug"), [4, 2]),
             (Some("poly2mqtt::rooms=warn"), [2, 0]),
             (Some("poly2mqtt"), [5, 0]),
+            // Of a library alone: the gateway's own lines stay.
+            (Some("hyper_util=debug"), [3, 4]),
+            (Some("hyper_util=off"), [3, 0]),
             // What is wrong is as if it were not set.
             (Some("verbose"), [3, 2]),
             (Some("debug,poly2mqtt=loud"), [3, 2]),
@@ -435,6 +454,11 @@ mod tests {
             ("info,hyper", "\"hyper\" is no level"),
             ("poly2mqtt=loud", "poly2mqtt=loud"),
             ("poly2mqtt::rooms:debug", "is no level"),
+            ("debug=", "is no level"),
+            ("poly2mqtt=", "is no level"),
+            ("debug;hyper=info", "is no level"),
+            ("debug hyper=info", "is no level"),
+            ("=info", "is no level"),
             (",", "is no level"),
             ("6", "\"6\" is no level"),
             ("[room]=debug", "\"[room]=debug\" is no level"),

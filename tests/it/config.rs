@@ -40,6 +40,39 @@ fn errors(text: &str) -> String {
 }
 
 #[test]
+fn two_listeners_do_not_share_a_port() {
+    let text = |mqtt: &str, http: &str, tcp: &str| {
+        format!(
+            "[mqtt]\nurl = \"embedded://{mqtt}\"\n[http]\nlisten = \"{http}\"\nopen = true\n\
+             [tcp]\nlisten = \"{tcp}\"\n{ROOM}"
+        )
+    };
+    let (a, b, c) = ("127.0.0.1:1883", "127.0.0.1:8080", "127.0.0.1:2323");
+    for (mqtt, http, tcp, wanted) in [
+        (a, a, c, "http.listen: has the port of mqtt.url"),
+        (a, b, a, "tcp.listen: has the port of mqtt.url"),
+        (a, b, b, "tcp.listen: has the port of http.listen"),
+        (
+            a,
+            "0.0.0.0:1883",
+            c,
+            "http.listen: has the port of mqtt.url",
+        ),
+        (a, b, "[::]:8080", "tcp.listen: has the port of http.listen"),
+    ] {
+        let told = errors(&text(mqtt, http, tcp));
+        assert!(told.contains(wanted), "{told}");
+    }
+    for (http, tcp) in [
+        (b, c),
+        ("127.0.0.2:1883", "[::1]:1883"),
+        ("127.0.0.1:0", "127.0.0.1:0"),
+    ] {
+        assert!(read(&text(a, http, tcp)).is_ok(), "{http} {tcp}");
+    }
+}
+
+#[test]
 fn a_room_needs_little_and_the_rest_has_defaults() {
     let config = read(ROOM).unwrap();
     let room = &config.rooms["1"];
@@ -237,6 +270,7 @@ fn bad_values_say_what_is_allowed() {
         ("max_command_age = 5", "a duration of at least 100 ms"),
         ("readiness = \"24:00\"", "from \"00:00\" to \"23:59\""),
         ("readiness = \"6:30 pm\"", "a time of day"),
+        ("readiness = 06:30:00", "not a time or date without quotes"),
         ("password_file = \"/nowhere\"", "password is set too"),
         ("ca_file = \"/nowhere\"", "is not a file"),
         ("poll = 3", "takes a table"),
