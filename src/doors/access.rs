@@ -131,7 +131,7 @@ impl Access {
     /// Why the sender may do nothing.
     pub async fn admit(&self, sender: Sender, token: Option<&str>) -> Result<Grant, Denied> {
         if self.is_open() {
-            return Ok(Grant { token: None });
+            return Ok(Grant::open());
         }
         let text = token.ok_or(Denied::Missing)?;
         let found = token::find(&self.tokens.borrow(), text);

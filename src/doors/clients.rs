@@ -113,13 +113,13 @@ impl Clients {
     ) -> Arc<Self> {
         Arc::new(Self {
             slots: Arc::new(Semaphore::new(limits.max_clients)),
+            payers: Payers::new(limits.own_processor_time),
             states: states.into(),
             gateway,
             access,
             telemetry,
             limits,
             frame_cache: FrameCache::default(),
-            payers: Payers::default(),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
@@ -160,11 +160,6 @@ impl Clients {
             }),
             _ => refused(FloodKind::Clients, CloseReason::TooManyClients),
         }
-    }
-
-    /// Whether one more client would be one too many.
-    pub fn is_full(&self) -> bool {
-        self.slots.available_permits() == 0
     }
 
     /// Hands a command in, or refuses it if the sender may not send it.

@@ -13,6 +13,7 @@ mod waiting_bytes;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ use crate::network::Network;
 use processor_time::{OwnTime, SharedTime};
 
 pub use partial_message::{LARGE_MESSAGE, PartialMessage, TooMuch};
-pub use processor_time::{Admitted, metered};
+pub use processor_time::{Admitted, OWN_TIME, metered};
 pub use waiting_bytes::{WAITING_BYTES, WAITING_BYTES_OF_PAYER, WaitingBytes};
 
 /// Of two places of clients one payer gets one: a token of all panels has enough, and others have the rest.
@@ -52,13 +53,17 @@ pub struct Payers {
 /// What all payers share.
 #[derive(Debug, Clone)]
 struct Shared {
+    /// What each has of its own.
+    own_time: Duration,
     time: Arc<SharedTime>,
     bytes: Arc<Semaphore>,
 }
 
-impl Default for Payers {
-    fn default() -> Self {
+impl Payers {
+    /// Each has so much processor time of its own at once.
+    pub fn new(own_time: Duration) -> Self {
         let shared = Shared {
+            own_time,
             time: Arc::default(),
             bytes: waiting_bytes::permits(WAITING_BYTES),
         };
@@ -68,9 +73,7 @@ impl Default for Payers {
             shared,
         }
     }
-}
 
-impl Payers {
     /// The account of a payer.
     pub fn of(&self, id: PayerId) -> Arc<Payer> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,7 +105,7 @@ pub struct Payer {
 impl Payer {
     fn new(shared: &Shared) -> Arc<Self> {
         Arc::new(Self {
-            time: OwnTime::default(),
+            time: OwnTime::new(shared.own_time),
             bytes: waiting_bytes::permits(WAITING_BYTES_OF_PAYER),
             clients: AtomicUsize::new(0),
             shared: shared.clone(),
@@ -151,7 +154,7 @@ mod tests {
 
     #[test]
     fn one_payer_has_half_of_the_places_and_of_the_bytes() {
-        let payers = Payers::default();
+        let payers = Payers::new(OWN_TIME);
         let (one, other) = (payers.of(PayerId::Token(1)), payers.of(PayerId::Token(2)));
         let places: Vec<_> = (0..9).filter_map(|_| one.take_place(8)).collect();
         assert_eq!(places.len(), 4);
@@ -168,7 +171,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn payers_who_have_gone_are_forgotten_when_there_are_very_many() {
-        let payers = Payers::default();
+        let payers = Payers::new(OWN_TIME);
         let stays = payers.of(address(0));
         let owes = payers.of(address(1)).admit().await;
         owes.charge(std::time::Duration::from_millis(50));

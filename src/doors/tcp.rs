@@ -20,7 +20,7 @@ use crate::doors::clients::{
     ClientSlot, Clients, CloseReason, FrameFormat, FrameSink, FrameSource, Incoming, NewClient,
     Newcomer, OtherProtocol, close_client, plain, serve_client,
 };
-use crate::net::{Listener, Peer, Stream};
+use crate::net::{Listener, Peer, Place, Stream};
 use crate::network::Network;
 use crate::os_error;
 use crate::telemetry::{ClientRefusal, FloodKind};
@@ -121,10 +121,8 @@ async fn greet(
 ) -> Result<(Grant, ClientSlot), CloseReason> {
     let mut token = None;
     if clients.access.is_open() {
-        if clients.is_full() {
-            clients.telemetry.client_refused(ClientRefusal::Limit);
-            return Err(CloseReason::TooManyClients);
-        }
+        // Who would be turned away is told so at once. Its place is not held yet.
+        clients.reserve_slot(newcomer(peer, &Grant::open(), None))?;
         check_protocol(source, peer, clients).await?;
     } else {
         let read = async {
@@ -149,13 +147,17 @@ async fn greet(
             Denied::TooOften { .. } => CloseReason::TooManyGuesses,
         }
     })?;
-    let slot = clients.reserve_slot(Newcomer {
+    let slot = clients.reserve_slot(newcomer(peer, &grant, Some(&peer.place)))?;
+    Ok((grant, slot))
+}
+
+fn newcomer<'a>(peer: &Peer, grant: &'a Grant, place: Option<&'a Place>) -> Newcomer<'a> {
+    Newcomer {
         door: DoorKind::Tcp,
         address: peer.addr.ip(),
-        grant: &grant,
-        place: Some(&peer.place),
-    })?;
-    Ok((grant, slot))
+        grant,
+        place,
+    }
 }
 
 /// Waits for the first bytes, and looks whether they are lines at all. Where no token is needed, this

@@ -26,6 +26,11 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// Of everyone, where no tokens are configured.
+    pub fn open() -> Self {
+        Self { token: None }
+    }
+
     /// The rooms it is limited to; `None` for all.
     pub fn rooms(&self) -> Option<&BTreeSet<Arc<str>>> {
         self.token.as_ref()?.rooms.as_ref()

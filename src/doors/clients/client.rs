@@ -157,12 +157,12 @@ impl Client {
         self.filters().matches(topic) && self.grant.sees_topic(topic)
     }
 
-    /// Queues all states that match, and from now on every change. An answer given after this comes
+    /// Queues all states that match, and from now on every change. Gives how many it queued. An answer given after this comes
     /// after those states.
     ///
     /// # Errors
     /// The client has too many filters; none of these was added.
-    pub async fn subscribe(&self, filters: &[Filter]) -> Result<(), FrameError> {
+    pub async fn subscribe(&self, filters: &[Filter]) -> Result<usize, FrameError> {
         let most = self.clients.limits.max_subscriptions;
         if self.filters().len() + filters.len() > most {
             let message = format!("a client may subscribe to {most} filters; use + and #");
@@ -177,17 +177,19 @@ impl Client {
         let mut added = Filters::default();
         filters.iter().cloned().for_each(|filter| added.add(filter));
         let states = &self.clients.states;
+        let mut queued = 0;
         for start in added.starts() {
             for topics in states.topics_below(start).chunks(TOPICS_AT_ONCE) {
                 for topic in topics {
                     if added.matches(topic) && self.grant.sees_topic(topic) {
                         self.outbox.push_state(topic);
+                        queued += 1;
                     }
                 }
                 yield_now().await;
             }
         }
-        Ok(())
+        Ok(queued)
     }
 
     /// What a person can send, with the rooms that this client may see.

@@ -25,6 +25,9 @@ use crate::topics::Filter;
 /// dropped while the client still sends is reset, and a reset discards the reason.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// What sending a state that is queued for a subscription costs: about so much, whoever it is sent to.
+const SENDING_A_STATE: Duration = Duration::from_micros(2);
+
 /// A client that was let in.
 #[derive(Debug)]
 pub struct NewClient {
@@ -97,8 +100,7 @@ pub async fn close_client(
     }
 }
 
-/// What the client's frames cost beyond handling them: until everything that waits for it is sent, sending is
-/// charged to its last frame. States that change later are nobody's cost.
+/// Who pays for the answers of a client: its last frame.
 #[derive(Debug, Default)]
 struct Debt(Mutex<Option<Arc<Admitted>>>);
 
@@ -114,18 +116,14 @@ impl Debt {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends something, at the cost of the last frame if there is one.
-    async fn sending<F: Future>(&self, send: F) -> F::Output {
-        let payer = self.lock().clone();
+    /// Sends something; an answer at the client's cost. States and events, which nobody asks for again and again, are
+    /// nobody's.
+    async fn sending<F: Future>(&self, is_answer: bool, send: F) -> F::Output {
+        let payer = self.lock().clone().filter(|_| is_answer);
         match payer {
             None => send.await,
             Some(admitted) => metered(send, |cost| admitted.charge(cost)).await,
         }
-    }
-
-    /// Nothing waits any more.
-    fn is_paid(&self) {
-        *self.lock() = None;
     }
 }
 
@@ -152,7 +150,7 @@ async fn read_frames(
         match incoming {
             Incoming::Text(text) => {
                 let admitted = debt.begin(client).await;
-                let handled = handle_frame(client, &text);
+                let handled = handle_frame(client, &text, &admitted);
                 metered(handled, |cost| admitted.charge(cost)).await;
             }
             Incoming::NoText(why) => {
@@ -172,7 +170,7 @@ async fn read_frames(
     }
 }
 
-async fn handle_frame(client: &Arc<Client>, text: &str) {
+async fn handle_frame(client: &Arc<Client>, text: &str, admitted: &Admitted) {
     let frame = match client.format() {
         FrameFormat::Json => json::parse(text),
         FrameFormat::Plain => plain::parse(text),
@@ -183,7 +181,12 @@ async fn handle_frame(client: &Arc<Client>, text: &str) {
             return client.command(frame.id, &topic, payload);
         }
         Ok(FrameRequest::Subscribe(filters)) => match client.subscribe(&filters).await {
-            Ok(()) => FrameAnswer::Subscribed(filters),
+            Ok(queued) => {
+                admitted.charge(
+                    SENDING_A_STATE.saturating_mul(u32::try_from(queued).unwrap_or(u32::MAX)),
+                );
+                FrameAnswer::Subscribed(filters)
+            }
             Err(error) => FrameAnswer::Error(error),
         },
         Ok(FrameRequest::Unsubscribe(filters)) => {
@@ -253,7 +256,7 @@ async fn write_frames(
             () = clients.stopping.cancelled() => return CloseReason::Stopping,
         };
         for frame in frames {
-            let send = debt.sending(sink.send(frame));
+            let send = debt.sending(sent_answer, sink.send(frame));
             let sent = timeout(clients.limits.send_timeout, send).await;
             if let Some(reason) = send_failure(sent) {
                 return reason;
@@ -276,9 +279,8 @@ async fn write_frames(
         }
         if client.is_idle() {
             flush_rule.written();
-            let flush = debt.sending(sink.flush());
+            let flush = debt.sending(sent_answer, sink.flush());
             let flushed = timeout(clients.limits.send_timeout, flush).await;
-            debt.is_paid();
             if let Some(reason) = send_failure(flushed) {
                 return reason;
             }
@@ -444,6 +446,45 @@ mod tests {
         reads_on.notify_one();
         served.await;
         assert_eq!(whole.load(Ordering::SeqCst), 1);
+    }
+
+    /// A client that sends one frame and stays, and notes when the answer comes.
+    struct AsksOnce(bool);
+
+    impl FrameSource for AsksOnce {
+        async fn next(&mut self) -> Incoming {
+            match std::mem::replace(&mut self.0, true) {
+                false => Incoming::Text("ping".into()),
+                true => std::future::pending().await,
+            }
+        }
+        async fn drain(&mut self) {}
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_frame_waits_while_its_payer_has_used_up_its_time() {
+        for owes in [false, true] {
+            let clients = clients();
+            let new = new_client(&clients, Vec::new()).await;
+            if owes {
+                for _ in ["its own", "what all share"] {
+                    new.payer.admit().await.charge(Duration::from_secs(1));
+                }
+            }
+            let sent = Arc::<Notify>::default();
+            let sink = CountingSink {
+                sent: sent.clone(),
+                buffered: 0,
+                flushed: Arc::default(),
+            };
+            let begun = Instant::now();
+            tokio::select! {
+                () = serve_client(&clients, new, AsksOnce(false), sink) => panic!("it stays"),
+                () = sent.notified() => {}
+            }
+            let waited = begun.elapsed();
+            assert_eq!(waited > Duration::from_secs(1), owes, "{waited:?}");
+        }
     }
 
     /// What a client's file takes of what all share, and what becomes of the result when nothing is left of it.

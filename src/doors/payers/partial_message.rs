@@ -88,13 +88,13 @@ impl PartialMessage {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doors::payers::{PayerId, Payers, WAITING_BYTES_OF_PAYER};
+    use crate::doors::payers::{OWN_TIME, PayerId, Payers, WAITING_BYTES_OF_PAYER};
 
     const LARGEST: usize = 256 << 10;
 
     #[tokio::test(start_paused = true)]
     async fn large_messages_of_one_payer_are_few_and_have_a_time() {
-        let payers = Payers::default();
+        let payers = Payers::new(OWN_TIME);
         let message = |token| {
             let payer = payers.of(PayerId::Token(token));
             PartialMessage::new(payer, LARGEST, Duration::from_secs(30))

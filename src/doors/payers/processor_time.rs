@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Payer;
 
 /// What a payer may use at once: a dashboard that opens with all its rooms takes some 20 ms.
-const OWN_TIME: Duration = Duration::from_millis(100);
+pub const OWN_TIME: Duration = Duration::from_millis(100);
 /// In so much time, a millisecond of its own comes back to a payer: a twentieth of one processor is some
 /// hundred requests in a second.
 const OWN_MILLISECOND_IN: u32 = 20;
@@ -107,16 +107,15 @@ pub struct OwnTime {
     turn: tokio::sync::Mutex<()>,
 }
 
-impl Default for OwnTime {
-    fn default() -> Self {
+impl OwnTime {
+    /// A full account of so much.
+    pub fn new(most: Duration) -> Self {
         Self {
-            account: Account::new(OWN_TIME, OWN_MILLISECOND_IN),
+            account: Account::new(most, OWN_MILLISECOND_IN),
             turn: tokio::sync::Mutex::default(),
         }
     }
-}
 
-impl OwnTime {
     /// Whether nothing of it is used.
     pub fn is_full(&self, now: Instant) -> bool {
         self.account.is_full(now)
@@ -207,7 +206,7 @@ mod tests {
     async fn many_connections_of_one_payer_get_no_more_than_one_has() {
         let time = Duration::from_secs(10);
         for connections in [1, 30] {
-            let payers = Payers::default();
+            let payers = Payers::new(OWN_TIME);
             let flood = payers.of(PayerId::Token(1));
             let flooding = handled(flood, connections, Instant::now() + time);
             let used = COST * flooding.await;
@@ -222,7 +221,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_has_time_of_his_own_waits_for_nobody() {
-        let payers = Payers::default();
+        let payers = Payers::new(OWN_TIME);
         let until = Instant::now() + Duration::from_secs(10);
         let floods = (1..9).map(|n| handled(payers.of(PayerId::Token(n)), 30, until));
         let honest = async {
@@ -245,7 +244,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_owed_has_a_most() {
-        let payers = Payers::default();
+        let payers = Payers::new(OWN_TIME);
         let payer = payers.of(PayerId::Token(1));
         payer.admit().await.charge(Duration::from_secs(600));
         payers.of(PayerId::Token(2)).admit().await;
