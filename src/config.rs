@@ -47,6 +47,7 @@ mod values;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -74,6 +75,7 @@ pub use sources::{is_there, locate, read_file, usual_file};
 pub use tcp::TcpConfig;
 pub use time_of_day::TimeOfDay;
 pub use units::duration;
+pub use values::{LEVELS_FORM, are_levels};
 
 use crate::gateway_id::GatewayId;
 use key::{Key, KeyType, KeyValue, Reload, Section, Values};
@@ -297,7 +299,11 @@ fn read_values(values: Map<String, Value>, sources: &Sources) -> (Option<Config>
     let rooms = read_rooms(&mut root);
     let ids: Vec<RoomId> = rooms.keys().cloned().collect();
     let mqtt = MqttConfig::read(root.table("mqtt", MqttConfig::KEYS), &ids);
-    let (http, tcp) = read_listeners(&mut root, &ids);
+    let broker = mqtt.as_ref().and_then(|mqtt| match mqtt.url {
+        BrokerUrl::Embedded(at) => Some(at),
+        _ => None,
+    });
+    let (http, tcp) = read_listeners(&mut root, &ids, broker);
     let home_assistant =
         HomeAssistantConfig::read(root.table("home_assistant", HomeAssistantConfig::KEYS));
     let cluster = ClusterConfig::read(
@@ -357,14 +363,32 @@ fn read_rooms(root: &mut Reader<'_>) -> RoomConfigs {
     rooms.into_iter().collect()
 }
 
-/// Reads `[http]` and `[tcp]`, which share tokens and certificate.
-fn read_listeners(root: &mut Reader<'_>, ids: &[RoomId]) -> (HttpConfig, TcpConfig) {
+/// Reads `[http]` and `[tcp]`, which share tokens and certificate. `broker` is where the embedded broker listens.
+fn read_listeners(
+    root: &mut Reader<'_>,
+    ids: &[RoomId],
+    broker: Option<SocketAddr>,
+) -> (HttpConfig, TcpConfig) {
     let mut http_reader = root.table("http", HttpConfig::KEYS);
     let mut tcp_reader = root.table("tcp", TcpConfig::KEYS);
     let http = HttpConfig::read(&mut http_reader, ids);
     let tcp = TcpConfig::read(&mut tcp_reader, &http);
     http.check_listen(&http_reader, http.listen);
     http.check_listen(&tcp_reader, tcp.listen);
+    for (reader, own, others) in [
+        (&http_reader, http.listen, &[("mqtt.url", broker)][..]),
+        (
+            &tcp_reader,
+            tcp.listen,
+            &[("mqtt.url", broker), ("http.listen", http.listen)],
+        ),
+    ] {
+        let same = others.iter().find(|(_, other)| share_a_port(own, *other));
+        if let Some((key, _)) = same {
+            let message = format!("has the port of {key}: each needs a port of its own");
+            reader.error("listen", message);
+        }
+    }
     let plain = (beyond_this_machine(http.listen) && http.tls.is_none())
         || (beyond_this_machine(tcp.listen) && !tcp.tls);
     if plain && !http.tokens.is_empty() {
@@ -375,6 +399,20 @@ fn read_listeners(root: &mut Reader<'_>, ids: &[RoomId]) -> (HttpConfig, TcpConf
     http_reader.finish();
     tcp_reader.finish();
     (http, tcp)
+}
+
+/// Whether two listeners are in each other's way.
+fn share_a_port(one: Option<SocketAddr>, other: Option<SocketAddr>) -> bool {
+    let (Some(one), Some(other)) = (one, other) else {
+        return false;
+    };
+    // One at `[::]` takes the port of IPv4 too.
+    let covers = |all: SocketAddr, at: SocketAddr| {
+        all.ip().is_unspecified() && (all.is_ipv6() || at.is_ipv4())
+    };
+    let meet = one.ip() == other.ip() || covers(one, other) || covers(other, one);
+    // Port 0 is any that is free.
+    one.port() == other.port() && one.port() != 0 && meet
 }
 
 fn check_rooms(rooms: &RoomConfigs) -> Vec<String> {

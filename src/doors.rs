@@ -13,10 +13,12 @@
 //! - `stop(deadline)` uses the door up: it sends the last messages and returns by `deadline`.
 //!
 //! HTTP's WebSocket and TCP's plain lines share [`clients`]: subscriptions, commands in flight and
-//! limits. [`access`] decides for both who may see and do what; for MQTT the broker decides.
+//! limits. [`access`] decides for both who may see and do what, and [`payers`] who pays for what it costs;
+//! for MQTT the broker decides.
 
 pub mod access;
 pub mod clients;
 pub mod http;
 pub mod mqtt;
+pub mod payers;
 pub mod tcp;

@@ -8,7 +8,8 @@
 //! Waiting alone slows nobody who hangs up and tries again. So the penalty of an address runs on
 //! without its client, and an address that guesses faster than its penalties run off is not told
 //! whether a short secret is right. A right secret is admitted at once all the same, beside any number
-//! of wrong ones, if it is too long to be guessed, or was right before at this address.
+//! of wrong ones, if it is too long to be guessed, or was right before at this address: a password, if its client
+//! has the same name as then.
 
 mod known;
 mod penalties;
@@ -23,7 +24,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::command::DoorKind;
 use crate::network::Network;
 use crate::secret::SecretDigest;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{FloodKind, Telemetry};
 use known::KnownSecrets;
 use penalties::{Counted, Penalties};
 
@@ -48,6 +49,8 @@ pub struct Attempt<'a> {
     pub address: IpAddr,
     /// The user whose password it is; empty for a token.
     pub user: &'a str,
+    /// The name by which the client can be told from others at its address, if it has one: the client id of MQTT.
+    pub client: &'a str,
     /// The token or password.
     pub secret: &'a [u8],
     /// Whether it is right.
@@ -55,8 +58,22 @@ pub struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    fn is_token(&self) -> bool {
+        self.user.is_empty()
+    }
+
+    /// Who is remembered to have shown a right secret. A password counts only together with the name of its client,
+    /// which who guesses does not know; `None` for a client without one.
+    fn identity(&self, digest: u64) -> Option<u64> {
+        match (self.is_token(), self.client) {
+            (true, _) => Some(digest),
+            (false, "") => None,
+            (false, client) => Some(SecretDigest::of_login(self.user, client.as_bytes()).prefix()),
+        }
+    }
+
     fn is_unguessable(&self) -> bool {
-        let is_token = self.user.is_empty();
+        let is_token = self.is_token();
         let least = if is_token {
             UNGUESSABLE_TOKEN
         } else {
@@ -121,19 +138,31 @@ impl Guesses {
     pub fn check(self: &Arc<Self>, attempt: &Attempt<'_>) -> Verdict {
         let network = Network::of(attempt.address);
         let digest = SecretDigest::of_login(attempt.user, attempt.secret).prefix();
+        let identity = attempt.identity(digest);
         let now = Instant::now();
         let mut state = self.lock();
         if attempt.right {
-            let admitted = attempt.is_unguessable() || state.known.contains(network, digest);
+            let is_known = |identity| state.known.contains(network, identity, digest);
+            let admitted = attempt.is_unguessable() || identity.is_some_and(is_known);
             if !admitted && let Some(retry_after) = state.penalties.blocked(network, now) {
-                return Verdict::TooOften { retry_after };
+                drop(state);
+                return self.blocked(attempt, network, retry_after);
             }
-            state.known.insert(network, digest);
+            if let Some(identity) = identity {
+                state.known.insert(network, identity, digest);
+            }
             return Verdict::Admit;
+        }
+        // Who knows the name of a client has one guess, not one after the other.
+        if let Some(identity) = identity.filter(|_| !attempt.is_token()) {
+            state.known.forget(network, identity);
         }
         let counted = state.penalties.count(network, digest, now);
         let wait = match counted {
-            Counted::Blocked { retry_after } => return Verdict::TooOften { retry_after },
+            Counted::Blocked { retry_after } => {
+                drop(state);
+                return self.blocked(attempt, network, retry_after);
+            }
             Counted::First { wait, .. } | Counted::Repeated { wait } => wait,
         };
         let waits = state.wait(network);
@@ -150,6 +179,15 @@ impl Guesses {
             network,
             until: now + wait,
         })
+    }
+}
+
+impl Guesses {
+    /// A secret is not looked at. Counted: a guesser can cause any number of these.
+    fn blocked(&self, attempt: &Attempt<'_>, network: Network, retry_after: Duration) -> Verdict {
+        let kind = FloodKind::BlockedGuesses;
+        self.telemetry.flood(attempt.door, kind, network, "");
+        Verdict::TooOften { retry_after }
     }
 }
 
@@ -207,6 +245,7 @@ mod tests {
             door: DoorKind::Http,
             address: ADDRESS,
             user: "",
+            client: "",
             secret: secret.as_bytes(),
             right,
         }
@@ -251,6 +290,31 @@ mod tests {
             ..token("sixteen letters.", true)
         };
         assert!(!is_admitted(&guesses, &password));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_password_is_let_in_beside_guesses_only_to_the_client_that_showed_it_before() {
+        let guesses = Guesses::new(Arc::default());
+        let password = |client, secret, right| Attempt {
+            user: "panel",
+            client,
+            ..token(secret, right)
+        };
+        for client in ["wall-1", ""] {
+            assert!(is_admitted(&guesses, &password(client, "pan4711", true)));
+        }
+        block(&guesses);
+        // Who guesses right is not told.
+        for client in ["", "guesser"] {
+            assert!(!is_admitted(&guesses, &password(client, "pan4711", true)));
+        }
+        assert!(is_admitted(&guesses, &password("wall-1", "pan4711", true)));
+        // With the name of a client there is one guess.
+        assert!(!is_admitted(
+            &guesses,
+            &password("wall-1", "pan4712", false)
+        ));
+        assert!(!is_admitted(&guesses, &password("wall-1", "pan4711", true)));
     }
 
     #[tokio::test(start_paused = true)]

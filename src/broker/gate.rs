@@ -185,6 +185,7 @@ impl Gate {
             door: DoorKind::Mqtt,
             address: peer.ip(),
             user: user.unwrap_or_default(),
+            client: &packet.client_id,
             secret: password.unwrap_or_default(),
             right: login.is_some(),
         };

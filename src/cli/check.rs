@@ -128,7 +128,7 @@ impl Check {
         let limits = SharedLimits::default();
         let progress = Progress::default();
         let mut trials: FuturesOrdered<LocalBoxFuture<'_, Trial>> = FuturesOrdered::new();
-        for port in ports::try_ports(config) {
+        for port in ports::try_ports(config).await {
             trials.push_back(std::future::ready(port).boxed_local());
         }
         if let Some(broker) = broker::try_broker(config) {

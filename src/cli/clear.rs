@@ -11,7 +11,7 @@ use super::CliError;
 use super::config_file::ConfigFile;
 use super::output::print;
 use crate::app::broker_settings;
-use crate::config::{BrokerUrl, Config};
+use crate::config::{BrokerUrl, Config, LEVELS_FORM, are_levels};
 use crate::doors::mqtt::{RetainedMessage, Survey};
 use crate::gateway_id::GatewayId;
 use crate::home_assistant::Namespace;
@@ -30,10 +30,10 @@ pub struct Clear {
     file: ConfigFile,
     /// The former mqtt.topic_prefix; "" for none. Without it: the configured one, where rooms that are
     /// configured stay.
-    #[arg(long, value_name = "PREFIX")]
+    #[arg(long, value_name = "PREFIX", value_parser = levels)]
     prefix: Option<String>,
     /// The former home_assistant.prefix. Without it: the configured one.
-    #[arg(long, value_name = "PREFIX")]
+    #[arg(long, value_name = "PREFIX", value_parser = levels)]
     home_assistant_prefix: Option<String>,
     /// The former mqtt.client_id, by which the gateway's messages are known. Without it: the
     /// configured one.
@@ -45,6 +45,14 @@ pub struct Clear {
     /// Clear, instead of only listing.
     #[arg(long)]
     yes: bool,
+}
+
+/// Levels of a topic, as the configuration takes them.
+fn levels(text: &str) -> Result<String, String> {
+    match are_levels(text) {
+        true => Ok(text.to_owned()),
+        false => Err(LEVELS_FORM.into()),
+    }
 }
 
 impl Clear {
@@ -83,11 +91,8 @@ impl Clear {
     fn selection(&self, config: &Config) -> Selection {
         let mqtt = &config.mqtt;
         let home_assistant = &config.home_assistant;
-        let prefix = self
-            .prefix
-            .as_deref()
-            .map(|prefix| prefix.trim_matches('/'));
-        let prefix = prefix.unwrap_or(&mqtt.topic_prefix).to_owned();
+        let prefix = self.prefix.as_deref().unwrap_or(&mqtt.topic_prefix);
+        let prefix = prefix.to_owned();
         let id = match (&self.client_id, &config.cluster) {
             (Some(client_id), _) => GatewayId::of_client(client_id),
             // All gateways of a cluster have one mark, whatever the prefix of their topics.

@@ -1,7 +1,7 @@
 //! `poly2mqtt demo`: the whole gateway on one machine, with simulated devices.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,11 +143,9 @@ impl Demo {
         app: &App,
     ) -> Result<(), CliError> {
         let broker = app.broker_addr().unwrap_or(addresses.broker);
-        let port = match broker.port() {
-            BROKER_PORT => String::new(),
-            other => format!("-p {other} "),
-        };
-        let http = app.http_addr().unwrap_or(addresses.http);
+        let at = client_options(broker);
+        let http = reachable(app.http_addr().unwrap_or(addresses.http));
+        let control = reachable(control);
         let program = std::env::args().next();
         let program = program.as_deref().unwrap_or("poly2mqtt");
         let mut hints = format!(
@@ -156,23 +154,23 @@ impl Demo {
         );
         let tries = [
             (
-                format!("mosquitto_sub {port}-v -t 'room/#' -t 'gateway/#'"),
+                format!("mosquitto_sub {at}-v -t 'room/#' -t 'gateway/#'"),
                 "everything that happens",
             ),
             (
-                format!("mosquitto_pub {port}-t room/1/camera/preset/3/activate -n"),
+                format!("mosquitto_pub {at}-t room/1/camera/preset/3/activate -n"),
                 "recall a camera preset",
             ),
             (
-                format!("mosquitto_pub {port}-t room/1/audio/volume/set -m 40"),
+                format!("mosquitto_pub {at}-t room/1/audio/volume/set -m 40"),
                 "set the volume",
             ),
             (
-                format!("mosquitto_pub {port}-t room/1/audio/muted/set -m toggle"),
+                format!("mosquitto_pub {at}-t room/1/audio/muted/set -m toggle"),
                 "toggle mute",
             ),
             (
-                format!("mosquitto_pub {port}-t room/1/call/dial -m alice@example.com"),
+                format!("mosquitto_pub {at}-t room/1/call/dial -m alice@example.com"),
                 "call somebody; call/hangup ends it",
             ),
             (format!("http://{http}/"), "the dashboard, in a browser"),
@@ -186,7 +184,7 @@ impl Demo {
             ),
             (format!("{program} topics"), "every topic"),
         ];
-        let lines = app.tcp_addr().map(|at| {
+        let lines = app.tcp_addr().map(reachable).map(|at| {
             let (ip, port) = (at.ip(), at.port());
             let command = format!("echo room/1/audio/volume/set 40 | nc -w 1 {ip} {port}");
             (command, "set the volume over plain TCP")
@@ -258,6 +256,29 @@ impl Demo {
     }
 }
 
+/// Where a program on this machine reaches a listener.
+fn reachable(at: SocketAddr) -> SocketAddr {
+    match at.ip().is_unspecified() {
+        // One at `[::]` is reached over IPv4 too.
+        true => SocketAddr::from(([127, 0, 0, 1], at.port())),
+        false => at,
+    }
+}
+
+/// The options that Mosquitto's clients need to reach a broker at this address.
+fn client_options(broker: SocketAddr) -> String {
+    let at = reachable(broker);
+    let mut options = String::new();
+    // Without it they take `localhost`, which is this address.
+    if at.ip() != Ipv4Addr::LOCALHOST {
+        options.push_str(&format!("-h {} ", at.ip()));
+    }
+    if at.port() != BROKER_PORT {
+        options.push_str(&format!("-p {} ", at.port()));
+    }
+    options
+}
+
 /// The address that was asked for, or the first free port from the usual one on. The log says where that is
 /// another one.
 pub(super) fn choose(option: &str, asked: Option<SocketAddr>, usual: u16) -> SocketAddr {
@@ -282,6 +303,20 @@ pub(super) fn choose(option: &str, asked: Option<SocketAddr>, usual: u16) -> Soc
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_printed_command_reaches_the_broker() {
+        for (broker, wanted) in [
+            ("127.0.0.1:1883", ""),
+            ("127.0.0.1:1884", "-p 1884 "),
+            ("0.0.0.0:1883", ""),
+            ("[::]:1884", "-p 1884 "),
+            ("[::1]:1883", "-h ::1 "),
+            ("192.0.2.7:21700", "-h 192.0.2.7 -p 21700 "),
+        ] {
+            assert_eq!(client_options(broker.parse().unwrap()), wanted, "{broker}");
+        }
+    }
 
     #[tokio::test]
     async fn a_usual_port_that_is_in_use_is_left_to_who_has_it() {

@@ -45,7 +45,7 @@ impl Environment {
         variables.sort();
         for (name, value) in variables {
             let meaning = names::meaning(&name, &value, keys, file);
-            environment.note(keys, meaning, Variable { name, value });
+            environment.note(keys, file, meaning, Variable { name, value });
         }
         environment.set_values(keys, file);
         environment
@@ -85,7 +85,13 @@ impl Environment {
         });
     }
 
-    fn note(&mut self, keys: &'static [Key], meaning: VariableMeaning, variable: Variable) {
+    fn note(
+        &mut self,
+        keys: &'static [Key],
+        file: &Map<String, Value>,
+        meaning: VariableMeaning,
+        variable: Variable,
+    ) {
         let name = variable.name.clone();
         match meaning {
             VariableMeaning::NotOurs => {}
@@ -106,14 +112,16 @@ impl Environment {
                     ..
                 }) => {
                     let path = [path, vec![short.to_owned()]].concat();
-                    self.note(keys, VariableMeaning::Key(path), variable);
+                    self.note(keys, file, VariableMeaning::Key(path), variable);
                 }
                 Ok(_) => {
+                    let meant = names::other_underscores(&name, keys, file);
                     let message = format!("is a table; set its keys: {name}__KEY");
-                    self.error(&name, &path, message);
+                    self.error(&name, &path, meant.unwrap_or(message));
                 }
                 Err((known, depth)) => {
-                    let message = unknown_key(known, &path[depth]);
+                    let meant = names::other_underscores(&name, keys, file);
+                    let message = meant.unwrap_or_else(|| unknown_key(known, &path[depth]));
                     self.error(&name, &path[..=depth], message);
                 }
             },

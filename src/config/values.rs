@@ -34,14 +34,21 @@ pub fn beyond_this_machine(listen: Option<SocketAddr>) -> bool {
 
 /// Checks a topic or a topic prefix: levels without wildcards.
 pub fn check_levels(reader: &Reader<'_>, key: &str, levels: &str) {
-    if levels.contains(['+', '#', '\0']) || levels.starts_with(['/', '$']) || levels.ends_with('/')
-    {
-        reader.error(
-            key,
-            "takes topic levels without wildcards, without a / at either end and without a $ at \
-             the start",
-        );
+    if !are_levels(levels) {
+        reader.error(key, LEVELS_FORM);
     }
+}
+
+/// What levels of a topic look like.
+pub const LEVELS_FORM: &str = "takes topic levels without wildcards, without a / at either end and without a $ at \
+                               the start";
+
+/// Whether a text is levels of a topic, or nothing.
+pub fn are_levels(levels: &str) -> bool {
+    let is_wrong = levels.contains(['+', '#', '\0'])
+        || levels.starts_with(['/', '$'])
+        || levels.ends_with('/');
+    !is_wrong
 }
 
 /// A path as it is shown.

@@ -35,6 +35,17 @@ pub enum Denied {
     },
 }
 
+/// What has become of a grant after a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is what the configuration says.
+    Holds,
+    /// Its token is still right, and permits something else.
+    Changed,
+    /// Its token is not right any more, or one is needed now.
+    Gone,
+}
+
 /// Tells when the tokens change.
 #[derive(Debug)]
 pub struct TokenChanges(watch::Receiver<Vec<Arc<Token>>>);
@@ -89,11 +100,22 @@ impl Access {
     }
 
     /// Whether a grant is still what the configuration says.
-    pub fn still_holds(&self, grant: &Grant) -> bool {
+    pub fn standing(&self, grant: &Grant) -> Standing {
         let tokens = self.tokens.borrow();
-        match &grant.token {
-            None => tokens.is_empty(),
-            Some(token) => tokens.contains(token),
+        let Some(token) = &grant.token else {
+            return match tokens.is_empty() {
+                true => Standing::Holds,
+                false => Standing::Gone,
+            };
+        };
+        if tokens.contains(token) {
+            return Standing::Holds;
+        }
+        // Another name, other rooms or another access.
+        let is_same_secret = |other: &Arc<Token>| other.digest == token.digest;
+        match tokens.iter().any(is_same_secret) {
+            true => Standing::Changed,
+            false => Standing::Gone,
         }
     }
 
@@ -109,7 +131,7 @@ impl Access {
     /// Why the sender may do nothing.
     pub async fn admit(&self, sender: Sender, token: Option<&str>) -> Result<Grant, Denied> {
         if self.is_open() {
-            return Ok(Grant { token: None });
+            return Ok(Grant::open());
         }
         let text = token.ok_or(Denied::Missing)?;
         let found = token::find(&self.tokens.borrow(), text);
@@ -128,6 +150,7 @@ impl Access {
             door: sender.door,
             address: sender.address,
             user: "",
+            client: "",
             secret: token.as_bytes(),
             right,
         });
@@ -221,11 +244,14 @@ mod tests {
             ("a", AccessLevel::Admin, None),
         ]));
         changes.next().await;
-        assert!(!access.still_holds(&a) && access.still_holds(&b));
+        let standings = [&a, &b].map(|grant| access.standing(grant));
+        assert_eq!(standings, [Standing::Changed, Standing::Holds]);
         access.reload(&http(&[
             ("b", AccessLevel::Read, None),
             ("a", AccessLevel::Admin, None),
         ]));
         assert!(!changes.0.has_changed().unwrap());
+        access.reload(&http(&[("a", AccessLevel::Admin, None)]));
+        assert_eq!(access.standing(&b), Standing::Gone);
     }
 }

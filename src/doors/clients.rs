@@ -24,6 +24,7 @@ mod serve;
 mod states;
 mod transport;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -34,8 +35,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::command::{DoorKind, ErrorCode, Failure, Reply, Submission, Submit, Transfer};
 use crate::doors::access::{Access, Grant};
+use crate::doors::payers::{Payer, Payers, PayersPlace};
 use crate::net::Place;
-use crate::telemetry::{ClientRefusal, Telemetry};
+use crate::network::Network;
+use crate::telemetry::{ClientRefusal, FloodKind, Telemetry};
 use frame_cache::FrameCache;
 
 pub use client::{MOST_UNSENT_ANSWERS_FACTOR, PAUSE_READING_BYTES};
@@ -46,6 +49,10 @@ pub use other_protocol::OtherProtocol;
 pub use serve::{NewClient, close_client, serve_client};
 pub use states::ClientStates;
 pub use transport::{Disconnected, FrameFormat, FrameSink, FrameSource, Incoming, OutgoingFrame};
+
+/// The largest payload of a command that is refused whatever it says, which is read for its
+/// `request_id`: one of fields, but no file and no flood.
+pub const REFUSED_PAYLOAD: usize = 4096;
 
 /// The parts that all clients share.
 pub struct Clients {
@@ -66,6 +73,27 @@ pub struct Clients {
     /// State frames, shared because many clients get the same.
     frame_cache: FrameCache,
     slots: Arc<Semaphore>,
+    payers: Payers,
+}
+
+/// A client that asks to be let in, and has shown what it must show.
+#[derive(Debug, Clone, Copy)]
+pub struct Newcomer<'a> {
+    /// The door it comes through.
+    pub door: DoorKind,
+    /// Its address.
+    pub address: IpAddr,
+    /// What it may see and do.
+    pub grant: &'a Grant,
+    /// The place of its connection. Only tests have none.
+    pub place: Option<&'a Place>,
+}
+
+/// The slot of a client: one of all, and one of its payer's. Dropping it frees both.
+#[derive(Debug)]
+pub struct ClientSlot {
+    _one_of_all: OwnedSemaphorePermit,
+    _of_payer: PayersPlace,
 }
 
 impl std::fmt::Debug for Clients {
@@ -85,6 +113,7 @@ impl Clients {
     ) -> Arc<Self> {
         Arc::new(Self {
             slots: Arc::new(Semaphore::new(limits.max_clients)),
+            payers: Payers::new(limits.own_processor_time),
             states: states.into(),
             gateway,
             access,
@@ -96,25 +125,41 @@ impl Clients {
         })
     }
 
-    /// Reserves the slot of one more client, held as long as the permit. Its connection, whose place
-    /// this is, does not give way to others any more.
-    ///
-    /// # Errors
-    /// There are too many clients. This is counted.
-    pub fn reserve_slot(&self, place: Option<&Place>) -> Result<OwnedSemaphorePermit, CloseReason> {
-        let slot = self.slots.clone().try_acquire_owned();
-        match (slot, place.map_or(Ok(()), Place::hold)) {
-            (Ok(slot), Ok(())) => Ok(slot),
-            _ => {
-                self.telemetry.client_refused(ClientRefusal::Limit);
-                Err(CloseReason::TooManyClients)
-            }
-        }
+    /// Who pays for what the sender with this grant and address costs.
+    pub fn payer(&self, grant: &Grant, address: IpAddr) -> Arc<Payer> {
+        self.payers.of(grant.payer(address))
     }
 
-    /// Whether one more client would be one too many.
-    pub fn is_full(&self) -> bool {
-        self.slots.available_permits() == 0
+    /// Reserves the slot of one more client. Its connection does not give way to others any more.
+    ///
+    /// # Errors
+    /// There are too many clients, or its payer has too many. This is counted and logged.
+    pub fn reserve_slot(&self, newcomer: Newcomer<'_>) -> Result<ClientSlot, CloseReason> {
+        let Newcomer {
+            door,
+            address,
+            grant,
+            place,
+        } = newcomer;
+        let payer = self.payer(grant, address);
+        let refused = |kind, reason| {
+            self.telemetry.client_refused(ClientRefusal::Limit);
+            let token = grant.token_name().unwrap_or_default();
+            let network = Network::of(address);
+            self.telemetry.flood(door, kind, network, token);
+            Err(reason)
+        };
+        let Some(of_payer) = payer.take_place(self.limits.max_clients) else {
+            return refused(FloodKind::ClientsOfPayer, CloseReason::TooManyOfPayer);
+        };
+        let slot = self.slots.clone().try_acquire_owned();
+        match (slot, place.map_or(Ok(()), Place::hold)) {
+            (Ok(one_of_all), Ok(())) => Ok(ClientSlot {
+                _one_of_all: one_of_all,
+                _of_payer: of_payer,
+            }),
+            _ => refused(FloodKind::Clients, CloseReason::TooManyClients),
+        }
     }
 
     /// Hands a command in, or refuses it if the sender may not send it.
@@ -130,7 +175,7 @@ impl Clients {
             Ok(authority) => authority,
             Err(message) => {
                 let failure = Failure::new(ErrorCode::Forbidden, message);
-                return self.gateway.refuse(door, reply, &payload, failure);
+                return self.refuse(door, reply, &payload, failure);
             }
         };
         self.gateway.submit(Submission {
@@ -144,6 +189,13 @@ impl Clients {
             transfer,
             reply,
         });
+    }
+
+    /// Refuses a command whatever it says. A large payload is not read for its `request_id`.
+    pub fn refuse(&self, door: DoorKind, reply: Reply, payload: &Bytes, failure: Failure) {
+        let is_small = payload.len() <= REFUSED_PAYLOAD;
+        let payload = if is_small { payload } else { &Bytes::new() };
+        self.gateway.refuse(door, reply, payload, failure);
     }
 
     /// Ends all clients, each after its last messages. A client that has not read them by

@@ -6,6 +6,7 @@
 
 mod authority;
 mod authorization;
+mod charge;
 mod client_address;
 mod connection;
 mod log;

@@ -10,7 +10,6 @@ mod telnet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -18,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 use crate::command::DoorKind;
 use crate::doors::access::{Denied, Grant, Sender};
 use crate::doors::clients::{
-    Clients, CloseReason, FrameFormat, FrameSink, FrameSource, Incoming, NewClient, OtherProtocol,
-    close_client, plain, serve_client,
+    ClientSlot, Clients, CloseReason, FrameFormat, FrameSink, FrameSource, Incoming, NewClient,
+    Newcomer, OtherProtocol, close_client, plain, serve_client,
 };
-use crate::net::{Listener, Peer, Stream};
+use crate::net::{Listener, Peer, Place, Stream};
 use crate::network::Network;
 use crate::os_error;
 use crate::telemetry::{ClientRefusal, FloodKind};
@@ -90,13 +89,15 @@ async fn serve(stream: Box<dyn Stream>, peer: Peer, clients: &Arc<Clients>) {
         greeted = greet(&mut source, &mut sink, &peer, clients) => greeted,
         () = clients.stopping.cancelled() => Err(CloseReason::Stopping),
     };
-    source.max_line = clients.limits.max_message;
     let (grant, _slot) = match greeted {
         Ok(greeted) => greeted,
         Err(reason) => return close_client(clients, reason, source, sink).await,
     };
+    let payer = clients.payer(&grant, peer.addr.ip());
+    source.is_admitted(&clients.limits, payer.clone());
     let new = NewClient {
         grant,
+        payer,
         door: DoorKind::Tcp,
         format: FrameFormat::Plain,
         filters: Vec::new(),
@@ -117,13 +118,11 @@ async fn greet(
     sink: &mut LineSink,
     peer: &Peer,
     clients: &Clients,
-) -> Result<(Grant, OwnedSemaphorePermit), CloseReason> {
+) -> Result<(Grant, ClientSlot), CloseReason> {
     let mut token = None;
     if clients.access.is_open() {
-        if clients.is_full() {
-            clients.telemetry.client_refused(ClientRefusal::Limit);
-            return Err(CloseReason::TooManyClients);
-        }
+        // Who would be turned away is told so at once. Its place is not held yet.
+        clients.reserve_slot(newcomer(peer, &Grant::open(), None))?;
         check_protocol(source, peer, clients).await?;
     } else {
         let read = async {
@@ -148,8 +147,17 @@ async fn greet(
             Denied::TooOften { .. } => CloseReason::TooManyGuesses,
         }
     })?;
-    let slot = clients.reserve_slot(Some(&peer.place))?;
+    let slot = clients.reserve_slot(newcomer(peer, &grant, Some(&peer.place)))?;
     Ok((grant, slot))
+}
+
+fn newcomer<'a>(peer: &Peer, grant: &'a Grant, place: Option<&'a Place>) -> Newcomer<'a> {
+    Newcomer {
+        door: DoorKind::Tcp,
+        address: peer.addr.ip(),
+        grant,
+        place,
+    }
 }
 
 /// Waits for the first bytes, and looks whether they are lines at all. Where no token is needed, this

@@ -9,31 +9,44 @@ use crate::network::Network;
 /// Secrets and addresses to remember: about 200 KB. Beyond it, the one that was used longest ago goes.
 const MAX_KNOWN: usize = 4096;
 
-/// Right secrets by address, as the start of their digest.
+/// Right secrets by address and by who has shown them, as the start of their digest.
 #[derive(Debug, Default)]
 pub struct KnownSecrets {
-    /// The number of its last use.
-    last_use: HashMap<(Network, u64), u64>,
+    known: HashMap<(Network, u64), Known>,
     uses: u64,
+}
+
+#[derive(Debug)]
+struct Known {
+    digest: u64,
+    /// The number of its last use.
+    last_use: u64,
 }
 
 impl KnownSecrets {
     /// Whether this secret was right at this address before.
-    pub fn contains(&self, network: Network, digest: u64) -> bool {
-        self.last_use.contains_key(&(network, digest))
+    pub fn contains(&self, network: Network, identity: u64, digest: u64) -> bool {
+        let known = self.known.get(&(network, identity));
+        known.is_some_and(|known| known.digest == digest)
+    }
+
+    /// Forgets the secret of one who has shown another.
+    pub fn forget(&mut self, network: Network, identity: u64) {
+        self.known.remove(&(network, identity));
     }
 
     /// Remembers a right secret.
-    pub fn insert(&mut self, network: Network, digest: u64) {
+    pub fn insert(&mut self, network: Network, identity: u64, digest: u64) {
         self.uses += 1;
-        let key = (network, digest);
-        if self.last_use.len() >= MAX_KNOWN && !self.last_use.contains_key(&key) {
-            let oldest = self.last_use.iter().min_by_key(|(_, last_use)| **last_use);
+        let key = (network, identity);
+        if self.known.len() >= MAX_KNOWN && !self.known.contains_key(&key) {
+            let oldest = self.known.iter().min_by_key(|(_, known)| known.last_use);
             if let Some(oldest) = oldest.map(|(key, _)| *key) {
-                self.last_use.remove(&oldest);
+                self.known.remove(&oldest);
             }
         }
-        self.last_use.insert(key, self.uses);
+        let last_use = self.uses;
+        self.known.insert(key, Known { digest, last_use });
     }
 }
 
@@ -46,12 +59,12 @@ mod tests {
         let network = |n: u32| Network::of(std::net::Ipv4Addr::from_bits(n).into());
         let mut known = KnownSecrets::default();
         for n in 0..4096 {
-            known.insert(network(n), 1);
+            known.insert(network(n), 7, 1);
         }
-        known.insert(network(0), 1);
-        known.insert(network(5000), 1);
-        assert!(known.contains(network(0), 1) && known.contains(network(5000), 1));
-        assert!(!known.contains(network(1), 1) && !known.contains(network(0), 2));
-        assert_eq!(known.last_use.len(), MAX_KNOWN);
+        known.insert(network(0), 7, 1);
+        known.insert(network(5000), 7, 1);
+        assert!(known.contains(network(0), 7, 1) && known.contains(network(5000), 7, 1));
+        assert!(!known.contains(network(1), 7, 1) && !known.contains(network(0), 7, 2));
+        assert_eq!(known.known.len(), MAX_KNOWN);
     }
 }

@@ -78,6 +78,11 @@ impl ListenSetting {
             None => String::new(),
         };
         let elsewhere = self.set_to(with_port(at, at.port().checked_add(1).unwrap_or(1024)));
+        if holder.as_ref().is_some_and(PortHolder::is_self) {
+            return format!(
+                "this program listens there already, for something else; each needs a port of its own: {elsewhere}"
+            );
+        }
         let instead = match self {
             Self::BrokerUrl => format!(
                 ": if that is a broker that you want to use, set mqtt.url = \"mqtt://{at}\"; else end \

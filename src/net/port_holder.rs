@@ -34,10 +34,17 @@ pub enum PortHolder {
 }
 
 impl PortHolder {
+    /// Whether it is this process itself.
+    pub fn is_self(&self) -> bool {
+        matches!(self, Self::Process { id, .. } if *id == std::process::id())
+    }
+
     /// Whether it is a gateway, or probably one.
     pub fn is_gateway(&self) -> bool {
         match self {
-            Self::Process { name, .. } => name == OWN_NAME,
+            Self::Process { name, id } => {
+                (name == OWN_NAME || is_same_program(*id)) && !is_simulation(*id)
+            }
             Self::ProbablyGateway { .. } => true,
             Self::User(_) => false,
         }
@@ -76,6 +83,22 @@ pub fn port_holder(at: SocketAddr) -> Option<PortHolder> {
         Some(id) => Some(PortHolder::ProbablyGateway { id }),
         None => Some(PortHolder::User(user)),
     }
+}
+
+/// Whether a process runs the file of this program, whatever its name is.
+fn is_same_program(id: u32) -> bool {
+    let file = |process: &str| fs::metadata(format!("/proc/{process}/exe"));
+    match (file(&id.to_string()), file("self")) {
+        (Ok(other), Ok(own)) => (other.dev(), other.ino()) == (own.dev(), own.ino()),
+        _ => false,
+    }
+}
+
+/// Whether a process of this program runs a demo or simulated devices, which are no gateway for a configuration.
+fn is_simulation(id: u32) -> bool {
+    let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    let mut words = line.split(|byte| *byte == 0).skip(1);
+    words.any(|word| matches!(word, b"demo" | b"simulate"))
 }
 
 /// The inode and the user of a line of `/proc/net/tcp`, if it is a socket that keeps others from

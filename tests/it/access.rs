@@ -272,6 +272,7 @@ async fn tokens_change_while_the_gateway_runs() {
     let mut doors = guarded().await;
     let mut kept = doors.ws("/ws?token=reads").await;
     let mut gone = doors.ws("/ws?token=controls").await;
+    let mut other_rooms = doors.ws("/ws?token=one-room").await;
     let mut changed = doors.tcp().await;
     changed.send("token one-room\nping\n").await;
     assert_eq!(changed.line().await.unwrap(), "pong");
@@ -284,13 +285,15 @@ async fn tokens_change_while_the_gateway_runs() {
     ];
     doors.service.reload(config).await.unwrap();
     assert_eq!(gone.closed().await.0, 4401);
-    assert!(
-        changed
-            .line()
-            .await
-            .unwrap()
-            .starts_with("closed the token")
+    // Whose token permits something else now may come again.
+    let (code, reason) = other_rooms.closed().await;
+    assert_eq!(code, 1012, "{reason}");
+    assert_eq!(
+        changed.line().await.unwrap(),
+        "closed the token permits something else now; connect again"
     );
+    let mut again = doors.ws("/ws?token=one-room").await;
+    assert_eq!(again.ask(1, "\"ping\":true").await["pong"], true);
     assert_eq!(kept.ask(1, "\"ping\":true").await["pong"], true);
     assert_eq!(status(&doors, "/room/1", "new").await, 200);
     assert_eq!(status(&doors, "/room/1", "controls").await, 401);

@@ -1,5 +1,6 @@
 //! The configuration as users see it: the file, the environment, and the messages about both.
 mod generated;
+mod ports;
 mod presets;
 
 use std::ffi::OsStr;

@@ -161,12 +161,12 @@ fn what_came_by_variable_is_blamed_on_the_variable() {
         (
             "MQTT___URL",
             "x",
-            "mqtt._url: unknown key; did you mean \"url\"?",
+            "mqtt._url: two underscores are between the parts of a key; did you mean POLY2MQTT_MQTT__URL?",
         ),
         (
             "_MQTT__URL",
             "x",
-            "_mqtt: unknown key; did you mean \"mqtt\"?",
+            "_mqtt: two underscores are between the parts of a key; did you mean POLY2MQTT_MQTT__URL?",
         ),
         (
             "MQTT__URL__HOST",

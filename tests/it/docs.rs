@@ -216,6 +216,7 @@ fn limits_are_as_the_pages_say() {
     use poly2mqtt::doors::clients::{
         ClientLimits, MOST_UNSENT_ANSWERS_FACTOR, PAUSE_READING_BYTES,
     };
+    use poly2mqtt::doors::payers::{LARGE_MESSAGE, WAITING_BYTES};
     let limits = ClientLimits::default();
     let kib = |bytes: usize| format!("{} KiB", bytes >> 10);
     let seconds = |time: std::time::Duration| format!("{} s", time.as_secs());
@@ -234,6 +235,8 @@ fn limits_are_as_the_pages_say() {
             format!("1024 bytes | {} |", limits.max_subscriptions),
             format!("`busy` | {} |", limits.max_in_flight),
             format!("one client | {} MiB |", limits.max_file_bytes >> 20),
+            format!("all clients | {} MiB,", WAITING_BYTES >> 20),
+            format!("frame above {} to come", kib(LARGE_MESSAGE)),
             format!(
                 "frames are read | {}, or {} MiB |",
                 MOST_UNSENT_ANSWERS_FACTOR * limits.max_in_flight,

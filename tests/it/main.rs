@@ -79,6 +79,7 @@ mod recorded;
 mod reload;
 mod setup_page;
 mod shared_rooms;
+mod shares;
 mod spellings;
 mod startup;
 mod tcp;

@@ -97,7 +97,7 @@ async fn every_state_is_one_line() {
 #[tokio::test]
 async fn bad_lines_get_an_error_or_close_the_connection() {
     let limits = ClientLimits {
-        max_clients: 2,
+        max_clients: 4,
         ..ClientLimits::default()
     };
     let doors = Doors::start_with(limits, |_| {}).await;

@@ -244,7 +244,7 @@ async fn no_endpoint_tells_a_token_of_one_room_anything_of_another() {
     assert_eq!(info["configuration"]["rooms"]["1"]["user"], "admin");
     assert!(info["version"].is_string() && info["started"].is_string());
     let own = get("/metrics", "one-room").await;
-    assert!(own.contains("poly2mqtt_room_online{room=\"1\"} 1"), "{own}");
+    assert!(!own.contains("poly2mqtt_polls_total"), "{own}");
     let json = async |path: &str, token: &str| -> serde_json::Value {
         serde_json::from_str(&get(path, token).await).unwrap()
     };
@@ -312,7 +312,7 @@ async fn a_room_that_cannot_start_does_not_name_the_others() {
     site.stop().await;
 }
 
-/// Filters that reach another room, and the gateway's topics.
+/// Filters that reach another room, and the gateway's topics. The last five can only match at a broker.
 const FILTERS: [&str; 23] = [
     "#",
     "+",
@@ -352,7 +352,7 @@ const COMMANDS: [&str; 5] = [
 async fn no_frame_tells_a_token_of_one_room_anything_of_another() {
     let site = Site::start().await;
     let addr = site.app.http_addr().unwrap();
-    for filter in FILTERS {
+    for filter in &FILTERS[..FILTERS.len() - 5] {
         let query: String = url::form_urlencoded::byte_serialize(filter.as_bytes()).collect();
         let path = format!("ws://{addr}/ws?token=one-room&subscribe={query}");
         let mut json = Socket::connect(&path).await;

@@ -45,10 +45,8 @@ pub fn meaning(
         return VariableMeaning::NotOurs;
     }
     if !name.contains(SEPARATOR) {
-        return VariableMeaning::NoKey(match meant(name, keys, file) {
-            Some(meant) if meant.contains(SEPARATOR) => format!(
-                "two underscores are between the parts of a key; did you mean {PREFIX}{meant}?"
-            ),
+        return VariableMeaning::NoKey(match meant(name, keys, file, SLIP) {
+            Some(meant) if meant.contains(SEPARATOR) => two_underscores(&meant),
             Some(meant) => format!("did you mean {PREFIX}{meant}?"),
             None => format!(
                 "it names no key, which has two underscores between its parts, as in \
@@ -57,6 +55,22 @@ pub fn meaning(
         });
     }
     key(name, keys, file)
+}
+
+fn two_underscores(meant: &str) -> String {
+    format!("two underscores are between the parts of a key; did you mean {PREFIX}{meant}?")
+}
+
+/// The message for a variable that would name a key if other ones of its underscores were two.
+pub fn other_underscores(
+    variable: &str,
+    keys: &[Key],
+    file: &Map<String, Value>,
+) -> Option<String> {
+    let name = without_prefix(variable)?;
+    let words: Vec<&str> = name.split('_').filter(|word| !word.is_empty()).collect();
+    let meant = meant(&words.join("_"), keys, file, 0)?;
+    meant.contains(SEPARATOR).then(|| two_underscores(&meant))
 }
 
 fn without_prefix(variable: &str) -> Option<&str> {
@@ -175,8 +189,8 @@ fn made_by_kubernetes(name: &str, value: &str) -> bool {
     })
 }
 
-/// The name that was meant, without the prefix.
-fn meant(name: &str, keys: &[Key], file: &Map<String, Value>) -> Option<String> {
+/// The name that was meant, without the prefix; `slip`: how many letters may differ.
+fn meant(name: &str, keys: &[Key], file: &Map<String, Value>, slip: usize) -> Option<String> {
     let name = name.to_ascii_uppercase().replace('-', "_");
     let mut known: Vec<String> = NOT_KEYS.map(str::to_owned).into();
     for key in keys {
@@ -192,7 +206,7 @@ fn meant(name: &str, keys: &[Key], file: &Map<String, Value>) -> Option<String> 
             _ => add_names("", std::slice::from_ref(key), &mut known),
         }
     }
-    let most = SLIP.min(name.len() / 3);
+    let most = slip.min(name.len() / 3);
     let near = known.into_iter().filter_map(|known| {
         let one_each = known.replace(SEPARATOR, "_");
         // The distance of two texts is at least the difference of their lengths. Thousands of rooms have many keys.
@@ -325,6 +339,35 @@ mod tests {
                 matches!(meant, VariableMeaning::NoKey(_)),
                 "{name}: {meant:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_name_with_two_underscores_elsewhere_is_told_what_was_meant() {
+        let rooms = Map::from_iter(["1", "huddle-1"].map(|id| (id.to_owned(), json!({}))));
+        let file = Map::from_iter([("rooms".to_owned(), Value::Object(rooms))]);
+        for (name, wanted) in [
+            ("ROOMS__HUDDLE_1_PASSWORD", "ROOMS__HUDDLE_1__PASSWORD"),
+            ("ROOMS__1_PASSWORD", "ROOMS__1__PASSWORD"),
+            ("ROOMS_1__PASSWORD", "ROOMS__1__PASSWORD"),
+            ("_ROOMS__1__PASSWORD", "ROOMS__1__PASSWORD"),
+            ("HOME__ASSISTANT__DISCOVERY", "HOME_ASSISTANT__DISCOVERY"),
+            (
+                "ROOMS__HUDDLE_1__PASSWORD__FILE",
+                "ROOMS__HUDDLE_1__PASSWORD_FILE",
+            ),
+            ("ROOMS__HALL_PASSWORD", "ROOMS__HALL__PASSWORD"),
+        ] {
+            let told = other_underscores(&format!("{PREFIX}{name}"), Config::KEYS, &file);
+            let told = told.unwrap_or_else(|| panic!("{name}"));
+            assert!(
+                told.ends_with(&format!("did you mean {PREFIX}{wanted}?")),
+                "{name}: {told}"
+            );
+        }
+        for name in ["ROOMS__1__COLOUR", "FOO__BAR", "ROOMS__1"] {
+            let told = other_underscores(&format!("{PREFIX}{name}"), Config::KEYS, &file);
+            assert_eq!(told, None, "{name}");
         }
     }
 

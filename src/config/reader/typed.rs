@@ -223,6 +223,10 @@ pub(super) fn not_what_was_given(value: &Value) -> &'static str {
         Value::Bool(_) => ", not a truth value",
         Value::Number(_) => ", not a number",
         Value::Array(_) => ", not a list",
+        // How the library hands over what is only in TOML.
+        Value::Object(values) if values.keys().any(|key| key.starts_with("$__toml_private")) => {
+            ", not a time or date without quotes"
+        }
         Value::Object(_) => ", not a table",
     }
 }

@@ -1,6 +1,7 @@
 //! What the sender of a request may see and do.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -9,7 +10,9 @@ use super::own_view::{cluster_without_rooms, health_without_rooms, info_for_room
 use super::token::Token;
 use crate::command::CommandAuthority;
 use crate::config::AccessLevel;
+use crate::doors::payers::PayerId;
 use crate::nearest::Nearest;
+use crate::network::Network;
 use crate::state::StateValue;
 use crate::topics::{
     GATEWAY_CLUSTER, GATEWAY_HEALTH, GATEWAY_INFO, GATEWAY_LOG, NAMES_NO_ROOM, Topic,
@@ -23,9 +26,27 @@ pub struct Grant {
 }
 
 impl Grant {
+    /// Of everyone, where no tokens are configured.
+    pub fn open() -> Self {
+        Self { token: None }
+    }
+
     /// The rooms it is limited to; `None` for all.
     pub fn rooms(&self) -> Option<&BTreeSet<Arc<str>>> {
         self.token.as_ref()?.rooms.as_ref()
+    }
+
+    /// Who pays for what the sender costs, whose address this is.
+    pub fn payer(&self, address: IpAddr) -> PayerId {
+        match &self.token {
+            Some(token) => PayerId::Token(token.digest.prefix()),
+            None => PayerId::Address(Network::of(address)),
+        }
+    }
+
+    /// The name of its token; `None` where none is needed.
+    pub fn token_name(&self) -> Option<&str> {
+        self.token.as_ref().map(|token| token.name.as_str())
     }
 
     /// Whether everyone is let in, so that no token was shown.

@@ -17,7 +17,7 @@ pub struct Token {
     pub rooms: Option<BTreeSet<Arc<str>>>,
     /// What it permits in them.
     pub level: AccessLevel,
-    digest: SecretDigest,
+    pub(super) digest: SecretDigest,
 }
 
 impl Token {

@@ -15,6 +15,7 @@ use super::{Clients, FrameFormat, OutgoingFrame, help, json, plain};
 use crate::cluster::link::{Wanted, WantedRooms};
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Transfer};
 use crate::doors::access::Grant;
+use crate::doors::payers::{Payer, WaitingBytes};
 use crate::json::JsonText;
 use crate::state::{Change, Item, Outbox, OutboxReply, StateValue, Subscriber};
 use crate::topics::{Below, Filter, FilteredRooms, Filters, Topic, split_room};
@@ -38,12 +39,36 @@ const PONG_BYTES: usize = 128;
 /// While the states for a subscription are looked up, others run after this many topics.
 const TOPICS_AT_ONCE: usize = 1024;
 
+/// A client's unsent answers up to this size are not counted among those of all clients: few are larger, and
+/// what all clients may have of it is bounded by their number.
+const UNCOUNTED_BYTES: usize = 64 << 10;
+
 /// An answer that waits to be sent, as frames. A pong has none: the transport sends it itself.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct UnsentAnswer {
     frames: Vec<OutgoingFrame>,
     /// The size of its text.
     bytes: usize,
+    /// The size of its file.
+    file_bytes: usize,
+    /// What it takes of what all clients share, if it is large.
+    held: Vec<WaitingBytes>,
+}
+
+/// What is sent next.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The frames.
+    pub frames: Vec<OutgoingFrame>,
+    /// To be dropped when they have been sent.
+    pub held: Vec<WaitingBytes>,
+}
+
+impl From<Vec<OutgoingFrame>> for Outgoing {
+    fn from(frames: Vec<OutgoingFrame>) -> Self {
+        let held = Vec::new();
+        Self { frames, held }
+    }
 }
 
 impl OutboxReply for UnsentAnswer {}
@@ -53,6 +78,7 @@ impl OutboxReply for UnsentAnswer {}
 pub struct Client {
     clients: Arc<Clients>,
     grant: Grant,
+    payer: Arc<Payer>,
     door: DoorKind,
     format: FrameFormat,
     filters: RwLock<Filters>,
@@ -78,11 +104,13 @@ impl Client {
     pub fn new(
         clients: Arc<Clients>,
         grant: Grant,
+        payer: Arc<Payer>,
         door: DoorKind,
         format: FrameFormat,
     ) -> Arc<Self> {
         let client = Arc::new(Self {
             grant,
+            payer,
             door,
             format,
             filters: RwLock::default(),
@@ -107,6 +135,11 @@ impl Client {
         &self.grant
     }
 
+    /// Who pays for what it costs.
+    pub fn payer(&self) -> &Arc<Payer> {
+        &self.payer
+    }
+
     /// The form of its frames.
     pub fn format(&self) -> FrameFormat {
         self.format
@@ -124,12 +157,12 @@ impl Client {
         self.filters().matches(topic) && self.grant.sees_topic(topic)
     }
 
-    /// Queues all states that match, and from now on every change. An answer given after this comes
+    /// Queues all states that match, and from now on every change. Gives how many it queued. An answer given after this comes
     /// after those states.
     ///
     /// # Errors
     /// The client has too many filters; none of these was added.
-    pub async fn subscribe(&self, filters: &[Filter]) -> Result<(), FrameError> {
+    pub async fn subscribe(&self, filters: &[Filter]) -> Result<usize, FrameError> {
         let most = self.clients.limits.max_subscriptions;
         if self.filters().len() + filters.len() > most {
             let message = format!("a client may subscribe to {most} filters; use + and #");
@@ -144,17 +177,19 @@ impl Client {
         let mut added = Filters::default();
         filters.iter().cloned().for_each(|filter| added.add(filter));
         let states = &self.clients.states;
+        let mut queued = 0;
         for start in added.starts() {
             for topics in states.topics_below(start).chunks(TOPICS_AT_ONCE) {
                 for topic in topics {
                     if added.matches(topic) && self.grant.sees_topic(topic) {
                         self.outbox.push_state(topic);
+                        queued += 1;
                     }
                 }
                 yield_now().await;
             }
         }
-        Ok(())
+        Ok(queued)
     }
 
     /// What a person can send, with the rooms that this client may see.
@@ -222,39 +257,51 @@ impl Client {
         if unsent_before >= most {
             let message = format!("{most} commands of this client have no result yet");
             let failure = Failure::new(ErrorCode::Busy, message);
-            let gateway = &self.clients.gateway;
-            return gateway.refuse(self.door, reply, &payload, failure);
+            return self.clients.refuse(self.door, reply, &payload, failure);
         }
         self.clients
             .submit(&self.grant, self.door, payload, Transfer::None, reply);
     }
 
-    fn result(&self, id: Option<JsonText>, mut outcome: Outcome) {
+    /// Queues the result of a command.
+    pub fn result(&self, id: Option<JsonText>, mut outcome: Outcome) {
         let waiting = self.unsent_bytes.load(Ordering::Relaxed);
         if waiting > MOST_UNSENT_BYTES || self.left.load(Ordering::Relaxed) {
             self.lost_an_answer.store(true, Ordering::Relaxed);
             return;
         }
+        let mut held = None;
         if let Ok(success) = &mut outcome.result
             && let Some(file) = &mut success.file
         {
-            // Files do not pile up for a slow reader: without its bytes the result still has its URL.
-            let size = file.bytes.as_ref().map_or(0, Bytes::len);
-            let waiting = self.file_bytes.load(Ordering::Relaxed);
-            let limit = self.clients.limits.max_file_bytes;
-            if self.format == FrameFormat::Plain || waiting + size > limit {
+            // Files do not pile up for slow readers: without its bytes the result still has its URL.
+            held = file
+                .bytes
+                .as_ref()
+                .and_then(|bytes| self.hold_file(bytes.len()));
+            if held.is_none() {
                 file.bytes = None;
-            } else {
-                self.file_bytes.fetch_add(size, Ordering::Relaxed);
             }
         }
-        self.queue(id.as_ref(), FrameAnswer::Result(Box::new(outcome)));
+        self.queue(id.as_ref(), FrameAnswer::Result(Box::new(outcome)), held);
+    }
+
+    /// Reserves the bytes of a file; `None` if too many wait already.
+    fn hold_file(&self, size: usize) -> Option<WaitingBytes> {
+        let waiting = self.file_bytes.load(Ordering::Relaxed);
+        if self.format == FrameFormat::Plain || waiting + size > self.clients.limits.max_file_bytes
+        {
+            return None;
+        }
+        let held = self.payer.reserve(size)?;
+        self.file_bytes.fetch_add(size, Ordering::Relaxed);
+        Some(held)
     }
 
     /// Queues an answer that is not a command's result.
     pub fn answer(&self, id: Option<JsonText>, answer: FrameAnswer) {
         self.unsent_answers.fetch_add(1, Ordering::Relaxed);
-        self.queue(id.as_ref(), answer);
+        self.queue(id.as_ref(), answer, None);
     }
 
     /// The transport has a pong to send. It counts as an answer, so that a client that reads no
@@ -262,17 +309,28 @@ impl Client {
     pub fn pong_waits(&self) {
         self.unsent_answers.fetch_add(1, Ordering::Relaxed);
         self.push(UnsentAnswer {
-            frames: Vec::new(),
             bytes: PONG_BYTES,
+            ..UnsentAnswer::default()
         });
     }
 
-    fn queue(&self, id: Option<&JsonText>, answer: FrameAnswer) {
+    /// Queues an answer. `file` is what its file takes.
+    fn queue(&self, id: Option<&JsonText>, answer: FrameAnswer, file: Option<WaitingBytes>) {
         let texts = match self.format {
             FrameFormat::Json => vec![json::write_answer(id, &answer)],
             FrameFormat::Plain => plain::write_answer(&answer),
         };
-        let bytes = texts.iter().map(String::len).sum();
+        let bytes: usize = texts.iter().map(String::len).sum();
+        let mut held: Vec<_> = file.into_iter().collect();
+        if bytes + self.unsent_bytes.load(Ordering::Relaxed) > UNCOUNTED_BYTES {
+            let Some(text) = self.payer.reserve(bytes) else {
+                self.lost_an_answer.store(true, Ordering::Relaxed);
+                // Wakes whoever sends, and closes the client then.
+                return self.push(UnsentAnswer::default());
+            };
+            held.push(text);
+        }
+        let mut file_bytes = 0;
         let mut frames: Vec<OutgoingFrame> = texts
             .into_iter()
             .map(|text| OutgoingFrame::Text(text.into()))
@@ -281,9 +339,15 @@ impl Client {
             && let Ok(success) = outcome.result
             && let Some(bytes) = success.file.and_then(|file| file.bytes)
         {
+            file_bytes = bytes.len();
             frames.push(OutgoingFrame::Binary(bytes));
         }
-        self.push(UnsentAnswer { frames, bytes });
+        self.push(UnsentAnswer {
+            frames,
+            bytes,
+            file_bytes,
+            held,
+        });
     }
 
     fn push(&self, answer: UnsentAnswer) {
@@ -319,34 +383,35 @@ impl Client {
         self.unsent_answers.load(Ordering::Relaxed) == 0 && self.is_idle()
     }
 
-    /// The frames that say an item.
-    pub fn frames(&self, item: Item<UnsentAnswer>) -> Vec<OutgoingFrame> {
+    /// What says an item.
+    pub fn outgoing(&self, item: Item<UnsentAnswer>) -> Outgoing {
         match item {
             // It may have unsubscribed meanwhile.
-            Item::State(topic) if !self.wants(&topic) => Vec::new(),
+            Item::State(topic) if !self.wants(&topic) => Vec::new().into(),
             Item::State(topic) => {
                 let state = self.clients.states.get(&topic);
                 vec![OutgoingFrame::Text(
                     self.state_frame(&topic, state.as_ref()),
                 )]
+                .into()
             }
             Item::Event(topic, payload) => {
                 let text = match self.format {
                     FrameFormat::Json => json::write_event(&topic, &payload),
                     FrameFormat::Plain => plain::write_event(&topic, &payload),
                 };
-                vec![OutgoingFrame::Text(text.into())]
+                vec![OutgoingFrame::Text(text.into())].into()
             }
             Item::Reply(answer) => {
                 self.unsent_answers.fetch_sub(1, Ordering::Relaxed);
                 self.unsent_bytes.fetch_sub(answer.bytes, Ordering::Relaxed);
-                for frame in &answer.frames {
-                    if let OutgoingFrame::Binary(bytes) = frame {
-                        self.file_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
-                    }
-                }
+                self.file_bytes
+                    .fetch_sub(answer.file_bytes, Ordering::Relaxed);
                 self.answer_taken.notify_one();
-                answer.frames
+                Outgoing {
+                    frames: answer.frames,
+                    held: answer.held,
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Why a client is closed. Each door says it in its own form: a close code, or a last line.
 
 use super::OtherProtocol;
+use crate::doors::payers::TooMuch;
 
 /// Why a client is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,10 +22,18 @@ pub enum CloseReason {
     MessageTooLarge,
     /// Its token is missing, wrong or no longer valid.
     BadToken,
+    /// Its token is right, and permits something else than when it was shown.
+    AccessChanged,
     /// Too many wrong tokens came from its address.
     TooManyGuesses,
     /// There are too many clients.
     TooManyClients,
+    /// There are too many clients with its token, or from its address where no token is needed.
+    TooManyOfPayer,
+    /// Too many large messages are on their way.
+    TooManyLarge,
+    /// Its message did not become whole in time.
+    MessageTooSlow,
     /// The gateway is stopping.
     Stopping,
 }
@@ -39,11 +48,26 @@ impl CloseReason {
             Self::InvalidText => "the message is not UTF-8 text",
             Self::MessageTooLarge => "the message is too large; files are uploaded over HTTP",
             Self::BadToken => "the token is missing, wrong or no longer valid",
+            Self::AccessChanged => "the token permits something else now; connect again",
             Self::TooManyGuesses => {
                 "too many wrong tokens from this address; try again in 10 seconds"
             }
             Self::TooManyClients => "too many clients; try again later",
+            Self::TooManyOfPayer => {
+                "too many clients with this token, or from this address; try again later"
+            }
+            Self::TooManyLarge => "too many large messages are on their way; try again later",
+            Self::MessageTooSlow => "the message took too long to arrive",
             Self::Stopping => "the gateway stops",
         })
+    }
+}
+
+impl From<TooMuch> for CloseReason {
+    fn from(why: TooMuch) -> Self {
+        match why {
+            TooMuch::Bytes => Self::TooManyLarge,
+            TooMuch::Time => Self::MessageTooSlow,
+        }
     }
 }

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::catalogue::is_deep;
+use crate::catalogue::{CATALOGUE, is_deep};
 use crate::command::{ErrorCode, Outcome, file_url};
 use crate::json::{JsonText, is_number};
 use crate::state::StateValue;
@@ -97,12 +97,15 @@ pub(super) fn trimmed(text: &str) -> &str {
 /// Reads a topic filter.
 ///
 /// # Errors
-/// A message for the user. A filter that begins with `$` is valid in MQTT, but no topic of the gateway
-/// does: the client would wait for ever.
+/// A message for the user. Also for a filter that is valid in MQTT and that no topic of the gateway can match, such
+/// as one that begins with `$`: the client would wait for ever.
 pub fn read_filter(text: &str) -> Result<Filter, String> {
     let filter = Filter::new(text)?;
     if !text.starts_with('$') {
-        return Ok(filter);
+        return match never_matches(text) {
+            None => Ok(filter),
+            Some(why) => Err(why),
+        };
     }
     let shown = |text| visible_start(text, LONGEST_SHOWN);
     let of_emqx = || {
@@ -118,6 +121,66 @@ pub fn read_filter(text: &str) -> Result<Filter, String> {
             shown(own)
         ),
         None => format!("\"{}\": no topic here begins with $", shown(text)),
+    })
+}
+
+/// Why no state and no event can ever match a filter, if that is so, and what was probably meant. Rooms and states that
+/// do not exist are no reason: a reload or another device may bring them.
+fn never_matches(text: &str) -> Option<String> {
+    let shown = visible_start(text, LONGEST_SHOWN);
+    let levels: Vec<&str> = text.split('/').filter(|level| !level.is_empty()).collect();
+    let meant = |topic: &str| {
+        format!(
+            "; did you mean \"{}\"?",
+            visible_start(topic, LONGEST_SHOWN)
+        )
+    };
+    if text.contains(",room/") || text.contains(",gateway/") {
+        return Some(format!(
+            "\"{shown}\": one filter has one topic; give each its own"
+        ));
+    }
+    if levels.len() < text.split('/').count() {
+        let all = text.ends_with('/') && !text.starts_with('/');
+        let whole = match all {
+            // Where `#` in an address is not written %23, the rest of it is cut off.
+            true => format!("{}/#", levels.join("/")),
+            false => levels.join("/"),
+        };
+        let hint = meant(&whole);
+        return Some(format!(
+            "\"{shown}\": no topic here has an empty level{hint}"
+        ));
+    }
+    let is_start = |level: &&str| matches!(*level, "room" | "gateway" | "+" | "#");
+    if !levels.first().is_some_and(is_start) {
+        let lower = text.to_ascii_lowercase();
+        let begins = levels
+            .iter()
+            .position(|level| matches!(*level, "room" | "gateway"));
+        let hint = match begins {
+            // Behind the prefix of topics at a broker.
+            Some(at) => meant(&levels[at..].join("/")),
+            None if lower.starts_with("room/") || lower.starts_with("gateway/") => meant(&lower),
+            None => String::new(),
+        };
+        return Some(format!(
+            "\"{shown}\": topics here begin with room/ or gateway/{hint}"
+        ));
+    }
+    let (_, below) = split_room(text)?;
+    let is_command = !below.contains(['+', '#'])
+        && CATALOGUE.is_command(below)
+        && !CATALOGUE.is_published(below);
+    is_command.then(|| {
+        let state = below
+            .strip_suffix("/set")
+            .filter(|state| CATALOGUE.is_published(state));
+        let hint = state
+            .and_then(|_| text.strip_suffix("/set"))
+            .map(meant)
+            .unwrap_or_default();
+        format!("\"{shown}\" is a command, and nothing is ever sent there{hint}")
     })
 }
 
@@ -180,6 +243,58 @@ pub fn state_as_json(topic: &str, state: &StateValue) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_that_nothing_can_match_is_refused_with_what_was_meant() {
+        for (filter, meant) in [
+            ("/room/1/audio/volume", "room/1/audio/volume"),
+            ("av/room/1/audio/volume", "room/1/audio/volume"),
+            ("Room/1/#", "room/1/#"),
+            ("room/1/audio/volume/", "room/1/audio/volume/#"),
+            ("room/1/", "room/1/#"),
+            ("room//1", "room/1"),
+            ("room/1/audio/volume/set", "room/1/audio/volume"),
+            ("room/+/audio/volume/set", "room/+/audio/volume"),
+        ] {
+            let told = read_filter(filter).unwrap_err();
+            assert!(
+                told.ends_with(&format!("did you mean \"{meant}\"?")),
+                "{told}"
+            );
+        }
+        for filter in [
+            "homeassistant/#",
+            "rooms/1",
+            "/",
+            "room/1/a,room/1/b",
+            "room/1/system/reboot",
+        ] {
+            assert!(read_filter(filter).is_err(), "{filter}");
+        }
+        for filter in [
+            "#",
+            "+/1/#",
+            "+",
+            "room/#",
+            "room/9/#",
+            "room",
+            "room/1",
+            "room/1/event/#",
+            "room/1/audio/volume",
+            "room/1/audio/volume/set/result",
+            "room/1/+/set",
+            "room/1/no/such",
+            "gateway/+",
+            "gateway/info",
+            "gateway/gw-1/info",
+        ] {
+            assert!(
+                read_filter(filter).is_ok(),
+                "{filter} {:?}",
+                read_filter(filter)
+            );
+        }
+    }
 
     #[test]
     fn payloads_keep_their_types_and_their_digits() {

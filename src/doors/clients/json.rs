@@ -10,9 +10,13 @@ use super::frame::{
     result_topic, state_as_json, trimmed,
 };
 use super::{members, plain};
+use crate::command::ErrorCode;
 use crate::json::{self, JsonObject, JsonText};
 use crate::state::StateValue;
 use crate::topics::Filter;
+
+/// The most filters of one frame: more than a client may have.
+const MOST_FILTERS: usize = 1000;
 
 /// Reads a frame; `None` for an empty one.
 pub fn parse(text: &str) -> Option<RequestFrame> {
@@ -78,6 +82,11 @@ fn filter_list(verb: &str, list: &Value) -> Result<Vec<Filter>, FrameError> {
     let wrong = || FrameError::invalid(format!("{verb} takes a list of topic filters"));
     match list {
         Value::String(text) => parse_filters([text.as_str()]),
+        // Before each is looked at: a frame has room for a hundred thousand.
+        Value::Array(list) if list.len() > MOST_FILTERS => Err(FrameError {
+            code: ErrorCode::TooLarge,
+            message: format!("{verb} takes up to {MOST_FILTERS} filters at once; use + and #"),
+        }),
         Value::Array(list) => {
             let texts: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
             parse_filters(texts.ok_or_else(wrong)?)

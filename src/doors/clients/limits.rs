@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::doors::payers::OWN_TIME;
+
 /// The limits. Users cannot change them; tests shorten them.
 #[derive(Debug, Clone)]
 pub struct ClientLimits {
@@ -17,6 +19,9 @@ pub struct ClientLimits {
     pub max_in_flight: usize,
     /// Bytes of files that wait to be sent to one client.
     pub max_file_bytes: usize,
+    /// Processor time that requests and frames of one token, or of one address where none is needed, may use at
+    /// once.
+    pub own_processor_time: Duration,
     /// How often a client is pinged. One that sends nothing for twice as long is closed.
     pub ping_interval: Duration,
     /// How long sending one frame may take.
@@ -41,6 +46,7 @@ impl Default for ClientLimits {
             max_in_flight: 64,
             // Some snapshots of 1 to 2 MB, or one archive of logs.
             max_file_bytes: 32 << 20,
+            own_processor_time: OWN_TIME,
             // Proxies close a silent WebSocket after 60 s.
             ping_interval: Duration::from_secs(20),
             // A client that reads nothing for this long has stopped.

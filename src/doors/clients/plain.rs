@@ -6,7 +6,8 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::frame::{
-    FrameAnswer, FrameRequest, RequestFrame, parse_filters, result_topic, state_as_json, trimmed,
+    FrameAnswer, FrameError, FrameRequest, RequestFrame, parse_filters, result_topic,
+    state_as_json, trimmed,
 };
 use crate::catalogue::{payload, truth};
 use crate::state::StateValue;
@@ -37,7 +38,14 @@ pub fn parse(line: &str) -> Option<RequestFrame> {
         return None;
     }
     let (word, rest) = first_word(line);
-    let filters = || parse_filters(rest.split_ascii_whitespace());
+    let filters = || match rest.is_empty() {
+        true => {
+            let verb = word.to_ascii_lowercase();
+            let message = format!("{verb} takes topic filters, such as {verb} room/1/#");
+            Err(FrameError::invalid(message))
+        }
+        false => parse_filters(rest.split_ascii_whitespace()),
+    };
     let request = match &*word.to_ascii_lowercase() {
         "subscribe" => filters().map(FrameRequest::Subscribe),
         "unsubscribe" => filters().map(FrameRequest::Unsubscribe),
@@ -160,6 +168,12 @@ mod tests {
         );
         assert_eq!(request("ping"), Ok(FrameRequest::Ping));
         assert!(request("subscribe a#").is_err());
+        let message = request("SUBSCRIBE").unwrap_err().message;
+        assert!(
+            message.starts_with("subscribe takes topic filters"),
+            "{message}"
+        );
+        assert!(request("unsubscribe ").is_err());
         assert_eq!(parse("\r"), None);
     }
 

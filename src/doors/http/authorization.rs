@@ -20,9 +20,10 @@ use url::form_urlencoded;
 
 use super::client_address::client_address;
 use super::connection::{KeepsPlace, PeerAddr};
-use super::{HttpState, response};
+use super::{HttpState, charge, response};
 use crate::command::{DoorKind, ErrorCode};
 use crate::doors::access::{Denied, Grant, Sender};
+use crate::doors::payers::Payer;
 use crate::telemetry::ClientRefusal;
 
 /// The token of a request.
@@ -93,10 +94,21 @@ async fn admit(state: &HttpState, door: DoorKind, parts: &Parts) -> Result<Grant
     state.clients.access.admit(sender, token).await
 }
 
+/// Who pays for this request.
+pub fn payer(state: &HttpState, parts: &Parts, grant: &Grant) -> Arc<Payer> {
+    state.clients.payer(grant, sender_address(state, parts))
+}
+
 /// An extractor for handlers that need a right token: gives its grant and keeps the connection's place, or answers 401
-/// or 429.
+/// or 429. Waits until a request of its payer may be handled.
 #[derive(Debug)]
-pub struct Authorized(pub Grant, pub KeepsPlace);
+pub struct Authorized {
+    /// What the sender may see and do.
+    pub grant: Grant,
+    /// Who pays for what the request costs.
+    pub payer: Arc<Payer>,
+    _place: KeepsPlace,
+}
 
 impl FromRequestParts<Arc<HttpState>> for Authorized {
     type Rejection = Response;
@@ -107,7 +119,14 @@ impl FromRequestParts<Arc<HttpState>> for Authorized {
     ) -> Result<Self, Self::Rejection> {
         let grant = authorize(state, DoorKind::Http, parts).await;
         let grant = grant.map_err(denied)?;
-        Ok(Self(grant, KeepsPlace::of(parts)))
+        let _place = KeepsPlace::of(parts);
+        let payer = payer(state, parts, &grant);
+        charge::admit(parts, &payer).await;
+        Ok(Self {
+            grant,
+            payer,
+            _place,
+        })
     }
 }
 

@@ -53,6 +53,7 @@ pub async fn serve(
         let mut request = request.map(|body| Body::new(unread.body(body)));
         request.extensions_mut().insert(PeerAddr(peer.addr));
         request.extensions_mut().insert(peer.place.clone());
+        request.extensions_mut().insert(unread.received());
         let (router, unread) = (TowerToHyperService::new(router.clone()), unread.clone());
         async move {
             let mut response = match too_large {

@@ -1,5 +1,6 @@
 //! Health and metrics, for monitoring systems.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -57,21 +58,45 @@ pub async fn ready(State(state): State<Arc<HttpState>>, request: Request) -> Res
 }
 
 /// `GET /metrics`, for Prometheus and what reads the same: OpenMetrics for who asks for it, the older
-/// text format for all others. A token with rooms gets the values of these rooms and nothing of the cluster, which
-/// counts the others; what else has no room is for all together.
+/// text format for all others. A token with rooms gets the values of these rooms and nothing else: what is counted for
+/// all together says how many other rooms there are, and what is done in them.
 pub async fn metrics(
     State(state): State<Arc<HttpState>>,
-    Authorized(grant, _place): Authorized,
+    Authorized { grant, .. }: Authorized,
     headers: HeaderMap,
 ) -> Response {
     let mut sample = (state.sampler)();
     sample.rooms.retain(|room, _| grant.sees(room));
     let format = metrics_format(&headers);
-    let text = state.clients.telemetry.metrics_text(&sample, format);
+    let mut text = state.clients.telemetry.metrics_text(&sample, format);
+    if grant.rooms().is_some() {
+        text = only_of_rooms(&text);
+    }
     let mut response = response::text(format.content_type(), text);
     let vary = HeaderValue::from_static("accept");
     response.headers_mut().append(VARY, vary);
     response
+}
+
+/// The lines with a room, those that explain them, and the end of the text.
+fn only_of_rooms(text: &str) -> String {
+    fn metric(sample: &str) -> Option<&str> {
+        let (name, labels) = sample.split_once('{')?;
+        let is_of_room = labels.starts_with("room=\"") || labels.contains(",room=\"");
+        is_of_room.then_some(name)
+    }
+    let metrics: BTreeSet<&str> = text.lines().filter_map(metric).collect();
+    let is_kept = |line: &&str| match line.strip_prefix("# ") {
+        None => metric(line).is_some(),
+        Some("EOF") => true,
+        // `HELP name text`, `TYPE name type`.
+        Some(about) => about
+            .split(' ')
+            .nth(1)
+            .is_some_and(|name| metrics.contains(name)),
+    };
+    let kept = text.lines().filter(is_kept);
+    kept.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// The format that `Accept` asks for: OpenMetrics only if it is named, and the text format is not named
@@ -108,6 +133,14 @@ fn quality(parameters: &str) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_with_rooms_gets_the_lines_with_a_room() {
+        let text = "# HELP a Of rooms.\n# TYPE a gauge\na{room=\"1\"} 1\n# HELP b Of all, room=\"1\" too.\n\
+                    # TYPE b counter\nb_total{door=\"http\"} 7\nb_total 3\n# EOF\n";
+        let wanted = "# HELP a Of rooms.\n# TYPE a gauge\na{room=\"1\"} 1\n# EOF\n";
+        assert_eq!(only_of_rooms(text), wanted);
+    }
 
     #[test]
     fn the_format_is_what_was_asked_for() {

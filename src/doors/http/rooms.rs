@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody, to_bytes};
+use axum::body::{Body, BodyDataStream, HttpBody, to_bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use http::header::{ALLOW, HeaderValue, LINK};
 use http::{Method, StatusCode};
@@ -27,14 +27,12 @@ use crate::command::{
     CutOff, DoorKind, Download, ErrorCode, Failure, Outcome, Reply, Transfer, Upload,
 };
 use crate::doors::access::Grant;
-use crate::doors::clients::{ClientLimits, state_as_json};
+use crate::doors::clients::{ClientLimits, REFUSED_PAYLOAD, state_as_json};
+use crate::doors::payers::{PartialMessage, Payer, TooMuch};
 use crate::nearest::{Nearest, nearest};
 use crate::topics::{GATEWAY_INFO, RoomTopics, split_room};
 
-/// The largest body of a command that is refused whatever it says, which is read for its
-/// `request_id`: a payload of fields, but no file.
-const REFUSED_BODY_LIMIT: usize = 4096;
-/// How long such a body is waited for. It comes with the head of the request, or right after it.
+/// How long the body of a command that is refused whatever it says is waited for. It comes with the head of the request, or right after it.
 const REFUSED_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The path as a topic, its levels encoded as the client sent them: an encoded slash is part of a
@@ -47,7 +45,7 @@ fn topic_of(request: &Request) -> String {
 /// `GET /gateway/info`.
 pub async fn gateway(
     State(state): State<Arc<HttpState>>,
-    Authorized(grant, _place): Authorized,
+    Authorized { grant, .. }: Authorized,
     request: Request,
 ) -> Response {
     let topic = topic_of(&request);
@@ -70,7 +68,7 @@ pub fn info(state: &HttpState) -> Value {
 /// the rooms, also the name of the gateway that has it, or null while none has.
 pub async fn list(
     State(state): State<Arc<HttpState>>,
-    Authorized(grant, _place): Authorized,
+    Authorized { grant, .. }: Authorized,
 ) -> Response {
     let store = &state.clients.states;
     let known = |topic: &str| store.get(topic).map(|value| state_as_json(topic, &value));
@@ -103,7 +101,7 @@ pub async fn list(
 /// `GET /room/1`: all states as one object.
 pub async fn room(
     State(state): State<Arc<HttpState>>,
-    Authorized(grant, _place): Authorized,
+    Authorized { grant, .. }: Authorized,
     request: Request,
 ) -> Response {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -152,7 +150,7 @@ pub fn unknown_room(state: &HttpState, grant: &Grant, room: &str) -> Response {
 /// `GET` of a state or query, `POST` of a command.
 pub async fn topic(
     State(state): State<Arc<HttpState>>,
-    Authorized(grant, _place): Authorized,
+    authorized: Authorized,
     request: Request,
 ) -> Response {
     let topic = topic_of(&request);
@@ -160,12 +158,17 @@ pub async fn topic(
         return response::not_found().await;
     };
     let room_request = RoomRequest::new(room, topic);
-    let parameters = parameters(request.uri().query().unwrap_or_default());
+    let parameters = match parameters(request.uri().query().unwrap_or_default()) {
+        Ok(parameters) => parameters,
+        Err(message) => return response::error_code(ErrorCode::InvalidPayload, &message),
+    };
     match *request.method() {
-        Method::GET | Method::HEAD => get(&state, &grant, &room_request, parameters).await,
+        Method::GET | Method::HEAD => {
+            get(&state, &authorized.grant, &room_request, parameters).await
+        }
         Method::POST => {
             let body = request.into_body();
-            post(&state, &grant, &room_request, parameters, body).await
+            post(&state, &authorized, &room_request, parameters, body).await
         }
         _ => not_allowed(room_request.methods(), "commands take POST, states GET"),
     }
@@ -217,25 +220,34 @@ async fn get(
 }
 
 /// The parameters in the query of an address, as a payload. `token` is not one of them.
-fn parameters(query: &str) -> Bytes {
-    let pairs: Map<String, Value> = form_urlencoded::parse(query.as_bytes())
-        .filter(|(name, _)| name != "token")
-        .map(|(name, value)| (name.into_owned(), value.into_owned().into()))
-        .collect();
-    if pairs.is_empty() {
-        Bytes::new()
-    } else {
-        Value::Object(pairs).to_string().into()
+///
+/// # Errors
+/// One is there twice, as a message for the user: which one counts would be a guess, as in JSON.
+fn parameters(query: &str) -> Result<Bytes, String> {
+    let mut pairs = Map::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if name == "token" {
+            continue;
+        }
+        if pairs.contains_key(&*name) {
+            return Err(format!("{name:.40} is there twice in the address"));
+        }
+        pairs.insert(name.into_owned(), value.into_owned().into());
     }
+    Ok(match pairs.is_empty() {
+        true => Bytes::new(),
+        false => Value::Object(pairs).to_string().into(),
+    })
 }
 
 async fn post(
     state: &HttpState,
-    grant: &Grant,
+    authorized: &Authorized,
     request: &RoomRequest<'_>,
     parameters: Bytes,
     body: Body,
 ) -> Response {
+    let grant = &authorized.grant;
     // A sender without the right is told so before more than a small payload is read.
     if grant.authority(request.room).is_err() {
         let payload = small_payload(body).await;
@@ -249,7 +261,8 @@ async fn post(
         );
         return not_allowed("GET", &message);
     }
-    match payload(&state.clients.limits, request, parameters, body).await {
+    let limits = &state.clients.limits;
+    match payload(limits, &authorized.payer, request, parameters, body).await {
         Ok((payload, transfer)) => send(state, grant, request, payload, transfer).await,
         Err(RefusedBody {
             status,
@@ -290,16 +303,17 @@ struct RefusedBody {
 /// is large or does not arrive soon.
 async fn small_payload(body: Body) -> Bytes {
     let most = body.size_hint().upper();
-    if most.is_none_or(|size| size > REFUSED_BODY_LIMIT as u64) {
+    if most.is_none_or(|size| size > REFUSED_PAYLOAD as u64) {
         return Bytes::new();
     }
-    let read = timeout(REFUSED_BODY_TIMEOUT, to_bytes(body, REFUSED_BODY_LIMIT)).await;
+    let read = timeout(REFUSED_BODY_TIMEOUT, to_bytes(body, REFUSED_PAYLOAD)).await;
     read.ok().and_then(Result::ok).unwrap_or_default()
 }
 
 /// The payload in a body: a file as a stream, anything else whole.
 async fn payload(
     limits: &ClientLimits,
+    payer: &Arc<Payer>,
     request: &RoomRequest<'_>,
     parameters: Bytes,
     body: Body,
@@ -325,20 +339,20 @@ async fn payload(
     }
     let too_large = || {
         let most = limits.max_message;
-        let message = format!("the payload could not be read, or has more than {most} bytes");
+        let message = format!("the payload has more than {most} bytes");
         refused(status(ErrorCode::TooLarge), ErrorCode::TooLarge, &message)
     };
     if body.size_hint().lower() > limits.max_message as u64 {
         return Err(too_large());
     }
-    match timeout(limits.body_timeout, to_bytes(body, limits.max_message)).await {
-        Ok(Ok(payload)) if !payload.is_empty() || parameters.is_empty() => {
+    match whole_body(limits, payer, body.into_data_stream()).await {
+        Ok(payload) if !payload.is_empty() || parameters.is_empty() => {
             Ok((payload, Transfer::None))
         }
-        Ok(Ok(_)) if request.only_reads() => Ok((parameters, Transfer::None)),
+        Ok(_) if request.only_reads() => Ok((parameters, Transfer::None)),
         // Something that keeps caches away, for example.
-        Ok(Ok(payload)) if !request.takes_payload() => Ok((payload, Transfer::None)),
-        Ok(Ok(_)) => Err(RefusedBody {
+        Ok(payload) if !request.takes_payload() => Ok((payload, Transfer::None)),
+        Ok(_) => Err(RefusedBody {
             payload: parameters,
             ..refused(
                 status(ErrorCode::InvalidPayload),
@@ -347,13 +361,55 @@ async fn payload(
                  the query of the address",
             )
         }),
-        Ok(Err(_)) => Err(too_large()),
-        Err(_) => Err(refused(
+        Err(NoBody::TooLarge) => Err(too_large()),
+        Err(NoBody::Broken(received)) => {
+            let message = format!(
+                "the payload broke off after {received} bytes, or is not sent as its headers say"
+            );
+            let code = ErrorCode::InvalidPayload;
+            Err(refused(status(code), code, &message))
+        }
+        Err(NoBody::TooMuch(TooMuch::Bytes)) => {
+            let message = "too many large payloads are on their way; try again later";
+            Err(refused(status(ErrorCode::Busy), ErrorCode::Busy, message))
+        }
+        Err(NoBody::TooMuch(TooMuch::Time)) => Err(refused(
             StatusCode::REQUEST_TIMEOUT,
             ErrorCode::Timeout,
             "the payload did not arrive in time",
         )),
     }
+}
+
+/// Why a body is not there.
+enum NoBody {
+    TooLarge,
+    /// The connection ended, or what came is no body; so many bytes came before.
+    Broken(usize),
+    TooMuch(TooMuch),
+}
+
+/// All of a body, in one piece.
+async fn whole_body(
+    limits: &ClientLimits,
+    payer: &Arc<Payer>,
+    mut chunks: BodyDataStream,
+) -> Result<Bytes, NoBody> {
+    let mut partial = PartialMessage::new(payer.clone(), limits.max_message, limits.body_timeout);
+    let read = async {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|_| NoBody::Broken(body.len()))?;
+            if body.len() + chunk.len() > limits.max_message {
+                return Err(NoBody::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+            partial.has(body.len()).map_err(NoBody::TooMuch)?;
+        }
+        Ok(body.freeze())
+    };
+    let read = timeout(limits.body_timeout, read).await;
+    read.unwrap_or(Err(NoBody::TooMuch(TooMuch::Time)))
 }
 
 /// Hands a command in and waits for its result, or for the first bytes of the file it downloads.
@@ -418,10 +474,11 @@ mod tests {
 
     #[test]
     fn parameters_become_a_payload_without_the_token() {
-        assert_eq!(parameters("token=secret"), Bytes::new());
+        assert_eq!(parameters("token=secret"), Ok(Bytes::new()));
         assert_eq!(
-            parameters("start=1&token=secret&a=b+c"),
+            parameters("start=1&token=secret&a=b+c").unwrap(),
             "{\"start\":\"1\",\"a\":\"b c\"}"
         );
+        assert!(parameters("a=1&token=x&a=1").unwrap_err().contains("twice"));
     }
 }

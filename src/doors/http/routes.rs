@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 
 use super::{
-    HttpState, log, members, monitoring, origin, path, response, room_commands, rooms,
+    HttpState, charge, log, members, monitoring, origin, path, response, room_commands, rooms,
     security_headers, upgrade, websocket,
 };
 use crate::cluster::link::{FILE_PATH, LINK_PATH};
@@ -68,6 +68,7 @@ pub fn routes(state: Arc<HttpState>) -> Router {
         .method_not_allowed_fallback(response::read_only)
         .layer(from_fn_with_state(state.clone(), upgrade::check_websocket))
         .layer(from_fn_with_state(state.clone(), origin::check_origin))
+        .layer(from_fn(charge::measure))
         .layer(from_fn(security_headers::add_security_headers))
         .with_state(state);
     // A router looks for the route before its layers run, so the path is written in a router before it.

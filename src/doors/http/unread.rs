@@ -7,7 +7,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,16 +26,54 @@ const LINGER_LIMITS: LingerLimits = LingerLimits {
 
 /// Whether the client is in the middle of a request. One for each connection.
 #[derive(Debug, Clone, Default)]
-pub struct UnreadRequest(Arc<AtomicBool>);
+pub struct UnreadRequest(Arc<Unread>);
+
+#[derive(Debug, Default)]
+struct Unread {
+    is_unread: AtomicBool,
+    received: ReceivedBytes,
+}
+
+/// How many bytes have come over a connection since the last whole message. The library that reads WebSockets
+/// does not say how much it has of a message.
+#[derive(Debug, Clone, Default)]
+pub struct ReceivedBytes(Arc<AtomicUsize>);
+
+impl ReceivedBytes {
+    fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So many.
+    pub fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Some of them were for something else.
+    pub fn without(&self, bytes: usize) {
+        self.0
+            .store(self.count().saturating_sub(bytes), Ordering::Relaxed);
+    }
+
+    /// A message is whole.
+    pub fn restart(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
 
 impl UnreadRequest {
     fn set(&self, is_unread: bool) {
-        self.0.store(is_unread, Ordering::Relaxed);
+        self.0.is_unread.store(is_unread, Ordering::Relaxed);
     }
 
     /// Whether it is.
     pub fn is_unread(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_unread.load(Ordering::Relaxed)
+    }
+
+    /// What has come over the connection.
+    pub fn received(&self) -> ReceivedBytes {
+        self.0.received.clone()
     }
 
     /// The body of a request that begins; notes when all of it was read.
@@ -104,6 +142,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for LingeringConnection<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if buffer.filled().len() > before {
+            let received = buffer.filled().len() - before;
+            self.unread.0.received.add(received);
             // The next request begins, or it is something that the library refuses.
             self.unread.set(true);
         }

@@ -3,7 +3,9 @@
 //! Owns the upgrade, the protocol's limits and the close codes. [`clients`](crate::doors::clients)
 //! handles the frames.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{FromRequestParts, Request, State};
@@ -12,15 +14,17 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use url::form_urlencoded;
 
-use super::authorization::{authorize, denied};
+use super::authorization::{authorize, denied, sender_address};
+use super::unread::ReceivedBytes;
 use super::upgrade::no_websocket;
-use super::{HttpState, response};
+use super::{HttpState, charge, response};
 use crate::command::{DoorKind, ErrorCode};
 use crate::doors::access::Denied;
 use crate::doors::clients::{
     ClientLimits, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming,
-    NewClient, OutgoingFrame, close_client, read_filter, serve_client,
+    NewClient, Newcomer, OutgoingFrame, close_client, read_filter, serve_client,
 };
+use crate::doors::payers::{PartialMessage, Payer};
 use crate::net::Place;
 use crate::topics::Filter;
 
@@ -46,7 +50,12 @@ fn parse_query(query: &str) -> Result<UpgradeQuery, String> {
             ("format", "plain") => parsed.format = FrameFormat::Plain,
             ("format", _) => return Err("format takes json or plain".into()),
             ("subscribe", filter) => parsed.filters.push(read_filter(filter)?),
-            _ => {}
+            ("token", _) => {}
+            (other, _) => {
+                return Err(format!(
+                    "a WebSocket's address takes subscribe, format and token, not \"{other:.40}\""
+                ));
+            }
         }
     }
     Ok(parsed)
@@ -70,11 +79,21 @@ pub async fn upgrade(State(state): State<Arc<HttpState>>, request: Request) -> R
     }
     // Only tests call the router without a connection.
     let place = parts.extensions.get::<Arc<Place>>().cloned();
+    let address = sender_address(&state, &parts);
+    if let Ok(grant) = &authorized {
+        charge::admit(&parts, &state.clients.payer(grant, address)).await;
+    }
     let new_client = authorized
         .map_err(|_| CloseReason::BadToken)
         .and_then(|grant| {
-            let slot = state.clients.reserve_slot(place.as_deref())?;
+            let slot = state.clients.reserve_slot(Newcomer {
+                door: DoorKind::WebSocket,
+                address,
+                grant: &grant,
+                place: place.as_deref(),
+            })?;
             let new = NewClient {
+                payer: state.clients.payer(&grant, address),
                 grant,
                 door: DoorKind::WebSocket,
                 format: query.format,
@@ -83,15 +102,20 @@ pub async fn upgrade(State(state): State<Arc<HttpState>>, request: Request) -> R
             };
             Ok((new, slot))
         });
+    let received = parts.extensions.get::<ReceivedBytes>().cloned();
+    let received = received.unwrap_or_default();
     let clients = state.clients.clone();
     // Tracked from here, so that a stop between this line and the upgrade waits for the client.
     let tracked = clients.tasks.token();
     upgrade.on_upgrade(move |socket| async move {
         let _tracked = tracked;
         let (sink, source) = socket.split();
-        let (sink, source) = (SocketSink(sink), SocketSource::new(source));
+        let (sink, mut source) = (SocketSink(sink), SocketSource::new(source));
         match new_client {
-            Ok((new, _slot)) => serve_client(&clients, new, source, sink).await,
+            Ok((new, _slot)) => {
+                source.is_admitted(&clients.limits, &new.payer, received);
+                serve_client(&clients, new, source, sink).await;
+            }
             Err(reason) => {
                 let gave_way = async {
                     match &place {
@@ -120,20 +144,73 @@ struct SocketSource {
     inner: SplitStream<WebSocket>,
     /// The error after which the library cannot go on reading.
     broken: Option<CloseReason>,
+    /// What the message that is coming takes, and how much of it has come.
+    partial: Option<(PartialMessage, ReceivedBytes)>,
 }
+
+/// What a pong takes besides its payload: the head of a frame from a client.
+const CONTROL_FRAME_HEAD: usize = 6;
 
 impl SocketSource {
     fn new(inner: SplitStream<WebSocket>) -> Self {
         Self {
             inner,
             broken: None,
+            partial: None,
         }
+    }
+
+    /// The client was let in: its messages may be large.
+    fn is_admitted(&mut self, limits: &ClientLimits, payer: &Arc<Payer>, received: ReceivedBytes) {
+        // What has come until now was the request.
+        received.restart();
+        let largest = limits.max_message;
+        let partial = PartialMessage::new(payer.clone(), largest, limits.body_timeout);
+        self.partial = Some((partial, received));
+    }
+
+    /// The next message, unless the one that is coming takes too much.
+    async fn message(&mut self) -> Result<Option<Result<Message, axum::Error>>, CloseReason> {
+        let Self { inner, partial, .. } = self;
+        let message = poll_fn(|cx| {
+            if let Poll::Ready(message) = inner.poll_next_unpin(cx) {
+                return Poll::Ready(Ok(message));
+            }
+            let Some((partial, received)) = partial else {
+                return Poll::Pending;
+            };
+            if let Err(why) = partial.has(received.count()) {
+                return Poll::Ready(Err(CloseReason::from(why)));
+            }
+            partial.poll_late(cx).map(|why| Err(why.into()))
+        });
+        let message = message.await?;
+        if let Some((partial, received)) = partial {
+            match &message {
+                // It may stand between the parts of another message.
+                Some(Ok(Message::Pong(bytes) | Message::Ping(bytes))) => {
+                    received.without(CONTROL_FRAME_HEAD + bytes.len());
+                }
+                _ => {
+                    received.restart();
+                    partial.is_whole();
+                }
+            }
+        }
+        Ok(message)
     }
 }
 
 impl FrameSource for SocketSource {
     async fn next(&mut self) -> Incoming {
-        match self.inner.next().await {
+        let message = match self.message().await {
+            Ok(message) => message,
+            Err(reason) => {
+                self.broken = Some(reason);
+                return Incoming::End(reason);
+            }
+        };
+        match message {
             Some(Ok(Message::Text(text))) => Incoming::Text(text.as_str().to_owned()),
             Some(Ok(Message::Binary(bytes))) => Incoming::Binary(bytes),
             // Reading on answers a close frame; then the stream ends.
@@ -152,7 +229,11 @@ impl FrameSource for SocketSource {
         match self.broken {
             None => while !matches!(self.next().await, Incoming::End(_)) {},
             // Reading on would collect the whole frame in memory, which is the one that is too large.
-            Some(CloseReason::MessageTooLarge) => std::future::pending().await,
+            Some(
+                CloseReason::MessageTooLarge
+                | CloseReason::TooManyLarge
+                | CloseReason::MessageTooSlow,
+            ) => std::future::pending().await,
             Some(_) => {}
         }
     }
@@ -205,7 +286,11 @@ fn close_code(reason: CloseReason) -> u16 {
         CloseReason::InvalidText => 1007,
         CloseReason::PingTimeout | CloseReason::SendTimeout => 1008,
         CloseReason::MessageTooLarge => 1009,
-        CloseReason::TooManyClients => 1013,
+        CloseReason::MessageTooSlow => 1008,
+        CloseReason::AccessChanged => 1012,
+        CloseReason::TooManyClients | CloseReason::TooManyOfPayer | CloseReason::TooManyLarge => {
+            1013
+        }
         CloseReason::BadToken => 4401,
         // Answered with HTTP's 429, before there is a WebSocket.
         CloseReason::TooManyGuesses => 1013,
@@ -247,6 +332,14 @@ mod tests {
         let filters: Vec<_> = query.filters.iter().map(Filter::as_str).collect();
         assert_eq!(filters, ["room/1/#", "gateway/+"]);
         assert!(parse_query("format=xml").is_err());
+        for never in [
+            "topic=room/1/%23",
+            "subscribe=room/1/",
+            "subscribe=/room/1/audio/volume",
+            "subscribe=room/1/audio/volume,room/1/audio/muted",
+        ] {
+            assert!(parse_query(never).is_err(), "{never}");
+        }
         assert!(parse_query("subscribe=a%23").is_err());
         assert!(parse_query("subscribe=$share/g/room/1/%23").is_err());
     }
@@ -261,6 +354,10 @@ mod tests {
             CloseReason::InvalidText,
             CloseReason::MessageTooLarge,
             CloseReason::TooManyClients,
+            CloseReason::TooManyOfPayer,
+            CloseReason::TooManyLarge,
+            CloseReason::MessageTooSlow,
+            CloseReason::AccessChanged,
             CloseReason::BadToken,
         ] {
             assert!(reason.message().is_some());

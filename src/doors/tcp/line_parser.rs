@@ -32,6 +32,18 @@ pub struct LineParser {
 }
 
 impl LineParser {
+    /// How much there is of the line that is coming.
+    pub fn unfinished(&self) -> usize {
+        self.line.len()
+    }
+
+    /// Whether there is something of a line without its end. NUL alone is padding.
+    pub fn is_amid_a_line(&self) -> bool {
+        self.line
+            .iter()
+            .any(|byte| *byte != 0 && !byte.is_ascii_whitespace())
+    }
+
     /// Takes bytes until they make something; `None` when all are taken.
     pub fn next(&mut self, bytes: &mut BytesMut, max_line: usize) -> Option<Parsed> {
         while !bytes.is_empty() {

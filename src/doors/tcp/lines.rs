@@ -9,12 +9,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::line_parser::{LineParser, Parsed};
 use crate::doors::clients::{
-    CloseReason, Disconnected, FrameSink, FrameSource, Incoming, OutgoingFrame,
+    ClientLimits, CloseReason, Disconnected, FrameSink, FrameSource, Incoming, OutgoingFrame,
 };
+use crate::doors::payers::{PartialMessage, Payer};
 use crate::net::Stream;
 
 /// Room in the buffer for one read: most lines are far below 1 KB.
 const READ_BYTES: usize = 1024;
+
+/// What a client is told that ends its side amid a line. It is not carried out: `10` may be the start of `100`.
+const CUT_OFF: &str = "the last line has no line end; nothing was done";
 
 /// Answers to requests of telnet that wait for the next flush. The source makes them, the sink writes
 /// them. How many there can be is bounded by the answers that a client may leave unread.
@@ -36,6 +40,8 @@ pub fn split(stream: Box<dyn Stream>, max_line: usize) -> (LineSource, LineSink)
         buffer: BytesMut::new(),
         parser: LineParser::default(),
         max_line,
+        partial: None,
+        told_cut_off: false,
         answers: answers.clone(),
     };
     let sink = LineSink {
@@ -52,11 +58,22 @@ pub struct LineSource {
     buffer: BytesMut,
     parser: LineParser,
     /// The longest line.
-    pub max_line: usize,
+    max_line: usize,
+    /// What the line that is coming takes, once it may be a long one.
+    partial: Option<PartialMessage>,
     answers: TelnetAnswers,
+    /// The client has been told that its last line has no end.
+    told_cut_off: bool,
 }
 
 impl LineSource {
+    /// The client was let in: its lines may be longer.
+    pub fn is_admitted(&mut self, limits: &ClientLimits, payer: Arc<Payer>) {
+        self.max_line = limits.max_message;
+        let partial = PartialMessage::new(payer, limits.max_message, limits.body_timeout);
+        self.partial = Some(partial);
+    }
+
     /// What came in the first packet; nothing if the client left.
     pub async fn first_bytes(&mut self) -> &[u8] {
         if self.buffer.is_empty() {
@@ -64,6 +81,31 @@ impl LineSource {
             let _ = self.fill().await;
         }
         &self.buffer
+    }
+
+    /// Reads more, if the line that is coming may be that long; 0 at the end.
+    ///
+    /// # Errors
+    /// Why the client must be closed.
+    async fn fill_in_time(&mut self) -> Result<usize, CloseReason> {
+        let line = self.parser.unfinished();
+        self.buffer.reserve(READ_BYTES);
+        let read = self.read.read_buf(&mut self.buffer);
+        let read = match &mut self.partial {
+            None => read.await,
+            Some(partial) if line == 0 => {
+                partial.is_whole();
+                read.await
+            }
+            Some(partial) => {
+                partial.has(line)?;
+                tokio::select! {
+                    read = read => read,
+                    why = partial.late() => return Err(why.into()),
+                }
+            }
+        };
+        read.map_err(|_| CloseReason::ClientLeft)
     }
 
     /// Reads more; 0 at the end.
@@ -86,8 +128,13 @@ impl FrameSource for LineSource {
                 Some(Parsed::TooLong) => return Incoming::End(CloseReason::MessageTooLarge),
                 None => {}
             }
-            match self.fill().await {
-                Ok(0) | Err(_) => return Incoming::End(CloseReason::ClientLeft),
+            match self.fill_in_time().await {
+                Err(reason) => return Incoming::End(reason),
+                Ok(0) if self.parser.is_amid_a_line() && !self.told_cut_off => {
+                    self.told_cut_off = true;
+                    return Incoming::NoText(CUT_OFF.into());
+                }
+                Ok(0) => return Incoming::End(CloseReason::ClientLeft),
                 Ok(_) => {}
             }
         }

@@ -24,6 +24,12 @@ pub enum FloodKind {
     GaveWay,
     /// A connection was closed at once: no other could give way.
     NoPlace,
+    /// A client was refused: there are too many.
+    Clients,
+    /// A client was refused: there are too many with its token, or from its address where none is needed.
+    ClientsOfPayer,
+    /// Tokens and passwords were not checked: too many wrong ones came from the address.
+    BlockedGuesses,
     /// A client speaks another protocol than the door.
     OtherProtocol,
     /// A client asks for a WebSocket subprotocol. Some end a connection where none is agreed on.
@@ -40,6 +46,13 @@ impl FloodKind {
         match self {
             Self::GaveWay => "a connection was closed for a newer one: all places are taken",
             Self::NoPlace => "a connection was refused: all places are in use",
+            Self::Clients => "a client was refused: there are too many",
+            Self::ClientsOfPayer => {
+                "a client was refused: half of all clients have its token, or its address where no token is needed"
+            }
+            Self::BlockedGuesses => {
+                "a token or password was not checked: too many wrong ones came from this address"
+            }
             Self::OtherProtocol => "a client speaks another protocol than this port",
             Self::Subprotocol => {
                 "a client asks for a WebSocket subprotocol, but the gateway has none"

@@ -115,6 +115,17 @@ fn ask(router: &Router, request: Request<Body>) -> Option<Response<Body>> {
     at_once(async move { service.call(request).await.unwrap() })
 }
 
+/// The same where no token is needed, so that nothing waits but for the time that all requests here have together.
+fn ask_in_turn(router: &Router, request: Request<Body>) -> Option<Response<Body>> {
+    let service = TowerToHyperService::new(router.clone());
+    let asked = async move { service.call(request).await.unwrap() };
+    let answer = async { tokio::time::timeout(LONGEST_TURN, asked).await };
+    RUNTIME.with(|runtime| runtime.block_on(answer)).ok()
+}
+
+/// A request waits some milliseconds for those before it.
+const LONGEST_TURN: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// The whole of it is a request.
 pub fn run(data: &[u8]) {
     let (Some(one), Some(other)) = (request(data), request(data)) else {
@@ -123,7 +134,7 @@ pub fn run(data: &[u8]) {
     let cross_origin = is_cross_origin(one.headers());
     OPEN.with(|(gateway, router)| {
         gateway.asked.store(false, Ordering::Relaxed);
-        let Some(response) = ask(router, one) else {
+        let Some(response) = ask_in_turn(router, one) else {
             return;
         };
         let asked = gateway.asked.load(Ordering::Relaxed);

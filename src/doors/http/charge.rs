@@ -1,0 +1,129 @@
+//! What a request costs, and who pays: its processor time, and a large answer until it is sent.
+//!
+//! Who pays is known only when its token has been looked at, so a request carries a [`Charge`] from the start.
+//! What needs no token is the same for everyone and made once; nobody pays for it.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::Bytes;
+use http::request::Parts;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+
+use super::response;
+use crate::command::ErrorCode;
+use crate::doors::payers::{Admitted, LARGE_MESSAGE, Payer, WaitingBytes, metered};
+
+/// What one request has cost so far.
+#[derive(Debug, Clone, Default)]
+pub struct Charge(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// What it cost before it was known who pays.
+    unpaid: Duration,
+    paid_by: Option<(Arc<Payer>, Admitted)>,
+}
+
+impl Charge {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, cost: Duration) {
+        let mut state = self.lock();
+        match &state.paid_by {
+            Some((_, admitted)) => admitted.charge(cost),
+            None => state.unpaid += cost,
+        }
+    }
+
+    fn payer(&self) -> Option<Arc<Payer>> {
+        let state = self.lock();
+        let (payer, _) = state.paid_by.as_ref()?;
+        Some(payer.clone())
+    }
+}
+
+/// Waits until a request of this payer may be handled, who pays for it from now on.
+pub async fn admit(parts: &Parts, payer: &Arc<Payer>) {
+    let admitted = payer.admit().await;
+    if let Some(charge) = parts.extensions.get::<Charge>() {
+        let mut state = charge.lock();
+        admitted.charge(std::mem::take(&mut state.unpaid));
+        state.paid_by = Some((payer.clone(), admitted));
+    }
+}
+
+/// Measures what a request costs.
+pub async fn measure(mut request: Request, next: Next) -> Response {
+    let charge = Charge::default();
+    request.extensions_mut().insert(charge.clone());
+    let handled = metered(next.run(request), |cost| charge.add(cost));
+    let response = handled.await;
+    match charge.payer() {
+        Some(payer) => held(&payer, response),
+        None => response,
+    }
+}
+
+/// A response whose body, if it is large and whole, counts among what waits for clients.
+fn held(payer: &Payer, response: Response) -> Response {
+    let size = HttpBody::size_hint(response.body()).exact();
+    let size = size.and_then(|size| usize::try_from(size).ok());
+    let Some(size) = size.filter(|size| *size > LARGE_MESSAGE) else {
+        return response;
+    };
+    match payer.reserve(size) {
+        Some(held) => response.map(|inner| {
+            Body::new(HeldBody {
+                inner,
+                held: Some(held),
+            })
+        }),
+        None => {
+            let message = "too many large answers wait to be read; read them, or try again later";
+            response::error_code(ErrorCode::Busy, message)
+        }
+    }
+}
+
+/// A body whose bytes are counted until they are sent.
+struct HeldBody {
+    inner: Body,
+    /// Goes with the first bytes, which are all of them: the body is whole.
+    held: Option<WaitingBytes>,
+}
+
+impl HttpBody for HeldBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Some(frame) = ready!(Pin::new(&mut self.inner).poll_frame(cx)) else {
+            return Poll::Ready(None);
+        };
+        let held = self.held.take();
+        Poll::Ready(Some(frame.map(|frame| match held {
+            Some(held) => frame.map_data(|bytes| held.around(bytes)),
+            None => frame,
+        })))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        HttpBody::size_hint(&self.inner)
+    }
+}

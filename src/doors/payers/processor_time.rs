@@ -1,0 +1,277 @@
+//! The processor time of a payer's requests and frames.
+//!
+//! A request costs from 0.05 ms to 10 ms, so counting requests says little. What one costs is measured while
+//! it is handled, and taken off the payer's account afterwards. An account fills up slowly. While a payer's
+//! own is empty, its next request waits until some of its own time has come back, or some of the time that
+//! all such payers share, one after the other. So whoever asks for much, over however many connections, gets
+//! the time that is left over, and commands of others wait for one of its requests at most.
+//!
+//! Only the work of the doors counts: what a device does for a command, and the waiting for it, do not.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::time::{Instant, sleep_until};
+
+use super::Payer;
+
+/// What a payer may use at once: a dashboard that opens with all its rooms takes some 20 ms.
+pub const OWN_TIME: Duration = Duration::from_millis(100);
+/// In so much time, a millisecond of its own comes back to a payer: a twentieth of one processor is some
+/// hundred requests in a second.
+const OWN_MILLISECOND_IN: u32 = 20;
+/// What all payers that have used up their own may use at once.
+const SHARED_TIME: Duration = Duration::from_millis(50);
+/// The same for the time that they share: half of one processor.
+const SHARED_MILLISECOND_IN: u32 = 2;
+/// More than this is not owed: one request that takes long does not keep its payer waiting for minutes.
+const MOST_OWED: Duration = Duration::from_secs(1);
+
+/// The processor time that this thread has used.
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    let nanoseconds = u32::try_from(time.tv_nsec).unwrap_or_default();
+    Duration::new(seconds, nanoseconds)
+}
+
+/// Runs something, and says after each piece how much processor time it took.
+pub async fn metered<F: Future>(work: F, mut charge: impl FnMut(Duration)) -> F::Output {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        let begun = thread_time();
+        let polled = work.as_mut().poll(cx);
+        charge(thread_time().saturating_sub(begun));
+        polled
+    })
+    .await
+}
+
+/// Time that comes back at a steady rate, up to a most.
+#[derive(Debug)]
+struct Account {
+    most: Duration,
+    /// A millisecond comes back in so many.
+    millisecond_in: u32,
+    /// Empty until then: what is owed, and a little more.
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// When the account is full again if nothing is taken.
+    full_at: Option<Instant>,
+}
+
+impl Account {
+    fn new(most: Duration, millisecond_in: u32) -> Self {
+        Self {
+            most,
+            millisecond_in,
+            state: Mutex::new(State { full_at: None }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When there is some time in it; `None` if there is now.
+    fn empty_until(&self, now: Instant) -> Option<Instant> {
+        let fills_in = self.most * self.millisecond_in;
+        let some_at = self.lock().full_at?.checked_sub(fills_in)?;
+        (some_at > now).then_some(some_at)
+    }
+
+    fn is_full(&self, now: Instant) -> bool {
+        self.lock().full_at.is_none_or(|full_at| full_at <= now)
+    }
+
+    fn take(&self, cost: Duration, now: Instant) {
+        let mut state = self.lock();
+        let from = state.full_at.filter(|full_at| *full_at > now);
+        let latest = now + (self.most + MOST_OWED) * self.millisecond_in;
+        let full_at = from.unwrap_or(now) + cost * self.millisecond_in;
+        state.full_at = Some(full_at.min(latest));
+    }
+}
+
+/// The account of one payer, and its queue.
+#[derive(Debug)]
+pub struct OwnTime {
+    account: Account,
+    /// Whose turn it is. Others wait in their order.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl OwnTime {
+    /// A full account of so much.
+    pub fn new(most: Duration) -> Self {
+        Self {
+            account: Account::new(most, OWN_MILLISECOND_IN),
+            turn: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Whether nothing of it is used.
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.account.is_full(now)
+    }
+}
+
+/// The account of all payers whose own is empty. Each of them waits at most once in its queue.
+#[derive(Debug)]
+pub struct SharedTime {
+    account: Account,
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Default for SharedTime {
+    fn default() -> Self {
+        Self {
+            account: Account::new(SHARED_TIME, SHARED_MILLISECOND_IN),
+            turn: tokio::sync::Mutex::default(),
+        }
+    }
+}
+
+/// A request or frame that may be handled.
+#[derive(Debug)]
+pub struct Admitted {
+    payer: Arc<Payer>,
+    from_shared: bool,
+}
+
+impl Admitted {
+    /// Takes off the account what handling it has cost.
+    pub fn charge(&self, cost: Duration) {
+        let account = match self.from_shared {
+            true => &self.payer.shared.time.account,
+            false => &self.payer.time.account,
+        };
+        account.take(cost, Instant::now());
+    }
+}
+
+/// Waits until a request of this payer may be handled.
+pub async fn admit(payer: &Arc<Payer>) -> Admitted {
+    let admitted = |from_shared| Admitted {
+        payer: payer.clone(),
+        from_shared,
+    };
+    let _turn = payer.time.turn.lock().await;
+    let Some(own_at) = payer.time.account.empty_until(Instant::now()) else {
+        return admitted(false);
+    };
+    let shared = async {
+        let shared = &payer.shared.time;
+        let _turn = shared.turn.lock().await;
+        if let Some(at) = shared.account.empty_until(Instant::now()) {
+            sleep_until(at).await;
+        }
+    };
+    tokio::select! {
+        () = sleep_until(own_at) => admitted(false),
+        () = shared => admitted(true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doors::payers::{PayerId, Payers};
+
+    const COST: Duration = Duration::from_millis(8);
+
+    /// How many requests of this cost a payer has handled in a time, over many connections at once.
+    async fn handled(payer: Arc<Payer>, connections: usize, until: Instant) -> u32 {
+        let connection = || async {
+            let mut handled = 0;
+            while let Ok(admitted) = tokio::time::timeout_at(until, payer.admit()).await {
+                admitted.charge(COST);
+                handled += 1;
+                // Otherwise a paused clock does not know that the others wait.
+                tokio::task::yield_now().await;
+            }
+            handled
+        };
+        let all = (0..connections).map(|_| connection());
+        futures_util::future::join_all(all).await.iter().sum()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_connections_of_one_payer_get_no_more_than_one_has() {
+        let time = Duration::from_secs(10);
+        for connections in [1, 30] {
+            let payers = Payers::new(OWN_TIME);
+            let flood = payers.of(PayerId::Token(1));
+            let flooding = handled(flood, connections, Instant::now() + time);
+            let used = COST * flooding.await;
+            let share =
+                OWN_TIME + SHARED_TIME + time / OWN_MILLISECOND_IN + time / SHARED_MILLISECOND_IN;
+            assert!(
+                used > share / 2 && used <= share + 4 * COST,
+                "{used:?} of {share:?}"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_time_of_his_own_waits_for_nobody() {
+        let payers = Payers::new(OWN_TIME);
+        let until = Instant::now() + Duration::from_secs(10);
+        let floods = (1..9).map(|n| handled(payers.of(PayerId::Token(n)), 30, until));
+        let honest = async {
+            let payer = payers.of(PayerId::Token(0));
+            let mut longest = Duration::ZERO;
+            while Instant::now() < until {
+                let begun = Instant::now();
+                payer.admit().await.charge(Duration::from_micros(100));
+                longest = longest.max(begun.elapsed());
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            longest
+        };
+        let (longest, all) = tokio::join!(honest, futures_util::future::join_all(floods));
+        assert_eq!(longest, Duration::ZERO);
+        // They share the rest, and none goes without.
+        let (least, most) = (all.iter().min().unwrap(), all.iter().max().unwrap());
+        assert!(least * 2 > *most, "{all:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_owed_has_a_most() {
+        let payers = Payers::new(OWN_TIME);
+        let payer = payers.of(PayerId::Token(1));
+        payer.admit().await.charge(Duration::from_secs(600));
+        payers.of(PayerId::Token(2)).admit().await;
+        let shared = payer.admit().await;
+        shared.charge(Duration::from_secs(600));
+        let begun = Instant::now();
+        payer.admit().await;
+        assert!(begun.elapsed() <= MOST_OWED * SHARED_MILLISECOND_IN);
+    }
+
+    #[tokio::test]
+    async fn waiting_costs_nothing_and_working_does() {
+        let mut waited = Duration::ZERO;
+        metered(tokio::time::sleep(Duration::from_millis(50)), |cost| {
+            waited += cost
+        })
+        .await;
+        let mut worked = Duration::ZERO;
+        let begun = thread_time();
+        let work = async {
+            let mut n = 0_u64;
+            while thread_time() - begun < Duration::from_millis(30) {
+                n = std::hint::black_box(n.wrapping_add(1));
+            }
+        };
+        metered(work, |cost| worked += cost).await;
+        assert!(waited < Duration::from_millis(20), "{waited:?}");
+        assert!(worked >= Duration::from_millis(29), "{worked:?}");
+    }
+}
