@@ -164,8 +164,8 @@ impl App {
         &self.rooms
     }
 
-    /// How long [`App::stop`] may take, if that is longer than usual: rooms of a cluster go to other gateways when their
-    /// last commands have ended.
+    /// How long [`App::stop`] may take, if that is longer than usual: rooms of a cluster go to other gateways when
+    /// their last commands have ended.
     pub fn longest_stop(&self) -> Option<Duration> {
         self.cluster.as_ref().map(|_| cluster::LONGEST_LEAVE)
     }

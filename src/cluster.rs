@@ -1,8 +1,8 @@
 //! Several gateways that share the rooms of one campus, over etcd.
 //!
-//! Owns which member of the cluster drives which room, and proves that no two ever do. Except for `sessions` and
-//! `link` it knows no rooms, doors or devices: it says which shards are gained and which are to be given up, and hands out the fence that is
-//! asked before each request to a device. `docs/decisions/cluster.md` says why it is built so.
+//! Owns which member of the cluster drives which room, and proves that no two ever do. Except for `sessions` and `link`
+//! it knows no rooms, doors or devices: it says which shards are gained and which are to be given up, and hands out the
+//! fence that is asked before each request to a device. `docs/decisions/cluster.md` says why it is built so.
 //!
 //! ```text
 //! placement    room → shard → wanted owner

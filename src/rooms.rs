@@ -4,12 +4,12 @@
 //! transport: front doors hand it [`Submission`](crate::command::Submission)s through
 //! [`Submit`](crate::command::Submit), which `dispatch` has.
 //!
-//! One room is a `room` (the handle that takes commands), a `queue` (commands that wait) and an
-//! `actor` (the task that talks to the device, which `supervisor` starts again if it fails). The actor starts what `underway`, `poller`,
-//! `camera_stops` and `availability` say may start; `executor` carries commands out; `knowledge`
-//! turns what was read into states and events, which `publisher` writes; `calls` and `paired` find the
-//! events, `boot_time` tells when the device started. `spellings` remembers which of two requests for
-//! the same the device has, `missing` what it lacks; `rest` tells whether it is asleep or used otherwise.
+//! One room is a `room` (the handle that takes commands), a `queue` (commands that wait) and an `actor` (the task that
+//! talks to the device, which `supervisor` starts again if it fails). The actor starts what `underway`, `poller`,
+//! `camera_stops` and `availability` say may start; `executor` carries commands out; `knowledge` turns what was read
+//! into states and events, which `publisher` writes; `calls` and `paired` find the events, `boot_time` tells when the
+//! device started. `spellings` remembers which of two requests for the same the device has, `missing` what it lacks;
+//! `rest` tells whether it is asleep or used otherwise.
 
 mod actor;
 mod availability;
@@ -41,6 +41,7 @@ mod settings;
 mod sharing;
 mod spellings;
 mod spread;
+mod stop_signal;
 mod supervisor;
 #[cfg(test)]
 pub(crate) mod testing;

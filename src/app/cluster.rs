@@ -39,8 +39,9 @@ use follower::Follower;
 use placed_rooms::{LeaveDeadlines, PlacedRooms};
 use status::ClusterStatus;
 
-/// How long the rooms of a gateway that leaves may go on with commands that take long, such as dialling, for which a device
-/// gets a minute. After that they are answered `outcome_unknown`. systemd kills after 90 s; the gateway asks it for that.
+/// How long the rooms of a gateway that leaves may go on with commands that take long, such as dialling, for which a
+/// device gets a minute. After that they are answered `outcome_unknown`. systemd kills after 90 s; the gateway asks it
+/// for that.
 const LONG_COMMANDS_TIMEOUT: Duration = Duration::from_secs(70);
 
 /// How long a room may need to be handed over after its last command that took long.
@@ -266,9 +267,9 @@ impl RunningCluster {
     }
 
     /// Hands all rooms over, by `deadline`; those with commands that take long when these have ended, by
-    /// [`LONG_COMMANDS_TIMEOUT`]. This gateway stays a member until [`RunningCluster::stop`], so that it knows
-    /// where to pass on what its clients still want. The last gateway has nobody to hand its rooms to: they stop as those
-    /// of a gateway that is alone.
+    /// [`LONG_COMMANDS_TIMEOUT`]. This gateway stays a member until [`RunningCluster::stop`], so that it knows where to
+    /// pass on what its clients still want. The last gateway has nobody to hand its rooms to: they stop as those of a
+    /// gateway that is alone.
     ///
     /// Returns until when commands that were passed on may take.
     pub async fn hand_over(&self, rooms: &Rooms, deadline: Instant) -> Instant {
@@ -295,8 +296,8 @@ impl RunningCluster {
         }
     }
 
-    /// Waits until no room is this gateway's, by `deadline`; while rooms have commands that take long, some time longer,
-    /// and by `long`.
+    /// Waits until no room is this gateway's, by `deadline`; while rooms have commands that take long, some time
+    /// longer, and by `long`.
     async fn handed_over(&self, rooms: &Rooms, mut deadline: Instant, long: Instant) -> bool {
         let mut view = self.cluster.view();
         let handed_over =

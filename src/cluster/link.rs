@@ -65,8 +65,8 @@ pub const FORMAT_HEADER: &str = "x-poly2mqtt-format";
 /// That version. Members of different versions have no link.
 pub const FORMAT: &str = "1";
 
-/// The header of a member that takes large frames in pieces, with the value 1. A member of a version without it gets them as
-/// a whole.
+/// The header of a member that takes large frames in pieces, with the value 1. A member of a version without it gets
+/// them as a whole.
 pub const PIECES_HEADER: &str = "x-poly2mqtt-pieces";
 
 /// The largest frame, in bytes. Not made from this gateway's `mqtt.max_payload`: another one may have a larger one, and
@@ -81,7 +81,8 @@ const PING_INTERVAL: Duration = Duration::from_millis(500);
 /// A member that hears nothing for this long gives its link up. Three pings: one that is late is no failure.
 const LONGEST_SILENCE: Duration = Duration::from_millis(1500);
 
-/// How long a gateway that ends waits for the rooms that it has handed over to be taken, which takes less than a second.
+/// How long a gateway that ends waits for the rooms that it has handed over to be taken, which takes less than a
+/// second.
 const MOVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// When many rooms change hands, who has which is looked at this often.

@@ -48,9 +48,9 @@ fn is_reference(text: &str) -> bool {
     within('{', '}') || within('(', ')') || (name && rest.chars().all(is_name))
 }
 
-/// Characters that nobody types into a secret: control characters, those that take no room or look like a blank, and the
-/// sign for a character that was lost. Fewer than [`is_invisible`](crate::visible::is_invisible) finds: what is part of an
-/// emoji may be meant.
+/// Characters that nobody types into a secret: control characters, those that take no room or look like a blank, and
+/// the sign for a character that was lost. Fewer than [`is_invisible`](crate::visible::is_invisible) finds: what is
+/// part of an emoji may be meant.
 fn is_unlikely(c: char) -> bool {
     let unseen = matches!(
         c,

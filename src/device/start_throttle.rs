@@ -15,17 +15,17 @@ use super::priority_semaphore::PrioritySemaphore;
 
 /// How many rooms that are logged in read their states for the first time while log-ins wait for each other.
 const MOST_FIRST_READERS: usize = 20;
-/// How many devices have their turn at a time. More would not be quicker where the processor is busy, and a command beside
-/// them takes as many times longer as there are more of them.
+/// How many devices have their turn at a time. More would not be quicker where the processor is busy, and a command
+/// beside them takes as many times longer as there are more of them.
 const TURNS: usize = 8;
-/// How long a turn is. A device that takes longer to answer costs this gateway no processor meanwhile, so another one may
-/// have its turn: with slow devices 1600 begin each second.
+/// How long a turn is. A device that takes longer to answer costs this gateway no processor meanwhile, so another one
+/// may have its turn: with slow devices 1600 begin each second.
 pub(super) const LONGEST_TURN: Duration = Duration::from_millis(5);
 /// How long a turn to connect is. Shorter ones would open all connections of a site long before the log-ins, which come
 /// at 100 a second with slow devices: 160 begin each second.
 pub(super) const LONGEST_CONNECT_TURN: Duration = Duration::from_millis(50);
-/// If the end of a turn comes later than this, the processor is busy, not the device slow. Then the turn goes on: another
-/// one would only make everything wait longer.
+/// If the end of a turn comes later than this, the processor is busy, not the device slow. Then the turn goes on:
+/// another one would only make everything wait longer.
 const LATE: Duration = Duration::from_millis(20);
 /// How long such a turn goes on at most, in case the device is slow too.
 const LONGEST_BUSY_TURN: Duration = Duration::from_secs(1);

@@ -266,8 +266,8 @@ impl MqttDoor {
         self.subscriber.announce_stop();
     }
 
-    /// Takes no more commands, sends what waits, publishes `offline` unless another gateway uses the
-    /// same topics, and disconnects, all by `deadline`. A door that is cut off then leaves it to the broker to publish `offline` (its
+    /// Takes no more commands, sends what waits, publishes `offline` unless another gateway uses the same topics, and
+    /// disconnects, all by `deadline`. A door that is cut off then leaves it to the broker to publish `offline` (its
     /// will).
     pub async fn stop(self, deadline: Instant) {
         self.store

@@ -29,8 +29,8 @@ use crate::telemetry::{ClientRefusal, FloodKind, Telemetry};
 const TCP_KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);
 /// And asks again this often, until it gives up (Linux: nine times).
 const TCP_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
-/// What the system may keep of one connection in each direction; Linux would let it grow to 4 MB and more. It is enough for 40 Mbit/s
-/// to a client 50 ms away.
+/// What the system may keep of one connection in each direction; Linux would let it grow to 4 MB and more. It is enough
+/// for 40 Mbit/s to a client 50 ms away.
 const SOCKET_BUFFER_BYTES: usize = 256 << 10;
 /// Accepting fails while the process has too many open files. It is tried again after this, so that
 /// the loop does not spin.

@@ -31,15 +31,13 @@ mod tests;
 
 use std::future::pending;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::FuturesUnordered;
 use serde_json::Value;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::availability::Availability;
@@ -56,6 +54,7 @@ use super::readiness::{Daily, Interruption, local_offset};
 use super::reading::LARGEST_JSON_ANSWER;
 use super::schedule::PollPhase;
 use super::settings::RoomSettings;
+use super::stop_signal::StopSignal;
 use super::underway::Underway;
 use crate::catalogue::{Call, Motion, Plan, TimeLimit, TopicKind};
 use crate::command::{ErrorCode, Failure, Reply, Transfer};
@@ -67,7 +66,7 @@ use check::RunningCheck;
 /// Runs a room until it is asked to stop.
 pub async fn run_actor(actor: &mut Actor, stop: &StopSignal) {
     actor.connect();
-    let mut cancelled = pin!(stop.asked.cancelled());
+    let mut cancelled = pin!(stop.asked());
     let mut work = Work::All;
     let mut deadline: Option<Instant> = None;
     loop {
@@ -117,43 +116,6 @@ enum Work {
     Commands,
     /// Only the stops of cameras.
     CameraStops,
-}
-
-/// Asks a room's task to stop.
-#[derive(Debug, Clone, Default)]
-pub struct StopSignal {
-    asked: CancellationToken,
-    hands_over: Arc<AtomicBool>,
-    deadline: Arc<OnceLock<Instant>>,
-}
-
-impl StopSignal {
-    /// The task finishes what it began, releases the session and ends. What still runs at `deadline` is given up.
-    pub fn stop(&self, deadline: Instant) {
-        // It is asked once.
-        let _ = self.deadline.set(deadline);
-        self.asked.cancel();
-    }
-
-    /// The task carries out the commands that wait, finishes what it began and ends. The session is left to the gateway that has the room next.
-    pub fn hand_over(&self) {
-        self.hands_over.store(true, Ordering::Release);
-        self.asked.cancel();
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        self.deadline.get().copied()
-    }
-
-    /// Waits until it is asked.
-    pub async fn asked(&self) {
-        self.asked.cancelled().await;
-    }
-
-    /// Whether the session is left to another gateway.
-    pub fn hands_over(&self) -> bool {
-        self.hands_over.load(Ordering::Acquire)
-    }
 }
 
 /// The result of one of the room's futures.

@@ -1,7 +1,7 @@
 //! Rooms that a new configuration has taken out or replaces, until their tasks have ended.
 //!
-//! They take no commands any more, and what they began goes on at the device. Whoever hands rooms to another gateway asks
-//! here too: one that is not among the running rooms may still be at work.
+//! They take no commands any more, and what they began goes on at the device. Whoever hands rooms to another gateway
+//! asks here too: one that is not among the running rooms may still be at work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -318,25 +318,6 @@ impl Executor<'_> {
         sent
     }
 
-    fn note_locked(&mut self, request: &Request, failure: &Failure) {
-        for lock in [&mut self.environment.mode_lock, &mut self.found_locked] {
-            lock.note(request, failure);
-        }
-    }
-
-    fn note_missing(
-        &mut self,
-        request: &Request,
-        operation: &Operation,
-        command: Option<&Command>,
-        status: u16,
-    ) {
-        let now = Instant::now();
-        for missing in [&mut self.environment.missing, &mut self.found_missing] {
-            missing.note(request, operation, command, status, now);
-        }
-    }
-
     /// Sends the request of a command.
     async fn send(
         &mut self,

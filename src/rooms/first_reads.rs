@@ -1,8 +1,8 @@
 //! Holds the first reads of most rooms back while many devices are being logged in to.
 //!
 //! After a start or a take-over of thousands of rooms the log-ins come first: a room is online and takes commands much
-//! sooner than if the sixty reads of every room that is online already went between them. Their reads take turns, so that
-//! commands get their part of the processor. Reads nothing itself.
+//! sooner than if the sixty reads of every room that is online already went between them. Their reads take turns, so
+//! that commands get their part of the processor. Reads nothing itself.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Which rooms have a command that may take much longer than an ordinary request: dialling, a file, a check of the room.
+//! Which rooms have a command that may take much longer than an ordinary request: dialling, a file, a check of the
+//! room.
 //!
 //! Owns the question for those who move rooms to other gateways. The rooms count.
 

@@ -13,12 +13,12 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::actor::StopSignal;
 use super::camera_stops::CameraStops;
 use super::publisher::RoomPublisher;
 use super::queue::{Queue, Ticket};
 use super::settings::RoomSettings;
 use super::sharing::PreviousOwner;
+use super::stop_signal::StopSignal;
 use super::supervisor::{self, Supervisor};
 use crate::catalogue::{Call, GUARDED, PresetNames};
 use crate::command::{CommandAuthority, ErrorCode, Failure, Reply, Submission, Transfer};

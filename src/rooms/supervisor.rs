@@ -12,12 +12,13 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::time::{Instant, timeout};
 
-use super::actor::{Actor, StopSignal, run_actor};
+use super::actor::{Actor, run_actor};
 use super::availability::WentOffline;
 use super::camera_stops::CameraStops;
 use super::publisher::RoomPublisher;
 use super::queue::Queue;
 use super::settings::RoomSettings;
+use super::stop_signal::StopSignal;
 use crate::command::Failure;
 use crate::device::{Device, Problem, ProblemCode};
 

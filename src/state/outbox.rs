@@ -4,12 +4,12 @@
 //! however often it changes, and its value is read when its turn comes. So a slow reader gets the
 //! newest value of each state, and the states that a command touched go out before its result.
 //!
-//! Where results name their room ([`OutboxReply`]), each room has a queue of its own, and those with a result, an event or
-//! their availability go first: after a start or a take-over the states of thousands of rooms wait, and no command waits
-//! for them, nor whether the others can be used.
+//! Where results name their room ([`OutboxReply`]), each room has a queue of its own, and those with a result, an event
+//! or their availability go first: after a start or a take-over the states of thousands of rooms wait, and no command
+//! waits for them, nor whether the others can be used.
 //!
-//! The order is in `queue`; here are the limits, the lock, and the waking of the reader. Nothing is sent here, and no value
-//! is read.
+//! The order is in `queue`; here are the limits, the lock, and the waking of the reader. Nothing is sent here, and no
+//! value is read.
 
 mod queue;
 

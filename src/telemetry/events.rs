@@ -5,10 +5,10 @@
 //! because the JSON form of the log does not show the explicit parent of a line.
 //!
 //! `gateway`: the gateway as a whole. `reads`: polls, requests to devices (commands and rooms are in `room_events`).
-//! `clients`: clients of all doors. `broker`: the connection to the MQTT broker. `messages`: single messages to and from
-//! it. `home_assistant`: its devices. `rooms`: checks of the room. `sessions`: sessions that are kept. `accepting`:
-//! connections that cannot be accepted. `cluster`: several gateways that share their rooms, and `members`: which these
-//! are, and the links between them.
+//! `clients`: clients of all doors. `broker`: the connection to the MQTT broker. `messages`: single messages to and
+//! from it. `home_assistant`: its devices. `rooms`: checks of the room. `sessions`: sessions that are kept.
+//! `accepting`: connections that cannot be accepted. `cluster`: several gateways that share their rooms, and `members`:
+//! which these are, and the links between them.
 
 mod accepting;
 mod broker;

@@ -15,7 +15,8 @@ use crate::proxy::{MEMBERS, Path};
 use crate::timeline::Act;
 use crate::world::World;
 
-/// All must be whole again within this time, and the longer the more rooms there are: nearly every state of each is read.
+/// All must be whole again within this time, and the longer the more rooms there are: nearly every state of each is
+/// read.
 const HEAL_LIMIT: Duration = Duration::from_secs(90);
 const HEAL_LIMIT_OF_ROOM: Duration = Duration::from_millis(20);
 /// Commands of each second to the rooms that an act is about.

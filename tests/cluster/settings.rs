@@ -13,7 +13,8 @@ pub struct Settings {
     pub length: Duration,
     /// The rooms of all gateways together.
     pub rooms: usize,
-    /// How often each of the fixed acts is made; 0 for a run of half a minute with some of them, which measures no costs.
+    /// How often each of the fixed acts is made; 0 for a run of half a minute with some of them, which measures no
+    /// costs.
     pub thoroughness: u64,
     /// The commands of each second while nothing happens.
     pub rate: u64,

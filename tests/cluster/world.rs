@@ -58,8 +58,8 @@ pub struct World {
 
 /// Until all is whole again this is usual.
 const SLOW: Duration = Duration::from_secs(10);
-/// A room that has got so many answers has read nearly all its states: the simulated device has 49 for a gateway. Some of
-/// them wait for the room's next round, which is minutes away with thousands of rooms.
+/// A room that has got so many answers has read nearly all its states: the simulated device has 49 for a gateway. Some
+/// of them wait for the room's next round, which is minutes away with thousands of rooms.
 const ALL_READS: u32 = 40;
 const BROKER: &str = "max_queued_messages 100000";
 
@@ -210,7 +210,8 @@ impl World {
     }
 
     /// Waits until every running gateway is a member, every shard belongs to a member, nearly every state of every room
-    /// has been read by its owner, every room is online, and all that stays so for a second. Says what is missing if that takes too long.
+    /// has been read by its owner, every room is online, and all that stays so for a second. Says what is missing if
+    /// that takes too long.
     pub async fn healed(&self, within: Duration) -> Result<(), String> {
         let began = Instant::now();
         let deadline = began + within;

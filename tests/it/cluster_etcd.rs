@@ -1,5 +1,5 @@
-//! What stands between a gateway and etcd: TLS, users and passwords, tokens, and answers that are none. With a real etcd; skipped
-//! where it is not installed.
+//! What stands between a gateway and etcd: TLS, users and passwords, tokens, and answers that are none. With a real
+//! etcd; skipped where it is not installed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

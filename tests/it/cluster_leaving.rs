@@ -1,5 +1,5 @@
-//! Gateways of a cluster as processes that come, go and die: no command that takes long is lost, and when all have ended
-//! nothing is `online` at the broker. With a real etcd; skipped where it is not installed.
+//! Gateways of a cluster as processes that come, go and die: no command that takes long is lost, and when all have
+//! ended nothing is `online` at the broker. With a real etcd; skipped where it is not installed.
 
 mod ending;
 

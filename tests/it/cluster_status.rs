@@ -1,5 +1,5 @@
-//! `poly2mqtt cluster status`, and what `check --connect` and `clear` do with `[cluster]`. With a real etcd; skipped where it is not
-//! installed.
+//! `poly2mqtt cluster status`, and what `check --connect` and `clear` do with `[cluster]`. With a real etcd; skipped
+//! where it is not installed.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,5 +1,6 @@
 //! The pages for users are correct: links lead somewhere, configurations load, commands exist,
 //! and every code and key has its line.
+mod comments;
 mod imports;
 mod links;
 mod project;

@@ -252,8 +252,8 @@ impl Follower {
             if !placed.set_phase(held, ShardPhase::Stopping) {
                 return HandOver::Overtaken;
             }
-            // From here on a new configuration starts no room of this shard. One that it started meanwhile goes too, and
-            // one that it has taken out meanwhile was held already.
+            // From here on a new configuration starts no room of this shard. One that it started meanwhile goes too,
+            // and one that it has taken out meanwhile was held already.
             let mut all: BTreeSet<_> = ids.into_iter().collect();
             all.extend(placed.rooms_of(held.shard));
             let ids: Vec<_> = all.into_iter().collect();

@@ -1,7 +1,7 @@
 //! Whose each configured room is.
 //!
-//! Owns what this gateway has of each shard and the newest look at the cluster. `answers` holds the answers for rooms, links
-//! and the MQTT door. Answers under a short lock, and calls nothing. Changes come from the
+//! Owns what this gateway has of each shard and the newest look at the cluster. `answers` holds the answers for rooms,
+//! links and the MQTT door. Answers under a short lock, and calls nothing. Changes come from the
 //! [`follower`](super::follower) alone, but for the configuration's.
 
 mod answers;
@@ -22,8 +22,8 @@ use crate::config::{Config, RoomConfigs};
 
 pub use answers::NO_OWNER;
 
-/// A shard that has no owner for this long counts as unowned. A take-over takes 3.5 s at most, a move half a second: until
-/// then it counts as moving.
+/// A shard that has no owner for this long counts as unowned. A take-over takes 3.5 s at most, a move half a second:
+/// until then it counts as moving.
 const UNOWNED_AFTER: Duration = Duration::from_secs(5);
 
 /// How long rooms that move to another gateway may finish what they began: longer than an ordinary request takes. New

@@ -1,7 +1,8 @@
 //! Where each line goes: to standard error, into the ring, or to both.
 //!
-//! One layer for both outputs. As two layers, each with a filter of its own, the library would ask each filter about each
-//! span whenever a task begins or ceases to run: some forty times a command, which was a fiftieth of what it takes.
+//! One layer for both outputs. As two layers, each with a filter of its own, the library would ask each filter about
+//! each span whenever a task begins or ceases to run: some forty times a command, which was a fiftieth of what it
+//! takes.
 
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::Interest;
@@ -13,8 +14,8 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::telemetry::RingLayer;
 
-/// The target of lines that come through the crate `log`, as rustls's do. Whether they are wanted was asked with their own
-/// target before.
+/// The target of lines that come through the crate `log`, as rustls's do. Whether they are wanted was asked with their
+/// own target before.
 const LOG_CRATE: &str = "log";
 
 /// Gives each line to the outputs that want it, and each span to both.

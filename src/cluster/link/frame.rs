@@ -77,8 +77,8 @@ pub enum FrameHead {
         #[serde(skip_serializing_if = "Option::is_none")]
         number: Option<u64>,
     },
-    /// The body is part of a frame that is too large to go as a whole. Goes only to a member that has said that it takes
-    /// pieces ([`PIECES_HEADER`](super::PIECES_HEADER)).
+    /// The body is part of a frame that is too large to go as a whole. Goes only to a member that has said that it
+    /// takes pieces ([`PIECES_HEADER`](super::PIECES_HEADER)).
     Piece {
         /// The number of the frame.
         of: u64,

@@ -31,8 +31,8 @@ use crate::telemetry::Telemetry;
 const FIRST_RECONNECT_DELAY: Duration = Duration::from_millis(50);
 /// After many failures. A member that is back is in use again this soon.
 const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(1);
-/// A link that has ended sooner counts as one that could not be connected: what has ended it may end the next one too, and
-/// the log is not told each time.
+/// A link that has ended sooner counts as one that could not be connected: what has ended it may end the next one too,
+/// and the log is not told each time.
 const LASTING: Duration = Duration::from_secs(10);
 /// How often is looked whether something was received.
 const LISTEN_INTERVAL: Duration = Duration::from_millis(250);

@@ -99,7 +99,8 @@ impl MemberDoor {
         self.stopping.cancelled().await;
     }
 
-    /// Serves a member that has opened its link and has shown the token. `takes_pieces`: it takes large frames in pieces.
+    /// Serves a member that has opened its link and has shown the token. `takes_pieces`: it takes large frames in
+    /// pieces.
     pub async fn serve<S, K>(self: Arc<Self>, source: S, sink: K, takes_pieces: bool)
     where
         S: Stream<Item = MemberMessage> + Unpin,

@@ -13,11 +13,11 @@ use bytes::{Bytes, BytesMut};
 use super::LARGEST_MESSAGE;
 use super::frame::{FrameHead, LinkFrame, NoFrame, encode};
 
-/// A frame with more bytes goes in pieces of so many. On a line with 100 kbit/s one takes less than the silence after which
-/// a link is given up.
+/// A frame with more bytes goes in pieces of so many. On a line with 100 kbit/s one takes less than the silence after
+/// which a link is given up.
 pub const PIECE_BYTES: usize = 16 << 10;
-/// Pieces that the other end has not taken yet. Everything else waits behind them in the buffers of both systems: 256 KiB
-/// are 50 ms at 40 Mbit/s, and enough for 100 Mbit/s over 20 ms.
+/// Pieces that the other end has not taken yet. Everything else waits behind them in the buffers of both systems: 256
+/// KiB are 50 ms at 40 Mbit/s, and enough for 100 Mbit/s over 20 ms.
 const MOST_UNTAKEN_PIECES: usize = 16;
 /// Frames whose pieces alternate. Of more than this the later ones wait: the other end keeps what has come of each.
 const MOST_ALTERNATING: usize = 16;
@@ -126,7 +126,8 @@ impl OutgoingPieces {
         }
     }
 
-    /// The rooms that have a large frame on its way. No other frame of these may be handed to [`OutgoingPieces::frame`].
+    /// The rooms that have a large frame on its way. No other frame of these may be handed to
+    /// [`OutgoingPieces::frame`].
     pub fn rooms(&self) -> &HashSet<Arc<str>> {
         &self.rooms
     }

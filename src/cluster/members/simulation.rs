@@ -1,7 +1,7 @@
 //! A store and several gateways in simulated time, with everything that goes wrong between them.
 //!
-//! Each gateway has a clock of its own. An overlap of two owners fails the test at once: whenever a shard is gained, the
-//! fences of everybody who had it before must be closed, and they must stay closed.
+//! Each gateway has a clock of its own. An overlap of two owners fails the test at once: whenever a shard is gained,
+//! the fences of everybody who had it before must be closed, and they must stay closed.
 
 mod checks;
 mod faults;

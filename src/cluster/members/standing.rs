@@ -35,8 +35,8 @@ impl Members {
         }
     }
 
-    /// Works out the view anew. To be called after what it shows may have changed, and only then: it takes a look at every
-    /// shard, and heartbeats are answered several times a second.
+    /// Works out the view anew. To be called after what it shows may have changed, and only then: it takes a look at
+    /// every shard, and heartbeats are answered several times a second.
     pub(super) fn update_view(&mut self) {
         self.view = self.look();
     }

@@ -157,8 +157,8 @@ impl Client {
         self.filters().matches(topic) && self.grant.sees_topic(topic)
     }
 
-    /// Queues all states that match, and from now on every change. Gives how many it queued. An answer given after this comes
-    /// after those states.
+    /// Queues all states that match, and from now on every change. Gives how many it queued. An answer given after this
+    /// comes after those states.
     ///
     /// # Errors
     /// The client has too many filters; none of these was added.

@@ -32,7 +32,8 @@ use crate::doors::payers::{PartialMessage, Payer, TooMuch};
 use crate::nearest::{Nearest, nearest};
 use crate::topics::{GATEWAY_INFO, RoomTopics, split_room};
 
-/// How long the body of a command that is refused whatever it says is waited for. It comes with the head of the request, or right after it.
+/// How long the body of a command that is refused whatever it says is waited for. It comes with the head of the
+/// request, or right after it.
 const REFUSED_BODY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The path as a topic, its levels encoded as the client sent them: an encoded slash is part of a

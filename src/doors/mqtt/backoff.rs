@@ -1,10 +1,10 @@
 //! When the next connection is tried, and what is logged about the last one.
 //!
-//! Pure. The wait doubles from connection to connection. A connection that ends soon after it was
-//! made is no success: the wait goes on growing, and after some of them the log names the broker's
-//! reason or, without one, the usual one, which is another client with the same client id. Two of these throw each other out after
-//! the other's wait, so from then on a connection must last longer than that wait. A bad network looks
-//! the same, so that wait is short enough to lose no command.
+//! Pure. The wait doubles from connection to connection. A connection that ends soon after it was made is no success:
+//! the wait goes on growing, and after some of them the log names the broker's reason or, without one, the usual one,
+//! which is another client with the same client id. Two of these throw each other out after the other's wait, so from
+//! then on a connection must last longer than that wait. A bad network looks the same, so that wait is short enough to
+//! lose no command.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ const FIRST_RECONNECT_DELAY: Duration = Duration::from_millis(200);
 const LONGEST_RECONNECT_DELAY: Duration = Duration::from_secs(30);
 /// The wait when only a change at the broker helps: whoever has made it waits a minute at most.
 const FINAL_RECONNECT_DELAY: Duration = Duration::from_secs(60);
-/// The longest wait of a gateway that shares its rooms with others: the broker has no session for it, so commands to its
-/// rooms are lost meanwhile.
+/// The longest wait of a gateway that shares its rooms with others: the broker has no session for it, so commands to
+/// its rooms are lost meanwhile.
 const SHARED_RECONNECT_DELAY: Duration = Duration::from_secs(2);
 /// A connection must last this long to count as a success. Two gateways with one client id throw
 /// each other out within milliseconds.

@@ -1,7 +1,7 @@
 //! The messages that an item of the outbox becomes: none, one, or a file and its result.
 //!
-//! Decides what this gateway publishes, what has its turn, and what the broker would not take. Reads the newest value of a
-//! state. Sends nothing: [`send`](super::send) does.
+//! Decides what this gateway publishes, what has its turn, and what the broker would not take. Reads the newest value
+//! of a state. Sends nothing: [`send`](super::send) does.
 
 use std::sync::Arc;
 

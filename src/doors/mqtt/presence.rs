@@ -173,8 +173,8 @@ impl Presence {
         }
     }
 
-    /// Says `offline` for the rooms that gateways have left `online`: those of a dead one that nobody has taken, and those
-    /// that were handed over to one that ended too. False if another gateway is there.
+    /// Says `offline` for the rooms that gateways have left `online`: those of a dead one that nobody has taken, and
+    /// those that were handed over to one that ended too. False if another gateway is there.
     async fn end_rooms(&self, remaining: RemainingGateways) -> Result<bool, String> {
         let prefix = &self.settings.prefix;
         let mut survey = Survey::connect(&self.settings).await?;
@@ -365,8 +365,8 @@ impl PresenceSession {
         }
     }
 
-    /// Says `offline`, and ends when the broker has taken it: a connection that is closed before may take with it what the
-    /// broker has not read yet. Where that fails it is tried on another connection.
+    /// Says `offline`, and ends when the broker has taken it: a connection that is closed before may take with it what
+    /// the broker has not read yet. Where that fails it is tried on another connection.
     async fn say_last_words(
         &mut self,
         mut link: BrokerLink,

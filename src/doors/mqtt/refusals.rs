@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use super::error::{Blame, SizeCause};
 use super::reason::{BrokerWords, ReasonCode};
 
-/// A message is blamed after this many ends of the connection in a row, each without a reason and with this message in flight.
-/// A single end may have another cause.
+/// A message is blamed after this many ends of the connection in a row, each without a reason and with this message in
+/// flight. A single end may have another cause.
 const ENDS_UNTIL_CULPRIT: u32 = 3;
 /// The broker may only have been unsteady while this message was in flight. So after an end without a
 /// reason it is left out for this long at first.

@@ -166,8 +166,8 @@ impl MqttSettings {
     }
 }
 
-/// The client id of one of several gateways. No id of a cluster contains `::`, and no name `:` or `.`, so no two clients
-/// of any clusters have the same.
+/// The client id of one of several gateways. No id of a cluster contains `::`, and no name `:` or `.`, so no two
+/// clients of any clusters have the same.
 fn member_client_id(cluster: &str, name: &str) -> String {
     format!("{cluster}::{name}")
 }

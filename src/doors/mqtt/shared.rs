@@ -74,8 +74,8 @@ pub struct SharedRooms {
     documents: watch::Sender<u64>,
 }
 
-/// A room's document has 37 KB. The broker puts those that it is asked for before the commands that come after, so it is
-/// asked for half a megabyte at a time: for 160 rooms a second.
+/// A room's document has 37 KB. The broker puts those that it is asked for before the commands that come after, so it
+/// is asked for half a megabyte at a time: for 160 rooms a second.
 const PACE_OF_DOCUMENTS: FilterPace = FilterPace {
     filters_a_packet: 16,
     pause: Duration::from_millis(100),
@@ -399,13 +399,14 @@ impl SharedRooms {
         inner.filters.is_settled() && !inner.filters.refused().any(is_own)
     }
 
-    /// What is known of the states that the broker holds. To be held for a moment only, and nothing else is locked in it.
+    /// What is known of the states that the broker holds. To be held for a moment only, and nothing else is locked in
+    /// it.
     pub(super) fn retained(&self) -> MutexGuard<'_, RetainedStates> {
         self.retained.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Some rooms whose states wait for what the broker tells. None that are not subscribed to yet: what others publish after
-    /// the broker has told must arrive.
+    /// Some rooms whose states wait for what the broker tells. None that are not subscribed to yet: what others publish
+    /// after the broker has told must arrive.
     pub(super) fn next_untold_rooms(&self, count: usize) -> Vec<Arc<str>> {
         let inner = self.lock();
         let filters = &inner.filters;

@@ -128,8 +128,8 @@ impl Survey {
         }
     }
 
-    /// The messages that the broker retains at these filters, by QoS 0 and without a long wait: of one that is slow to send
-    /// them, some may come with those of the next filters. Needs a time limit.
+    /// The messages that the broker retains at these filters, by QoS 0 and without a long wait: of one that is slow to
+    /// send them, some may come with those of the next filters. Needs a time limit.
     ///
     /// # Errors
     /// A message for the user: the connection broke.
@@ -189,7 +189,8 @@ impl Survey {
         self.retain(topics, "", Vec::new()).await
     }
 
-    /// Has the broker retain this payload, with these user properties, at all these topics. An empty payload clears them.
+    /// Has the broker retain this payload, with these user properties, at all these topics. An empty payload clears
+    /// them.
     ///
     /// # Errors
     /// Those of [`Survey::clear`].

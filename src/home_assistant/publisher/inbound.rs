@@ -1,7 +1,7 @@
 //! What the broker sends: Home Assistant's start, and documents of this and other gateways.
 //!
-//! Owns which documents of an earlier run are cleared, and which are only counted. Decides on no document of a room that
-//! is configured: the announcer does.
+//! Owns which documents of an earlier run are cleared, and which are only counted. Decides on no document of a room
+//! that is configured: the announcer does.
 
 use std::hash::{BuildHasher, RandomState};
 

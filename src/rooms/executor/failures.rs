@@ -1,8 +1,12 @@
-//! What becomes of a command whose request has no response, or one that is no answer.
+//! What becomes of a command whose request has no response, or one that is no answer; and what a refusal says of the
+//! device.
 //!
 //! [`crate::rooms::refusal`] has the words. Sends nothing.
 
+use tokio::time::Instant;
+
 use super::Executor;
+use crate::catalogue::{Command, Operation, Request};
 use crate::command::Failure;
 use crate::device::RequestError;
 use crate::rooms::refusal::{no_response, no_response_to_read, too_large, unusable_answer};
@@ -35,6 +39,25 @@ impl Executor<'_> {
         self.unanswered |= matches!(error, RequestError::TimedOut { sent: true });
         if let RequestError::Problem(problem) = error {
             self.problem = Some(problem);
+        }
+    }
+
+    pub(super) fn note_locked(&mut self, request: &Request, failure: &Failure) {
+        for lock in [&mut self.environment.mode_lock, &mut self.found_locked] {
+            lock.note(request, failure);
+        }
+    }
+
+    pub(super) fn note_missing(
+        &mut self,
+        request: &Request,
+        operation: &Operation,
+        command: Option<&Command>,
+        status: u16,
+    ) {
+        let now = Instant::now();
+        for missing in [&mut self.environment.missing, &mut self.found_missing] {
+            missing.note(request, operation, command, status, now);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What waits for one reader, in the order in which it goes out.
 //!
-//! Owns the rooms' queues, whose turn it is, and how much of each kind waits. It is pure: it takes no lock, wakes nobody
-//! and has no limits; these are of [`Outbox`](super::Outbox).
+//! Owns the rooms' queues, whose turn it is, and how much of each kind waits. It is pure: it takes no lock, wakes
+//! nobody and has no limits; these are of [`Outbox`](super::Outbox).
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -226,8 +226,8 @@ impl<R: OutboxReply> OutboxQueue<R> {
         None
     }
 
-    /// Takes results of the room whose results have most bytes, the oldest first: of so many bytes at least, but no more
-    /// than half of what it has and one.
+    /// Takes results of the room whose results have most bytes, the oldest first: of so many bytes at least, but no
+    /// more than half of what it has and one.
     pub(super) fn take_replies_of_fullest(&mut self, bytes: usize, taken: &mut Vec<R>) {
         let fullest = self
             .rooms

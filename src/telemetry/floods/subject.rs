@@ -8,8 +8,8 @@ use crate::telemetry::room_span;
 
 /// Addresses that are counted for each subject in a minute; those that come later are only part of the sum.
 pub const COUNTED_ADDRESSES: usize = 1024;
-/// Commands, topics and reasons that are counted for each subject. They are longer than addresses, and there are more subjects
-/// of that kind.
+/// Commands, topics and reasons that are counted for each subject. They are longer than addresses, and there are more
+/// subjects of that kind.
 const COUNTED_TEXTS: usize = 16;
 /// Lines of one subject in a minute: a person who tries out a command sees each failure.
 pub const LINES_PER_MINUTE: u32 = 10;

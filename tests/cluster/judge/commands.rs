@@ -82,8 +82,8 @@ fn of_broker(sent: &Sent, acts: &[Act]) -> bool {
     })
 }
 
-/// Perhaps nobody has received it: over the broker, what it had under way is lost with it, and two gateways that fail at
-/// the same time may be the owner and its deputy.
+/// Perhaps nobody has received it: over the broker, what it had under way is lost with it, and two gateways that fail
+/// at the same time may be the owner and its deputy.
 fn may_be_silent(sent: &Sent, acts: &[Act]) -> bool {
     if sent.door != Door::Broker {
         return false;

@@ -109,8 +109,8 @@ async fn a_client_gets_all_states_of_a_room_though_an_earlier_answer_is_on_its_w
         async || cluster.connections_to("b") > before,
     )
     .await;
-    // It is open after 400 ms, and the answer comes after another 400 ms. At any other time nothing is tried, but nothing
-    // fails.
+    // It is open after 400 ms, and the answer comes after another 400 ms. At any other time nothing is tried, but
+    // nothing fails.
     tokio::time::sleep(Duration::from_millis(600)).await;
     let volume = get(&cluster.url("a", "/room/2/audio/volume")).await;
     assert_eq!(volume.status(), 200);

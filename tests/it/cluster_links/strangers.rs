@@ -1,5 +1,5 @@
-//! A peer that has the token and does not behave: frames that are none, floods, silence, a command of any age. The gateway
-//! closes its link, answers everybody else, and goes on.
+//! A peer that has the token and does not behave: frames that are none, floods, silence, a command of any age. The
+//! gateway closes its link, answers everybody else, and goes on.
 use super::*;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;

@@ -1,9 +1,9 @@
 //! Every line of shell on the pages is run, or `NOT_RUN` says why it cannot be.
 //!
-//! A page's blocks run in their order, in one folder, with one gateway and simulated devices. The ports of the pages are
-//! replaced by theirs. Programs that
-//! would take a port, ask at a terminal or compile are stood in for: of `poly2mqtt run` and the like the command line
-//! alone is checked. A block of shell with a new kind of line fails until it can be run or the table has it.
+//! A page's blocks run in their order, in one folder, with one gateway and simulated devices. The ports of the pages
+//! are replaced by theirs. Programs that would take a port, ask at a terminal or compile are stood in for: of
+//! `poly2mqtt run` and the like the command line alone is checked. A block of shell with a new kind of line fails until
+//! it can be run or the table has it.
 use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -258,7 +258,8 @@ impl EtcdUsers {
         }
     }
 
-    /// Makes root with the password [`ROOT_PASSWORD`], and a user with these rights below a prefix. Then etcd asks for passwords.
+    /// Makes root with the password [`ROOT_PASSWORD`], and a user with these rights below a prefix. Then etcd asks for
+    /// passwords.
     pub async fn enable(&self, user: &str, password: &str, rights: &str, prefix: &str) {
         self.change(
             "auth/user/add",

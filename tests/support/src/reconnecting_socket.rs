@@ -1,5 +1,5 @@
-//! A WebSocket client of a gateway that connects again after each loss. Each command is a frame with an id, and its result has
-//! the same id. What becomes of each command is told to whoever keeps the account.
+//! A WebSocket client of a gateway that connects again after each loss. Each command is a frame with an id, and its
+//! result has the same id. What becomes of each command is told to whoever keeps the account.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -63,8 +63,8 @@ impl<A: CommandAccount> ReconnectingSocket<A> {
         }
     }
 
-    /// Sends the frame of a command, or leaves it unsent if there is no connection. `sent` is called before its result can
-    /// come.
+    /// Sends the frame of a command, or leaves it unsent if there is no connection. `sent` is called before its result
+    /// can come.
     pub fn send(&self, id: u64, frame: &Value, sent: impl FnOnce()) {
         let mut inflight = self.inflight.lock().unwrap();
         if let Some(frames) = &inflight.frames

@@ -5,8 +5,9 @@
 //! - The owner of a room carries out what it receives. A deputy remembers it, until it sees its result.
 //! - In a planned move the new owner publishes a marker. The broker gives every subscriber the same
 //!   order, so the commands before the marker are the former owner's, and those after it the new one's.
-//! - When an owner died, its deputy settles what it remembers, in order, and takes what comes after that. The deputy may
-//!   have subscribed a moment ago: so whoever else has received a command answers it, if it has no result for some minutes.
+//! - When an owner died, its deputy settles what it remembers, in order, and takes what comes after that. The deputy
+//!   may have subscribed a moment ago: so whoever else has received a command answers it, if it has no result for some
+//!   minutes.
 //! - A marker that was slow on its way to the broker may come after that of a later owner. Each has the
 //!   [`Revision`] of its ownership, and the greater one counts.
 //!
@@ -15,8 +16,8 @@
 //! [`QosLane`].
 //!
 //! Pure: the caller passes the time and whether the fence is open, and does what [`CommandAction`] says. Knows no
-//! topics and no broker. `memory` holds what a deputy remembers. Here is what a command, a result and time do; `placement`
-//! has what the placement does, `markers` what a marker does.
+//! topics and no broker. `memory` holds what a deputy remembers. Here is what a command, a result and time do;
+//! `placement` has what the placement does, `markers` what a marker does.
 
 mod markers;
 mod placement;
@@ -31,14 +32,14 @@ use super::memory::{MemoryUse, RoomCommand};
 use super::subscribed_room::{AfterLeaving, SubscribedRoom};
 pub use super::subscribed_room::{Arrival, QosLane, Revision};
 
-/// How long the former owner of a room that it has released holds commands for the new owner's marker. Later it passes each
-/// on at once: the broker is slow.
+/// How long the former owner of a room that it has released holds commands for the new owner's marker. Later it passes
+/// each on at once: the broker is slow.
 pub const MARKER_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long after the release the former owner takes the marker for lost. A broker under load takes seconds. It may drop
-/// a marker of QoS 0, but not that of QoS 1 while the connection lasts.
+/// How long after the release the former owner takes the marker for lost. A broker under load takes seconds. It may
+/// drop a marker of QoS 0, but not that of QoS 1 while the connection lasts.
 pub const LOST_MARKER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long after sending it the new owner takes its own marker for lost. Longer than the former owner waits: for a moment
-/// nobody takes commands, never two.
+/// How long after sending it the new owner takes its own marker for lost. Longer than the former owner waits: for a
+/// moment nobody takes commands, never two.
 pub const OWN_MARKER_TIMEOUT: Duration = Duration::from_secs(11);
 /// A gateway that has lost a room answers for it if no other one has taken it by then. A take-over takes
 /// three seconds.
@@ -226,8 +227,8 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
         }
     }
 
-    /// A result of a command that was passed on, or carried out for another gateway. If that one has died since, the next
-    /// owner may have settled the command and answered.
+    /// A result of a command that was passed on, or carried out for another gateway. If that one has died since, the
+    /// next owner may have settled the command and answered.
     pub fn answered_for_other(&mut self, room: &str, id: C::Id, result: R) {
         let subscribed = self.rooms.get_mut(room);
         match subscribed.is_some_and(|subscribed| subscribed.memory.take_early(id)) {

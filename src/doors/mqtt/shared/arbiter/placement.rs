@@ -1,7 +1,7 @@
 //! What the caller learns of the placement: which rooms this gateway subscribes to, gets, hands over and loses.
 //!
-//! Owns the change of a room's role that a placement makes. Decides on no command that comes, and knows no owner but this
-//! gateway.
+//! Owns the change of a room's role that a placement makes. Decides on no command that comes, and knows no owner but
+//! this gateway.
 
 use std::sync::Arc;
 
@@ -26,8 +26,8 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
     }
 
     /// It unsubscribes from this room; from one that is leaving, when it has left. What a deputy remembers may be with
-    /// nobody else, so it is kept until its results have come, or the marker of a move, whose former owner answers; for some
-    /// minutes at most. Nothing is added.
+    /// nobody else, so it is kept until its results have come, or the marker of a move, whose former owner answers; for
+    /// some minutes at most. Nothing is added.
     pub fn unsubscribe(&mut self, room: &str) {
         match self.rooms.get_mut(room) {
             Some(subscribed)
@@ -128,8 +128,8 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
         }
     }
 
-    /// This gateway may not touch the room any more, and does not know who may, unless the marker of the next owner came
-    /// before: the broker may be quicker than etcd's table.
+    /// This gateway may not touch the room any more, and does not know who may, unless the marker of the next owner
+    /// came before: the broker may be quicker than etcd's table.
     pub fn lose(&mut self, room: &str, now: Instant) {
         let subscribed = self.rooms.get_mut(room);
         let Some(subscribed) = subscribed.filter(|subscribed| subscribed.role != RoomRole::Deputy)
