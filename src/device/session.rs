@@ -25,7 +25,7 @@ pub struct Session {
     pub state: Value,
     /// The number of its log-in, by which a request can tell whether its session was replaced.
     pub generation: u64,
-    /// Where it was made, and is released: one of [`SESSION_PATHS`].
+    /// Where it was made, and is released: in one of the two spellings that devices have.
     pub path: &'static str,
 }
 
