@@ -276,6 +276,11 @@ impl Poller {
         }
     }
 
+    /// The device is busy with a command that takes minutes: that reads bring nothing meanwhile shows nothing.
+    pub fn excuse_losses(&mut self) {
+        self.understanding.excuse_losses();
+    }
+
     /// Why the device counts as offline, if its answers are not understood. `online`: they were,
     /// since the log-in.
     pub fn not_understood(&mut self, online: bool) -> Option<Problem> {

@@ -13,9 +13,9 @@ const FAILED_READS: u8 = 3;
 /// A device that was understood is not any more, either, when its endpoints fail but for one in this many. What
 /// the others said last would count as how the device is now.
 const ONE_GOOD_AMONG: usize = 4;
-/// So often in a row one of them has failed then: twenty seconds of a state that is read every two seconds. A device
-/// that switches its provider or restarts a part of itself is back before, mostly.
-const LOST_READS: u8 = 10;
+/// So often in a row one of them has failed then: two minutes of a state that is read every two seconds. A device
+/// that restarts a part of itself is back before, mostly.
+const LOST_READS: u8 = 60;
 /// How many different answers the problem names.
 const MOST_SEEN: usize = 3;
 /// The longest description of an answer in the problem, in characters. A device chooses a part of it.
@@ -182,6 +182,14 @@ impl Understanding {
                     ..Endpoint::default()
                 };
             }
+        }
+    }
+
+    /// The device is busy with a command during which it cannot say most of what it says otherwise, such as a switch of
+    /// its provider. That no read brings anything then shows nothing.
+    pub fn excuse_losses(&mut self) {
+        for endpoint in &mut self.endpoints {
+            endpoint.lost = 0;
         }
     }
 

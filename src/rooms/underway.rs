@@ -103,6 +103,11 @@ impl Underway {
         }
     }
 
+    /// Whether a command runs that takes minutes.
+    pub fn has_minutes(&self) -> bool {
+        self.minutes
+    }
+
     /// One camera stop runs at a time.
     pub fn may_stop_camera(&self) -> bool {
         !self.camera_stop

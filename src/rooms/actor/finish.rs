@@ -83,6 +83,9 @@ impl Actor {
         {
             self.publisher.read_so_far(complete);
         }
+        if self.underway.has_minutes() {
+            self.poller.excuse_losses();
+        }
         let online = self.availability.is_online();
         if self.availability.is_logged_in()
             && let Some(problem) = self.poller.not_understood(online)
