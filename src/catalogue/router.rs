@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::areas::operations;
-use super::command::{AnswerKind, Command, Plan, TopicKind};
+use super::command::{AnswerKind, Command, FileSpec, Plan, TopicKind};
 use super::operation::Operation;
 use super::pattern::{matches, parameters};
 use super::references::StateTopic;
@@ -148,32 +148,39 @@ impl Catalogue {
     /// Whether the gateway publishes at a topic below the room: a state, or a file that a device
     /// answered with. Ask [`Catalogue::is_command`] first: `system/status/get` is a query.
     pub fn is_published(&self, topic: &str) -> bool {
-        let file = |variant: &Variant| match variant.command.answer {
-            AnswerKind::File(file) => file.topic == topic,
-            AnswerKind::Json => false,
-        };
-        let mut variants = self.routes.iter().flat_map(|route| &route.variants);
-        variants.any(file) || self.is_state(topic)
+        self.files().any(|file| file.topic == topic) || self.is_state(topic)
     }
 
     /// Whether the gateway keeps a file at a topic below the room, as a state.
     pub fn is_kept_file(&self, topic: &str) -> bool {
-        let kept = |variant: &Variant| match variant.command.answer {
-            AnswerKind::File(file) => file.is_state && file.topic == topic,
-            AnswerKind::Json => false,
-        };
-        self.routes
-            .iter()
-            .flat_map(|route| &route.variants)
-            .any(kept)
+        self.files()
+            .any(|file| file.is_state && file.topic == topic)
+    }
+
+    /// The files that devices answer with.
+    fn files(&self) -> impl Iterator<Item = FileSpec> {
+        let variants = self.routes.iter().flat_map(|route| &route.variants);
+        variants.filter_map(|variant| match variant.command.answer {
+            AnswerKind::File(file) => Some(file),
+            AnswerKind::Json => None,
+        })
     }
 
     /// Whether a command that was sent at a topic below the room changes nothing at the device.
-    pub fn only_reads(&'static self, command: &str) -> bool {
-        self.is_command(command)
-            && self
-                .route(command)
-                .is_ok_and(|(route, _)| route.only_reads())
+    pub fn only_reads(&self, command: &str) -> bool {
+        self.find(command).is_some_and(Route::only_reads)
+    }
+
+    /// The route of a topic below the room.
+    fn find(&self, command: &str) -> Option<&Route> {
+        // A pattern without parameters wins over every other.
+        if let Some(route) = self.pattern(command).filter(|_| !command.contains('{')) {
+            return Some(route);
+        }
+        let levels: Vec<&str> = command.split('/').collect();
+        let routes = self.routes.iter();
+        let routes = routes.filter(|route| matches(&route.topic, &levels));
+        routes.min_by_key(|route| literals_last(&route.topic))
     }
 
     /// Finds the route of a topic below the room, levels still encoded, and its parameters as they
@@ -183,19 +190,11 @@ impl Catalogue {
     /// `unknown_command` with the nearest known topic, `invalid_payload` for a level that
     /// decodes to something forbidden.
     pub fn route(&'static self, command: &str) -> Result<(&'static Route, Params), Failure> {
-        // A pattern without parameters wins over every other.
-        if let Some(route) = self.pattern(command).filter(|_| !command.contains('{')) {
-            return Ok((route, Params::new()));
-        }
-        let levels: Vec<&str> = command.split('/').collect();
         let route = self
-            .routes
-            .iter()
-            .filter(|route| matches(&route.topic, &levels))
-            .min_by_key(|route| literals_last(&route.topic))
+            .find(command)
             .ok_or_else(|| Failure::new(ErrorCode::UnknownCommand, self.hint(command)))?;
         let mut params = Vec::new();
-        for (pattern, level) in route.topic.split('/').zip(&levels) {
+        for (pattern, level) in route.topic.split('/').zip(command.split('/')) {
             if let Some(name) = parameters(pattern).next() {
                 let value = topics::decode_level(level)
                     .map_err(|message| Failure::new(ErrorCode::InvalidPayload, message))?;

@@ -196,7 +196,8 @@ impl Availability {
     }
 }
 
-fn utc_now() -> String {
+/// The time now, in RFC 3339.
+pub(super) fn utc_now() -> String {
     OffsetDateTime::now_utc()
         .format(&Rfc3339)
         .unwrap_or_default()

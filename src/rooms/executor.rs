@@ -348,7 +348,7 @@ impl Executor<'_> {
         let whole = operation.method == Method::Get && operation.asks_for_states(&request.query);
         if whole && !operation.states.is_empty() {
             let reading = Reading::of(operation, &response);
-            let trouble = queries::no_answer(&reading);
+            let trouble = reading.no_answer();
             if operation.poll.is_some() && !operation.takes("conf_id") {
                 self.keep(reading);
             }

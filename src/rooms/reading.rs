@@ -130,26 +130,36 @@ impl Reading {
         }
     }
 
+    /// Why it is no answer to a command; none if it says something. One that lacks something of what a Poly device
+    /// says may be that of unknown firmware, and the rest of it is used.
+    pub fn no_answer(&self) -> Option<Failure> {
+        match &self.outcome {
+            ReadOutcome::Value(value) if !is_nothing(value) => None,
+            _ => self.trouble(),
+        }
+    }
+
     /// The value of a state; null where there is none. What a command does, or answers, is decided by it, so a
     /// single answer that says nothing is not taken for "there is none".
     ///
     /// # Errors
     /// Why the value is not known.
     pub fn value_of(&self, state: StateTopic, context: &Context) -> Result<Value, Failure> {
-        let trouble = self.trouble();
-        let answer = match (&self.outcome, &trouble) {
-            // An answer that is not quite a Poly device's may say it all the same.
-            (ReadOutcome::Value(answer), Some(_)) if !is_nothing(answer) => answer,
-            (_, Some(failure)) => return Err(failure.clone()),
-            (ReadOutcome::Value(answer), None) => answer,
-            _ => return Ok(Value::Null),
+        if let Some(failure) = self.no_answer() {
+            return Err(failure);
+        }
+        let ReadOutcome::Value(answer) = &self.outcome else {
+            return Ok(Value::Null);
         };
         let mut states = self.operation.states.iter();
         let one = |known: &&State| known.topic == state && !matches!(known.pick, Pick::Each(_));
         let Some(known) = states.find(one) else {
             return Ok(Value::Null);
         };
-        match (known.values(answer, context).into_iter().next(), trouble) {
+        match (
+            known.values(answer, context).into_iter().next(),
+            self.trouble(),
+        ) {
             (Some((_, Some(value))), _) => Ok(value.into_owned()),
             (Some((_, None)), None) => Ok(Value::Null),
             (Some((_, None)), Some(failure)) => Err(failure),

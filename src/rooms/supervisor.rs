@@ -8,12 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::time::{Instant, timeout};
 
 use super::actor::{Actor, run_actor};
-use super::availability::WentOffline;
+use super::availability::{WentOffline, utc_now};
 use super::camera_stops::CameraStops;
 use super::publisher::RoomPublisher;
 use super::queue::Queue;
@@ -101,9 +99,8 @@ impl Supervisor {
             problem.code.error_code(),
             problem.message.clone(),
         ));
-        let since = OffsetDateTime::now_utc().format(&Rfc3339);
         let offline = WentOffline {
-            since: since.unwrap_or_default(),
+            since: utc_now(),
             is_new: true,
         };
         self.publisher.offline(&problem, &offline);

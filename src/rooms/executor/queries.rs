@@ -10,7 +10,7 @@ use crate::catalogue::{
     CATALOGUE, Call, Operation, Params, SETTING, Search, StateTopic, TimeLimit,
 };
 use crate::command::{ErrorCode, Failure, Success};
-use crate::rooms::reading::{ReadOutcome, Reading};
+use crate::rooms::reading::ReadOutcome;
 use crate::topics::encode_level;
 
 /// The wait between two requests for a page of a directory query that the device still prepares:
@@ -19,16 +19,6 @@ const SEARCH_PAGE_WAIT: Duration = Duration::from_millis(250);
 
 /// The value of a state that the device has, but which is empty at the moment.
 const NONE: &str = "none";
-
-/// Why a reading is no answer to a command. One that lacks something of what a Poly device says may be that of
-/// unknown firmware, and the rest of it is used.
-pub(super) fn no_answer(reading: &Reading) -> Option<Failure> {
-    match &reading.outcome {
-        ReadOutcome::Value(Value::Object(_)) => None,
-        ReadOutcome::Value(Value::Array(list)) if !list.is_empty() => None,
-        _ => reading.trouble(),
-    }
-}
 
 /// The read that gives a state.
 fn reader(state: StateTopic) -> Result<&'static Operation, Failure> {
@@ -99,7 +89,7 @@ impl Executor<'_> {
             return Err(Failure::new(ErrorCode::NotFound, message));
         }
         self.read(operation, &Params::new(), |this, reading| {
-            if let Some(trouble) = no_answer(reading) {
+            if let Some(trouble) = reading.no_answer() {
                 return Err(trouble);
             }
             let ReadOutcome::Value(answer) = &reading.outcome else {
