@@ -139,7 +139,7 @@ fn execute(command: Command) -> ExitCode {
         }
         Command::Add(add) => {
             log::start(LevelFilter::WARN);
-            block_on_person(add.run())
+            block_on(TOOL_THREADS, add.run())
         }
         Command::Discover(discover) => {
             log::start(LevelFilter::WARN);
@@ -173,19 +173,16 @@ fn gateway_threads() -> usize {
     processors.map_or(1, |processors| (processors.get() / 2).clamp(1, 4))
 }
 
-/// Runs a command that asks a person: at its end it does not wait for what is still being typed.
-fn block_on_person(command: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
-    let runtime = runtime(TOOL_THREADS)?;
-    let ended = runtime.block_on(command);
-    runtime.shutdown_background();
-    ended
-}
-
+/// Runs a command. At its end nothing waits for a thread that is still busy: a name that does not resolve keeps one for
+/// half a minute, and a person who is still typing for ever.
 fn block_on(
     threads: usize,
     command: impl Future<Output = Result<(), CliError>>,
 ) -> Result<(), CliError> {
-    runtime(threads)?.block_on(command)
+    let runtime = runtime(threads)?;
+    let ended = runtime.block_on(command);
+    runtime.shutdown_background();
+    ended
 }
 
 fn runtime(threads: usize) -> Result<Runtime, CliError> {
@@ -219,5 +216,32 @@ fn rooms(count: usize) -> String {
     match count {
         1 => "1 room".to_owned(),
         count => format!("{count} rooms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Such as the look-up of a name that nobody answers.
+    #[test]
+    fn a_thread_that_is_busy_at_the_end_is_not_waited_for() {
+        for threads in [1, 2] {
+            let (over, is_over) = mpsc::channel::<()>();
+            let (tell, told) = mpsc::channel();
+            let busy = async move {
+                tokio::task::spawn_blocking(move || {
+                    let ended = is_over.recv_timeout(Duration::from_secs(60));
+                    let _ = tell.send(ended);
+                });
+                Ok(())
+            };
+            block_on(threads, busy).unwrap();
+            assert_eq!(told.try_recv(), Err(mpsc::TryRecvError::Empty));
+            drop(over);
+        }
     }
 }

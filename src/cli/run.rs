@@ -35,6 +35,7 @@ impl Run {
     pub async fn run(&self, log: Arc<LogRing>) -> Result<(), CliError> {
         let uptime = Uptime::start();
         disable_core_dumps();
+        signals::ignore_others()?;
         if self.setup
             && let Some(file) = self.file.for_first_start()?
         {
@@ -50,12 +51,14 @@ impl Run {
         if io::stderr().is_terminal() && self.file.is_absent()? {
             return Err(CliError::Files(vec![NOTHING_CONFIGURED.to_owned()]));
         }
-        let config = self.file.load()?.config;
-        let certificates = Certificates::load(&config).map_err(CliError::Files)?;
-        log_warnings(&certificates);
+        // Before the configuration is read, which takes a while with thousands of rooms: until then a signal ends the
+        // process without a word.
         let stop = signals::stop()?;
         tokio::pin!(stop);
         let mut reload = signals::reload()?;
+        let config = self.file.load()?.config;
+        let certificates = Certificates::load(&config).map_err(CliError::Files)?;
+        log_warnings(&certificates);
         let options = AppOptions {
             runtime: runtime_directory(),
             log,

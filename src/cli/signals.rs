@@ -23,6 +23,16 @@ pub fn reload() -> Result<Signal, CliError> {
     listen(SignalKind::hangup())
 }
 
+/// SIGUSR1 and SIGUSR2 do nothing from now on. Scripts that rotate logs send them to everything; by default they end a
+/// process, and the gateway would say goodbye neither to the broker nor to its devices.
+pub fn ignore_others() -> Result<(), CliError> {
+    for kind in [SignalKind::user_defined1(), SignalKind::user_defined2()] {
+        // Who listens once has them for good.
+        drop(listen(kind)?);
+    }
+    Ok(())
+}
+
 fn listen(kind: SignalKind) -> Result<Signal, CliError> {
     signal(kind).map_err(|error| {
         let why = os_error::words(&error);

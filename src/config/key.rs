@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::Secret;
+use crate::nearest::nearest;
 
 /// The type of a key's value.
 #[derive(Debug, Clone, Copy)]
@@ -399,17 +400,18 @@ pub fn lengthened(values: &Map<String, Value>, keys: &[Key]) -> Map<String, Valu
 
 /// What is said about a key that is not among those known.
 pub fn unknown_key(known: &[Key], name: &str) -> String {
-    let distance = |key: &Key| strsim::damerau_levenshtein(key.name, name);
-    let near = known.iter().map(|key| (distance(key), key.name)).min();
+    if known.is_empty() {
+        return "the key before it is no table".to_owned();
+    }
     let is_number = |key: &Key| key.name.bytes().all(|byte| byte.is_ascii_digit());
-    match near {
-        None => "the key before it is no table".to_owned(),
+    let names = || known.iter().map(|key| key.name);
+    match nearest(name, names()) {
         // One number is not meant as another.
-        Some((distance, near)) if distance <= 3 && !known.iter().all(is_number) => {
+        Some(near) if !known.iter().all(is_number) => {
             format!("unknown key; did you mean \"{near}\"?")
         }
-        Some(_) => {
-            let known: Vec<_> = known.iter().map(|key| key.name).collect();
+        _ => {
+            let known: Vec<_> = names().collect();
             format!("unknown key; known here are {}", known.join(", "))
         }
     }

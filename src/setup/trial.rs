@@ -9,6 +9,7 @@ use crate::config::{Certificate, Fingerprint, Secret};
 use crate::device::{
     Device, DeviceFence, DeviceIdentity, DeviceSettings, Problem, ProblemCode, SharedLimits,
 };
+use crate::visible::visible;
 
 pub(super) fn client(
     url: &Url,
@@ -85,6 +86,14 @@ pub async fn log_in(
     let device = client(url, user, password.secret(), pinned).map_err(TrialError::Other)?;
     let outcome = match device.log_in().await {
         Ok(_) => Ok(DeviceIdentity::of(&device.system().await)),
+        // The device's own words to a running gateway speak of the configuration, where nothing stands yet.
+        Err(problem) if problem.code == ProblemCode::Unauthorized => {
+            Err(TrialError::Other(format!(
+                "the device refuses user \"{}\" with this password; give the right one, or the user that it belongs to. \
+                 Some wrong ones in a row lock a user out",
+                visible(user)
+            )))
+        }
         Err(problem) => Err(TrialError::Device(problem)),
     };
     device.close().await;

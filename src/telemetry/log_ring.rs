@@ -6,153 +6,27 @@
 //! goes through [`LogRing::push`]. Reads no clock but for the time of an entry, and decides not who may see
 //! what: the reader brings that.
 
+mod entry;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde_json::{Value, json};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::sync::Notify;
 use tracing::Level;
 
+pub use entry::{LogEntry, LogKind, LoggedCommand, NewEntry};
+
 use crate::visible::visible_start;
+use entry::rfc3339;
 
 /// A day of a few rooms, or an hour of many.
 const MAX_ENTRIES: usize = 4000;
 /// What all entries may take together.
 const MAX_BYTES: usize = 1 << 20;
-/// What an entry takes besides its texts: itself and its places in the maps.
-const BYTES_PER_ENTRY: usize = 160;
 /// The longest text of an entry, in characters.
 const LONGEST_ENTRY: usize = 600;
-
-/// What an entry is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogKind {
-    /// A line of the gateway's own log.
-    Line,
-    /// A room went online.
-    Online,
-    /// A room went offline, or has another problem.
-    Offline,
-    /// An event of a call, or the call log's newest entry.
-    Call,
-    /// Another event of a room.
-    Event,
-    /// A command that succeeded.
-    Command,
-    /// A command that failed.
-    Failure,
-}
-
-impl LogKind {
-    /// Its name in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Line => "line",
-            Self::Online => "online",
-            Self::Offline => "offline",
-            Self::Call => "call",
-            Self::Event => "event",
-            Self::Command => "command",
-            Self::Failure => "failure",
-        }
-    }
-}
-
-/// How a command ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoggedCommand {
-    /// Its topic below the room. Its payload is never kept: it may hold a PIN or a password.
-    pub topic: Box<str>,
-    /// The door that it came from.
-    pub door: &'static str,
-    /// `ok`, or the error code.
-    pub code: &'static str,
-    /// From receipt to result, in milliseconds.
-    pub took_ms: u64,
-}
-
-/// What is new, before it has its time.
-#[derive(Debug, Clone)]
-pub struct NewEntry<'a> {
-    /// How bad it is.
-    pub level: Level,
-    /// What it is about.
-    pub kind: LogKind,
-    /// The room that it is about, which is configured; `None`: the gateway, or several rooms.
-    pub room: Option<&'a str>,
-    /// What happened.
-    pub text: &'a str,
-    /// The command that it is about.
-    pub command: Option<LoggedCommand>,
-}
-
-/// One entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogEntry {
-    /// When, in microseconds since 1970; no other entry has the same. It says nothing of how many entries
-    /// there are that a reader may not see.
-    pub id: i64,
-    /// How bad it is.
-    pub level: Level,
-    /// What it is about.
-    pub kind: LogKind,
-    /// The room that it is about; `None`: the gateway, or several rooms.
-    pub room: Option<Arc<str>>,
-    /// What happened.
-    pub text: Box<str>,
-    /// The command that it is about.
-    pub command: Option<LoggedCommand>,
-}
-
-impl LogEntry {
-    /// When it happened (RFC 3339, UTC).
-    pub fn at(&self) -> String {
-        rfc3339(self.id)
-    }
-
-    /// The entry as `GET /gateway/log` and the topic `gateway/log` show it.
-    pub fn json(&self) -> Value {
-        let mut json = json!({
-            "id": self.id,
-            "at": self.at(),
-            "level": self.level.as_str().to_ascii_lowercase(),
-            "kind": self.kind.as_str(),
-            "room": self.room.as_deref(),
-            "text": self.text,
-        });
-        if let (Some(command), Some(json)) = (&self.command, json.as_object_mut()) {
-            json.insert("command".into(), (*command.topic).into());
-            json.insert("door".into(), command.door.into());
-            json.insert("code".into(), command.code.into());
-            json.insert("took_ms".into(), command.took_ms.into());
-        }
-        json
-    }
-
-    fn bytes(&self) -> usize {
-        let topic = self
-            .command
-            .as_ref()
-            .map_or(0, |command| command.topic.len());
-        BYTES_PER_ENTRY + self.text.len() + topic
-    }
-
-    fn contains(&self, lower_case: &str) -> bool {
-        let command = self.command.as_ref();
-        let parts = [
-            Some(&*self.text),
-            self.room.as_deref(),
-            command.map(|command| &*command.topic),
-            command.map(|command| command.code),
-            command.map(|command| command.door),
-        ];
-        let mut parts = parts.into_iter().flatten();
-        parts.any(|part| part.to_lowercase().contains(lower_case))
-    }
-}
 
 /// Which entries are wanted.
 #[derive(Debug, Clone)]
@@ -238,12 +112,17 @@ impl LogRing {
 
     /// Adds an entry.
     pub fn push(&self, new: NewEntry<'_>) {
+        self.push_at(now(), new);
+    }
+
+    fn push_at(&self, time: i64, new: NewEntry<'_>) {
         let text = visible_start(new.text, LONGEST_ENTRY);
         let is_warning = new.level <= Level::WARN;
         let mut entries = self.lock();
         let room = new.room.map(|room| entries.shared_name(room));
         let entry = LogEntry {
-            id: now().max(entries.newest + 1),
+            id: time.max(entries.newest + 1),
+            time,
             level: new.level,
             kind: new.kind,
             room,
@@ -357,13 +236,6 @@ fn now() -> i64 {
     i64::try_from(now).unwrap_or(i64::MAX)
 }
 
-fn rfc3339(microseconds: i64) -> String {
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(microseconds) * 1000);
-    time.ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -439,6 +311,19 @@ mod tests {
             .collect();
         assert_eq!(ids.len(), 1000);
         assert!(ids.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_is_believed_and_ids_grow_on() {
+        let ring = LogRing::default();
+        for time in [7_200_000_000, 7_200_000_000, 3_600_000_000, 3_600_500_000] {
+            ring.push_at(time, line(None, "x"));
+        }
+        let entries = ring.read(&LogQuery::ALL, |_| true);
+        assert!(entries.is_sorted_by(|a, b| a.id < b.id), "{entries:?}");
+        let at: Vec<_> = entries.iter().map(|entry| entry.at()).collect();
+        let hours = ["02:00:00Z", "02:00:00Z", "01:00:00Z", "01:00:00.5Z"];
+        assert_eq!(at, hours.map(|time| format!("1970-01-01T{time}")));
     }
 
     /// Whatever comes, the memory is bounded, and a flood of one room leaves what others have.

@@ -57,8 +57,19 @@ impl Etcd {
         false
     }
 
-    /// The member that leads, as the others see it.
-    pub async fn leader(&self) -> Option<usize> {
+    /// The member that leads; waits until one says so of itself, which can be later than the first answer.
+    pub async fn leader(&self, within: Duration) -> Option<usize> {
+        let deadline = Instant::now() + within;
+        while Instant::now() < deadline {
+            if let Some(leader) = self.who_leads().await {
+                return Some(leader);
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+        None
+    }
+
+    async fn who_leads(&self) -> Option<usize> {
         for number in 0..ETCD_MEMBERS {
             let Some(status) = self.ask(number, "/v3/maintenance/status", &json!({})).await else {
                 continue;

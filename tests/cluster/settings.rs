@@ -54,12 +54,13 @@ impl Settings {
             1..=600 => 1,
             _ => 5,
         };
-        let rooms = number("ROOMS").unwrap_or(60);
-        // Nine thousand simulated devices need their part of the machine.
-        let poll = if rooms > 300 {
-            [10_000, 75_000, 300_000]
-        } else {
-            [1000, 2000, 10_000]
+        let rooms = number("ROOMS").unwrap_or(if seconds == 0 { 24 } else { 60 });
+        // After each act the run waits until every room has read everything again. Nine thousand simulated devices need
+        // their part of the machine.
+        let poll = match rooms {
+            0..30 => [1000, 2000, 4000],
+            30..=300 => [1000, 2000, 10_000],
+            _ => [10_000, 75_000, 300_000],
         };
         Self {
             seed: number("SEED").unwrap_or(1),

@@ -132,7 +132,7 @@ mod tests {
         let _watches = Watches::start(ports, &history);
         let mut expected = Vec::new();
         for round in 0..3 {
-            let leader = etcd.leader().await.unwrap();
+            let leader = etcd.leader(long).await.unwrap();
             let killed: Vec<_> = (0..=round)
                 .map(|step| (leader + step) % ETCD_MEMBERS)
                 .collect();

@@ -172,7 +172,7 @@ impl World {
     /// Kills etcd's leader; gives which it was.
     pub async fn kill_leader(&self) -> usize {
         let mut etcd = self.etcd.lock().await;
-        let leader = etcd.leader().await.unwrap_or(0);
+        let leader = etcd.leader(Duration::from_secs(5)).await.unwrap_or(0);
         etcd.kill(leader);
         leader
     }

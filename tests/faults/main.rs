@@ -2,7 +2,7 @@
 //! between them fail. No result may be lost, nothing may be done twice, and nobody may be locked out.
 //! The journals of the simulated devices prove what was done.
 //!
-//! All choices come from a seed. A run of 40 s is part of `cargo test`; a long one is
+//! All choices come from a seed. A run of 25 s is part of `cargo test`; a long one is
 //! `POLY2MQTT_FAULTS_SECONDS=3600 POLY2MQTT_FAULTS_SEED=7 cargo test --release --test faults -- --nocapture`.
 //! With `POLY2MQTT_FAULTS_TRACE=1` the gateway logs everything, and its log is searched for secrets.
 //! `POLY2MQTT_FAULTS_KEEP=DIR` stores the gateway's log in that directory, at the level of
@@ -58,7 +58,7 @@ fn nothing_is_lost_nothing_is_done_twice() {
     let number = |name: &str, usual| {
         std::env::var(name).map_or(usual, |value| value.parse().expect("a whole number"))
     };
-    let seconds = number("POLY2MQTT_FAULTS_SECONDS", 40);
+    let seconds = number("POLY2MQTT_FAULTS_SECONDS", 25);
     let seed = number("POLY2MQTT_FAULTS_SEED", 1);
     println!("fault run: seed {seed}, {seconds} s");
     let runtime = tokio::runtime::Builder::new_multi_thread()

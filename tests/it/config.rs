@@ -385,7 +385,22 @@ fn the_doors_are_set_up() {
             &format!("{TOKEN}access = \"all\""),
             "\"read\", \"control\" or \"admin\"",
         ),
-        (&format!("{TOKEN}rooms = [\"9\"]"), "not configured"),
+        (
+            &format!("{TOKEN}rooms = [\"9\"]"),
+            "entry 1 names a room that is not configured; configured are \"1\"",
+        ),
+        (
+            &format!(
+                "[rooms.lab]\nurl = \"https://x\"\npassword = \"x\"\n{TOKEN}rooms = [\"1\", \"Lab\"]"
+            ),
+            "entry 2 names a room that is not configured; configured are \"1\", \"lab\"",
+        ),
+        // Nothing like it is known.
+        (
+            "[defaults]\nurl = \"https://x\"",
+            "unknown key; known here are user,",
+        ),
+        ("[defaults]\nusr = \"x\"", "did you mean \"user\"?"),
         (&format!("{TOKEN}{TOKEN}"), "the token of another"),
     ] {
         let told = errors(&format!("{lines}\n{ROOM}"));

@@ -110,7 +110,13 @@ async fn what_cannot_be_added_changes_nothing() {
     let taken =
         "[rooms.a]\nurl = \"https://192.0.2.1\"\npassword = \"x\"\ncertificate = \"system\"\n";
     for (file, words, input, status, wanted) in [
-        ("", &[&url[..]][..], "wrong\n", 1, "refuses"),
+        (
+            "",
+            &[&url[..]][..],
+            "wrong\n",
+            1,
+            "refuses user \"admin\" with this password",
+        ),
         ("", &[&url], "", 1, "no password was given"),
         ("", &[&url], "\n456\n", 1, "no password was given"),
         (

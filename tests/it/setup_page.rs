@@ -83,7 +83,7 @@ async fn the_page_is_for_its_own_host_and_origin_and_for_who_has_the_code() {
     let fingerprint = device.fingerprint();
     let other = format!("sha256:{}", "0".repeat(64));
     for (wrong, wanted) in [
-        (add("wrong", &fingerprint, ""), "refuses"),
+        (add("wrong", &fingerprint, ""), "with this password"),
         (add("", &fingerprint, ""), "password is missing"),
         (add("456", &other, ""), "certificate"),
         (add("456", "", ""), "certificate"),

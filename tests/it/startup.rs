@@ -227,6 +227,9 @@ fn the_last_line_says_why_it_stopped() {
         let http = free_port();
         let gateway = Running::start(run(dir.path(), "off", http, ""));
         listening(http);
+        // Scripts that rotate logs send these; they mean nothing here.
+        gateway.signal("USR1");
+        gateway.signal("USR2");
         gateway.signal(signal);
         assert_eq!(gateway.wait().code(), Some(0));
         let log = log(dir.path());

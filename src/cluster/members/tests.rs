@@ -1,3 +1,5 @@
+use std::num::NonZero;
+
 use super::simulation::Simulation;
 use super::*;
 use crate::cluster::placement::{Placement, Shard, shard_of};
@@ -14,35 +16,52 @@ fn first_seed() -> u64 {
     given.and_then(|text| text.parse().ok()).unwrap_or(1)
 }
 
+/// A schedule with faults, then without; whole again at its end, and nothing goes to and fro.
+fn run_schedule(seed: u64) -> Simulation {
+    println!("seed {seed}");
+    let mut simulation = Simulation::new(seed, 4);
+    let differ = seed % 2 == 0;
+    if differ {
+        simulation.with_configurations(three_configurations());
+    }
+    simulation.run_with_faults(Duration::from_secs(60));
+    simulation.heal();
+    simulation.run(Duration::from_secs(20));
+    simulation.assert_settled();
+    if differ {
+        simulation.assert_rooms_are_served();
+    }
+    let revision = simulation.table_revision();
+    simulation.run(Duration::from_secs(5));
+    assert_eq!(simulation.table_revision(), revision);
+    simulation
+}
+
 #[test]
 fn never_two_gateways_act_on_one_shard_and_all_shards_find_their_owner() {
     let mut smallest_gap = Duration::MAX;
     let (mut dead, mut handed_over, mut postponed) = (0, 0, 0);
     let mut faults = BTreeMap::new();
-    for seed in first_seed()..first_seed() + schedules() {
-        println!("seed {seed}");
-        let mut simulation = Simulation::new(seed, 4);
-        let differ = seed % 2 == 0;
-        if differ {
-            simulation.with_configurations(three_configurations());
-        }
-        simulation.run_with_faults(Duration::from_secs(60));
-        simulation.heal();
-        simulation.run(Duration::from_secs(20));
-        simulation.assert_settled();
-        if differ {
-            simulation.assert_rooms_are_served();
-        }
-        // Nothing goes to and fro.
-        let revision = simulation.table_revision();
-        simulation.run(Duration::from_secs(5));
-        assert_eq!(simulation.table_revision(), revision);
-        smallest_gap = smallest_gap.min(simulation.smallest_gap);
-        dead += simulation.taken_from_dead;
-        handed_over += simulation.handed_over;
-        postponed += simulation.postponed;
-        for (kind, n) in simulation.faults {
-            *faults.entry(kind).or_insert(0) += n;
+    // They know nothing of each other, so each processor runs one.
+    let seeds: Vec<u64> = (first_seed()..first_seed() + schedules()).collect();
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    for some in seeds.chunks(processors) {
+        let ended: Vec<Simulation> = std::thread::scope(|scope| {
+            let running: Vec<_> = some
+                .iter()
+                .map(|seed| scope.spawn(|| run_schedule(*seed)))
+                .collect();
+            let ended = running.into_iter().map(|schedule| schedule.join().unwrap());
+            ended.collect()
+        });
+        for simulation in ended {
+            smallest_gap = smallest_gap.min(simulation.smallest_gap);
+            dead += simulation.taken_from_dead;
+            handed_over += simulation.handed_over;
+            postponed += simulation.postponed;
+            for (kind, n) in simulation.faults {
+                *faults.entry(kind).or_insert(0) += n;
+            }
         }
     }
     println!(

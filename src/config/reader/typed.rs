@@ -3,6 +3,7 @@
 //! Owns the messages about values of a wrong type. None shows the value, which may be a secret, but
 //! a path. Each method gives `None` where the key is not there or is wrong.
 
+use std::borrow::Borrow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use serde_json::Value;
 use super::Reader;
 use crate::config::key::{DurationBounds, KeyType, LONGEST_DURATION};
 use crate::config::{RoomId, units};
+use crate::nearest::Nearest;
 
 impl Reader<'_> {
     /// A text that is not empty. Plain numbers are taken too, digit for digit.
@@ -196,14 +198,18 @@ impl Reader<'_> {
     /// `rooms`: some of those that are configured.
     pub fn rooms(&mut self, ids: &[RoomId]) -> Option<Vec<RoomId>> {
         let rooms = self.list("rooms")?;
-        let known = |id: &String| {
-            let id = RoomId::new(id).filter(|id| ids.contains(id));
+        let known = |(number, wanted): (usize, &String)| {
+            let id = RoomId::new(wanted).filter(|id| ids.contains(id));
             if id.is_none() {
-                self.error("rooms", "names a room that is not configured");
+                let near = Nearest::of(wanted, ids.iter().map(Borrow::borrow));
+                let near = near.words("configured", |id| format!("\"{id}\""));
+                let which = number + 1;
+                let message = format!("entry {which} names a room that is not configured; {near}");
+                self.error("rooms", message);
             }
             id
         };
-        Some(rooms.iter().filter_map(known).collect())
+        Some(rooms.iter().enumerate().filter_map(known).collect())
     }
 }
 
