@@ -110,6 +110,12 @@ impl Catalogue {
         &self.routes
     }
 
+    /// The commands that need the room's `allow`, or an administrator.
+    pub fn guarded(&self) -> impl Iterator<Item = &str> {
+        let guarded = self.routes.iter().filter(|route| route.guarded());
+        guarded.map(|route| route.topic.as_str())
+    }
+
     /// The route of exactly this pattern.
     pub fn pattern(&self, pattern: &str) -> Option<&Route> {
         self.by_pattern
