@@ -17,7 +17,7 @@ use crate::command::{ErrorCode, Failure, FileAnswer, Reply, Success};
 use crate::device::{Problem, ProblemCode};
 use crate::state::{RoomStatus, StateStore, StateValue};
 use crate::telemetry::Telemetry;
-use crate::topics::{AVAILABILITY, PROBLEM, RoomTopics};
+use crate::topics::{AVAILABILITY, OFFLINE, ONLINE, PROBLEM, RoomTopics};
 use crate::visible::visible;
 
 /// Gives the results of one room and writes its states.
@@ -149,7 +149,7 @@ impl RoomPublisher {
     /// The message of the room's problem, if it has one.
     pub fn problem(&self) -> Option<String> {
         let problem = self.stored_at(PROBLEM)?;
-        let is_none = problem["code"] == "none";
+        let is_none = problem["code"] == ProblemCode::NONE;
         (!is_none).then(|| problem["message"].as_str().unwrap_or_default().to_owned())
     }
 
@@ -184,8 +184,8 @@ impl RoomPublisher {
             complete: false,
         });
         self.state(SESSION.as_str(), Some(session));
-        self.state(PROBLEM, Some(&json!({"code": "none"})));
-        self.state(AVAILABILITY, Some(&"online".into()));
+        self.state(PROBLEM, Some(&json!({"code": ProblemCode::NONE})));
+        self.state(AVAILABILITY, Some(&ONLINE.into()));
     }
 
     /// The device cannot be used.
@@ -215,7 +215,7 @@ impl RoomPublisher {
             online: false,
             ..self.status()
         });
-        self.state(AVAILABILITY, Some(&"offline".into()));
+        self.state(AVAILABILITY, Some(&OFFLINE.into()));
     }
 }
 

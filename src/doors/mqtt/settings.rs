@@ -19,7 +19,7 @@ use super::shared::SharedRooms;
 use crate::config::{Fingerprint, host_port};
 use crate::gateway_id::GatewayId;
 use crate::net::{ClientTls, ClientTlsSettings, Handshakes, ServerWords};
-use crate::topics::{DiscoveryTopics, GATEWAY_AVAILABILITY, MemberTopics, Prefix};
+use crate::topics::{DiscoveryTopics, GATEWAY_AVAILABILITY, MemberTopics, OFFLINE, Prefix};
 
 /// From the look-up of the broker's name to its CONNACK. A broker takes milliseconds; a busy one
 /// with TLS over a slow line takes seconds.
@@ -197,7 +197,7 @@ pub(super) fn connect_packet(settings: &MqttSettings) -> Packet {
         u32::try_from(settings.will_delay.as_secs()).map_or(expiry, |delay| delay.min(expiry));
     let will = LastWill::new(
         settings.at_broker(GATEWAY_AVAILABILITY),
-        "offline",
+        OFFLINE,
         QoS::AtLeastOnce,
         true,
         Some(LastWillProperties {

@@ -7,7 +7,7 @@ use super::{mqtt, part};
 use crate::catalogue::{Operation, Payload, Pick, Shape, State, ValueKind};
 use crate::command::ErrorCode;
 use crate::device::ProblemCode;
-use crate::topics::{Below, Topic};
+use crate::topics::{Below, OFFLINE, ONLINE, Topic};
 
 /// The messages that many channels carry.
 pub fn shared() -> [(&'static str, Value); 4] {
@@ -91,12 +91,12 @@ pub fn of_gateway_topic(topic: Topic<'_>) -> Value {
         },
     };
     let payload = match below {
-        Below::Availability => json!({"enum": ["online", "offline"]}),
+        Below::Availability => json!({"enum": [ONLINE, OFFLINE]}),
         Below::Problem => json!({
             "type": "object",
             "required": ["code"],
             "properties": {
-                "code": {"anyOf": [{"const": "none"}, {"enum": ProblemCode::ALL}]},
+                "code": {"anyOf": [{"const": ProblemCode::NONE}, {"enum": ProblemCode::ALL}]},
                 "message": {"type": "string"},
                 "since": {"type": "string", "format": "date-time"},
             },
