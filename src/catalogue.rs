@@ -38,6 +38,7 @@
 //! preset_names    which presets there are, and the names that people give them
 //! sources         the names of connected cameras and inputs
 //! search          paging through a directory query
+//! room_event      the events of a room
 //! gateway_topics  the topics whose values come from the gateway itself
 //! ```
 //!
@@ -68,6 +69,7 @@ mod references;
 #[cfg(test)]
 mod references_test;
 mod request;
+mod room_event;
 mod route;
 mod router;
 mod search;
@@ -117,6 +119,7 @@ pub use quirks::{
 };
 pub use references::{CommandTopic, StateTopic, ValueKind};
 pub use request::{Request, RequestBody};
+pub use room_event::RoomEvent;
 pub use route::{Route, Variant};
 pub use router::{CATALOGUE, Catalogue};
 pub use search::Search;
