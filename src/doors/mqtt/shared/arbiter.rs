@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use super::memory::{MemoryUse, RoomCommand};
 use super::subscribed_room::{AfterLeaving, SubscribedRoom};
 pub use super::subscribed_room::{Arrival, QosLane, Revision};
+use crate::command::ROOM_QUEUE_CAPACITY;
 
 /// How long the former owner of a room that it has released holds commands for the new owner's marker. Later it passes
 /// each on at once: the broker is slow.
@@ -46,9 +47,6 @@ pub const OWN_MARKER_TIMEOUT: Duration = Duration::from_secs(11);
 pub const LOST_TIMEOUT: Duration = Duration::from_secs(5);
 /// A marker names at most this many rooms, so that its packet stays small.
 pub const ROOMS_A_MARKER: usize = 500;
-/// At most this many commands of a room wait for a marker or for the fence: as many as wait in the
-/// room's queue otherwise.
-const WAITING_COMMANDS: usize = 64;
 
 /// Counts how often this gateway became the owner of a room.
 pub type Term = u64;
@@ -155,7 +153,9 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
                 self.actions
                     .push_back(CommandAction::CarryOut(command, term));
             }
-            RoomRole::Owner | RoomRole::Leaving if subscribed.waiting.len() < WAITING_COMMANDS => {
+            RoomRole::Owner | RoomRole::Leaving
+                if subscribed.waiting.len() < ROOM_QUEUE_CAPACITY =>
+            {
                 subscribed.waiting.push((lane, command));
             }
             RoomRole::Owner | RoomRole::Leaving => {
