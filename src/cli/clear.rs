@@ -12,17 +12,13 @@ use super::config_file::ConfigFile;
 use super::output::print;
 use crate::app::broker_settings;
 use crate::config::{BrokerUrl, Config, LEVELS_FORM, are_levels};
-use crate::doors::mqtt::{RetainedMessage, Survey};
+use crate::doors::mqtt::{MANY_MESSAGES, RetainedMessage, Survey};
 use crate::gateway_id::GatewayId;
 use crate::home_assistant::Namespace;
 use crate::topics::{
     ALL_GATEWAY_TOPICS, ALL_ROOMS, GATEWAY, MemberTopics, Prefix, ROOM, RoomTopics,
 };
 use selection::{Selected, Selection};
-
-/// Mosquitto drops what is above a thousand messages for one subscription. Above this number rooms
-/// are asked for one by one.
-const MANY_MESSAGES: usize = 900;
 
 #[derive(Debug, clap::Args)]
 pub struct Clear {

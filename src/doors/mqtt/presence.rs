@@ -33,7 +33,7 @@ use super::reason::ReasonCode;
 use super::settings::{MqttSettings, client_tls, presence_client_id};
 use super::shared::SharingRules;
 use super::subscription::gateway_filter;
-use super::survey::{RetainedMessage, Survey};
+use super::survey::{MANY_MESSAGES, RetainedMessage, Survey};
 use crate::gateway_id::GatewayId;
 use crate::net::ClientTls;
 use crate::telemetry::{Telemetry, broker_span};
@@ -58,8 +58,6 @@ const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// An `offline` that is not true is taken back at most this often: the other side may be a gateway that insists.
 const CORRECTION_INTERVAL: Duration = Duration::from_secs(1);
-/// Mosquitto drops what is above a thousand messages for one subscription.
-const MANY_MESSAGES: usize = 900;
 
 /// What this gateway says for all.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,6 +29,8 @@ pub const SUBACK_TIMEOUT: Duration = BROKER_CONNECT_TIMEOUT;
 /// From the last byte of a publish to its PUBACK, if the broker does not take bytes meanwhile. Long
 /// enough for what system and network hold back on a slow line.
 pub const PUBACK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many messages a client of Mosquitto may have in flight at first (its `max_inflight_messages`).
+pub const MOSQUITTO_WINDOW: u16 = 20;
 /// How long the broker waits before it publishes the will. A connection that is back by then, with its
 /// session, was never `offline` to anybody.
 const WILL_DELAY: Duration = Duration::from_secs(5);

@@ -21,7 +21,7 @@ use super::error::ConnectionLost;
 use super::link::BrokerLink;
 use super::packets::BrokerPacket;
 use super::session::SessionLimits;
-use super::settings::{MqttSettings, client_tls};
+use super::settings::{MOSQUITTO_WINDOW, MqttSettings, client_tls};
 use crate::topics::{self, ALL_GATEWAY_TOPICS, ALL_ROOMS, RESULT, RoomTopics, Topic};
 
 /// How long the broker may take to answer about the rights, with the time for delivery; it takes
@@ -35,8 +35,6 @@ const CHECK: &str = "check";
 const SUBSCRIBE_ID: u16 = 1;
 /// At most this many rooms are tried: each costs a message both ways.
 const MOST_ROOMS_TRIED: usize = 256;
-/// How many messages are under way at a time: Mosquitto's default window.
-const WINDOW: u16 = 20;
 /// At most this many topics are named where a right is missing.
 const TOPICS_NAMED: usize = 4;
 
@@ -98,7 +96,9 @@ pub async fn try_broker(
     }
     let mut asked = Asked::new(&settings, topics);
     let window = limits.as_ref().and_then(|limits| limits.receive_max);
-    asked.window = window.unwrap_or(WINDOW).clamp(1, WINDOW);
+    asked.window = window
+        .unwrap_or(MOSQUITTO_WINDOW)
+        .clamp(1, MOSQUITTO_WINDOW);
     let answered = timeout(RIGHTS_TIMEOUT, asked.ask(&mut link)).await;
     match answered {
         Ok(Ok(())) => {
@@ -183,7 +183,7 @@ impl Asked {
             granted: Vec::new(),
             sent: 0,
             unacknowledged: 0,
-            window: WINDOW,
+            window: MOSQUITTO_WINDOW,
             taken: BTreeSet::new(),
             delivered: BTreeSet::new(),
             postponed: BTreeMap::new(),
