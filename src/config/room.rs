@@ -15,10 +15,7 @@ use super::time_of_day::TimeOfDay;
 use super::values::path_text;
 use super::{Certificate, PollConfig, Secret};
 use crate::catalogue::{MOST_SETTINGS, PresetNames, is_setting_name};
-use crate::visible::visible_start;
-
-/// The longest start of a wrong name, in characters, that is repeated in a message.
-const LONGEST_SHOWN: usize = 64;
+use crate::visible::quoted_start;
 
 /// `[rooms.<id>]`, with `[defaults]` and `[poll]` worked in.
 #[derive(Debug, Clone, PartialEq)]
@@ -444,7 +441,7 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<Vec<String>> {
         if !is_setting_name(name) {
             let message = format!(
                 "\"{}\" is not the name of a setting, such as system.info.systemname",
-                visible_start(name, LONGEST_SHOWN)
+                quoted_start(name)
             );
             reader.error("settings", message);
         } else if !seen.insert(name) {
