@@ -213,11 +213,3 @@ fn regenerated(
     let text = text.map_err(|error| failed(os_error::file_words(page, &error)))?;
     make(&text).map_err(failed)
 }
-
-/// `1 room`, `2 rooms`.
-fn rooms(count: usize) -> String {
-    match count {
-        1 => "1 room".to_owned(),
-        count => format!("{count} rooms"),
-    }
-}

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::cluster::{ClusterSurvey, EtcdStatus, SHARDS, SurveyedMember, TWO_CLUSTERS, shard_of};
+use crate::listed::counted;
 use crate::visible::without_invisible;
 
 /// How much of a text of another gateway is shown, in characters. Addresses and versions are shorter.
@@ -127,7 +128,7 @@ impl ClusterReport {
         let (shards, rooms) = self.share(survey, at);
         let mut parts = vec![
             format!("{shards} shards"),
-            crate::cli::rooms(rooms),
+            counted(rooms, "room"),
             format!("weight {}", record.weight),
             format!("version {}", shown(&record.version)),
             format!("since {}", date(record.since)),
@@ -216,7 +217,7 @@ struct Unowned {
 
 impl Unowned {
     fn words(&self) -> String {
-        let rooms = crate::cli::rooms(self.rooms);
+        let rooms = counted(self.rooms, "room");
         format!(
             "{} of {SHARDS} shards have no gateway, with {rooms} of this file",
             self.shards
