@@ -38,6 +38,7 @@
 //! preset_names    which presets there are, and the names that people give them
 //! sources         the names of connected cameras and inputs
 //! search          paging through a directory query
+//! room_event      the events of a room
 //! gateway_topics  the topics whose values come from the gateway itself
 //! ```
 //!
@@ -68,6 +69,7 @@ mod references;
 #[cfg(test)]
 mod references_test;
 mod request;
+mod room_event;
 mod route;
 mod router;
 mod search;
@@ -79,6 +81,7 @@ mod up_down;
 #[cfg(test)]
 mod words_test;
 
+pub(crate) use areas::cameras::commands::{ACTIVATE_PRESET, SET_POSITION, SET_POSITION_OF_SOURCE};
 pub use areas::cameras::states::{CONNECTED_SOURCES, PRESET_NAMES, PRESETS};
 pub use areas::conferences::states::{CALL_LAST, CALLS};
 pub use areas::config::states::SETTING;
@@ -87,7 +90,9 @@ pub use areas::paired::states::{DEVICES, TOUCH_PANEL};
 pub use areas::providers::SYSTEM_MODES;
 pub use areas::providers::states::{CALL_IN_MEETING, MODE as SYSTEM_MODE, PROVIDERS};
 pub use areas::session::{SESSION_LISTS, session_state, states::SESSION};
-pub use areas::system::states::{BOOT_TIME, INFO as SYSTEM_INFO, STATE as SYSTEM_STATE};
+pub use areas::system::states::{
+    BOOT_TIME, INFO as SYSTEM_INFO, STATE as SYSTEM_STATE, STATUS_PART,
+};
 pub use areas::system::{boot_date, uptime};
 pub use body::{is_deep, is_plain_text, is_web_page, payload, read_body};
 pub use call::Call;
@@ -103,6 +108,7 @@ pub use gateway_topics::{GATEWAY_TOPICS, GatewayTopic};
 pub use motion::Motion;
 pub use operation::{Class, Method, Operation, ReadBody, When};
 pub use paired::{MOST_PAIRED, PairedDevice, paired_devices};
+pub(crate) use pattern::PRESET as PRESET_PARAMETER;
 pub use pattern::{about_parameter, parameters};
 pub use payload::Payload;
 pub use preset_names::{PRESET_NUMBERS, PresetNames};
@@ -113,19 +119,22 @@ pub use quirks::{
 };
 pub use references::{CommandTopic, StateTopic, ValueKind};
 pub use request::{Request, RequestBody};
-pub use route::{GUARDED, Route, Variant};
+pub use room_event::RoomEvent;
+pub use route::{Route, Variant};
 pub use router::{CATALOGUE, Catalogue};
 pub use search::Search;
 pub use session_list::session_holders;
 pub use state::{Context, Pick, Shape, State, StateTopicValue};
 pub use step::{Params, Step};
 
-/// What the check of a room reads, and where its report stands.
+/// What the check of a room reads and sends, and where its report stands.
 pub(crate) mod checked {
     pub(crate) use super::areas::audio::states::MICROPHONES_CONNECTED;
     pub(crate) use super::areas::calendar::next_meeting_start;
     pub(crate) use super::areas::calendar::states::{MEETINGS, STATUS as CALENDAR_STATE};
+    pub(crate) use super::areas::cameras::commands::{MOVE as MOVE_CAMERA, STOP as STOP_CAMERA};
     pub(crate) use super::areas::cameras::states::{NEAR as NEAR_CAMERAS, NEAR_SELECTED_PEOPLE};
+    pub(crate) use super::areas::conferences::commands::{DIAL, HANG_UP_CONNECTION};
     pub(crate) use super::areas::conferences::states::CALL_STATE;
     pub(crate) use super::areas::providers::states::CALL_IN_MEETING;
     pub(crate) use super::areas::readiness::commands::RUN as READINESS_RUN;

@@ -211,14 +211,6 @@ fn regenerated(
     make(&text).map_err(failed)
 }
 
-/// `1 room`, `2 rooms`.
-fn rooms(count: usize) -> String {
-    match count {
-        1 => "1 room".to_owned(),
-        count => format!("{count} rooms"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;

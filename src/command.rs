@@ -20,6 +20,11 @@ use tokio::time::Instant;
 
 use crate::json::JsonText;
 
+/// How many commands of one room may wait at one place: in its queue, and where it moves to another gateway, until
+/// that one has it. A device answers some tens of commands within the age limit, so more would expire anyway, and a
+/// sender in a loop cannot fill the memory.
+pub const ROOM_QUEUE_CAPACITY: usize = 64;
+
 /// Which commands the sender may give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -47,6 +47,8 @@ pub use client::Device;
 pub use fence::{DeviceFence, Fence, FenceClosed};
 pub use http::{HttpError, SessionHeaders};
 pub use identity::DeviceIdentity;
+#[cfg(test)]
+pub(crate) use login_backoff::LONGEST_LOGIN_WAIT;
 pub use login_limiter::LoginLimiter;
 pub use login_reply::LoginReply;
 pub use problem::{Problem, ProblemCode};

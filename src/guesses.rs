@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::command::DoorKind;
 use crate::network::Network;
-use crate::secret::SecretDigest;
+use crate::secret::{SecretDigest, UNGUESSABLE_TOKEN_LENGTH};
 use crate::telemetry::{FloodKind, Telemetry};
 use known::KnownSecrets;
 use penalties::{Counted, Penalties};
@@ -34,9 +34,6 @@ const MAX_WAITING_PER_ADDRESS: usize = 8;
 /// Answers that may wait for all addresses together: a quarter of the connections that the HTTP door
 /// has, so that guesses leave the rest to others.
 const MAX_WAITING: usize = 256;
-/// No guessing finds a token of this length: machines make tokens, and 16 random letters and digits hold
-/// 95 bits. The configuration warns of shorter ones.
-const UNGUESSABLE_TOKEN: usize = 16;
 /// No guessing finds a password of this length, also one that a person has made of words.
 const UNGUESSABLE_PASSWORD: usize = 32;
 
@@ -75,7 +72,7 @@ impl Attempt<'_> {
     fn is_unguessable(&self) -> bool {
         let is_token = self.is_token();
         let least = if is_token {
-            UNGUESSABLE_TOKEN
+            UNGUESSABLE_TOKEN_LENGTH
         } else {
             UNGUESSABLE_PASSWORD
         };
@@ -361,7 +358,7 @@ mod tests {
         let page = include_str!("../docs/http.md");
         for wanted in [
             format!("| {MAX_WAITING_PER_ADDRESS} of an address, {MAX_WAITING} together;"),
-            format!("if it has {UNGUESSABLE_TOKEN} characters or more"),
+            format!("if it has {UNGUESSABLE_TOKEN_LENGTH} characters or more"),
             format!("from addresses beyond {}", penalties::MAX_PENALTIES),
             format!(
                 "More than {} of these from one /48",

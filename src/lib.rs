@@ -23,10 +23,10 @@
 //! `home_assistant` (discovery), `dashboard` (the web page), `render` (documents made from the catalogue), `net`
 //! (listening, dialling, TLS), `network` (what counts as one address), `setup` (finding and adding devices),
 //! `gateway_id` (whose message at a broker it is), `guesses` (slowing down wrong tokens and passwords), `json`
-//! (numbers, ids and flaws of JSON), `deflate` (compression of what stays in memory), `os_error` (errors of the
-//! system in words), `visible` (characters that cannot be seen), `sleep` (a time that there may not be),
-//! `boot_instant` (a clock that also runs while the machine sleeps) and `telemetry` (log lines, counters, health).
-//! Simulated devices are a package of their own, `simulator/`.
+//! (numbers, ids and flaws of JSON), `listed` (lists and counts in words), `deflate` (compression of what stays in
+//! memory), `os_error` (errors of the system in words), `visible` (characters that cannot be seen), `sleep` (a time
+//! that there may not be), `boot_instant` (a clock that also runs while the machine sleeps) and `telemetry` (log
+//! lines, counters, health). Simulated devices are a package of their own, `simulator/`.
 //!
 //! `ARCHITECTURE.md` follows one command through the code and answers "where do I find…".
 
@@ -46,6 +46,7 @@ pub mod gateway_id;
 pub mod guesses;
 pub mod home_assistant;
 pub mod json;
+mod listed;
 mod nearest;
 pub mod net;
 pub mod network;

@@ -50,6 +50,8 @@ mod tests;
 mod understanding;
 mod underway;
 
+#[cfg(test)]
+pub(crate) use availability::LONGEST_RECONNECT_WAIT;
 pub use lacking::{LackingRead, lacking_reads};
 pub use reading::ReadOutcome;
 pub use settings::device_settings;

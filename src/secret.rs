@@ -6,6 +6,10 @@
 
 use ring::rand::{SecureRandom, SystemRandom};
 
+/// Nobody finds a token of this length by guessing: machines make tokens, and 16 random letters and digits hold
+/// 95 bits.
+pub const UNGUESSABLE_TOKEN_LENGTH: usize = 16;
+
 /// The system gives no random numbers.
 #[derive(Debug, thiserror::Error)]
 #[error("the system gives no random numbers")]

@@ -54,6 +54,10 @@ pub const NAMES_NO_ROOM: [&str; 1] = [GATEWAY_AVAILABILITY];
 
 /// Whether a room's device can be used, below the room; of one of several gateways, whether it runs.
 pub const AVAILABILITY: &str = "availability";
+/// The value of availability, of rooms and gateways, while it can be used or runs.
+pub const ONLINE: &str = "online";
+/// The value of availability otherwise.
+pub const OFFLINE: &str = "offline";
 /// Why a room's device cannot be used, below the room.
 pub const PROBLEM: &str = "problem";
 

@@ -5,6 +5,9 @@
 
 use std::borrow::Cow;
 
+/// How much of what somebody sent a message repeats, in characters: enough to know it again.
+const LONGEST_QUOTE: usize = 64;
+
 /// Whether a character cannot be seen or looks like another one: a control character, a byte order
 /// mark, a mark of writing direction, a blank other than the usual one.
 pub fn is_invisible(character: char) -> bool {
@@ -51,6 +54,18 @@ pub fn visible_start(text: &str, longest: usize) -> String {
         length += shown[before..].chars().count();
     }
     shown
+}
+
+/// The start of what somebody sent, as a message quotes it.
+pub fn quoted_start(text: &str) -> String {
+    visible_start(text, LONGEST_QUOTE)
+}
+
+/// The first characters of a name or message of another machine, without those that cannot be seen: a mark of writing
+/// direction would turn the rest of a line round.
+pub fn without_invisible(text: &str, longest: usize) -> String {
+    let seen = text.chars().filter(|character| !is_invisible(*character));
+    seen.take(longest).collect()
 }
 
 fn show(character: char, shown: &mut String) {
@@ -118,6 +133,13 @@ mod tests {
         assert_eq!(visible_start("abcdefg", 6), "abcdef…");
         assert_eq!(visible_start("\0\0\0\0", 4), "\\0\\0…");
         assert!(visible_start(&"\u{e01ef}".repeat(1000), 60).chars().count() < 75);
+    }
+
+    #[test]
+    fn a_name_of_a_stranger_stays_on_its_line_and_turns_nothing_round() {
+        let name = "codec\r\n\u{202e}elpmaxe.\u{200b}\u{feff}café";
+        assert_eq!(without_invisible(name, 40), "codecelpmaxe.café");
+        assert_eq!(without_invisible(name, 6), "codece");
     }
 
     proptest! {

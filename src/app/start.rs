@@ -25,7 +25,7 @@ use crate::net::{ListenSetting, bind};
 use crate::rooms::Rooms;
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::Telemetry;
-use crate::topics::GATEWAY_AVAILABILITY;
+use crate::topics::{GATEWAY_AVAILABILITY, ONLINE};
 
 impl App {
     /// Starts everything.
@@ -97,7 +97,7 @@ impl App {
         if let Err(failed) = rooms.apply(&config).await {
             return Err(failed.join("\n"));
         }
-        store.set(GATEWAY_AVAILABILITY, StateValue::text("online"));
+        store.set(GATEWAY_AVAILABILITY, StateValue::text(ONLINE));
 
         let links = shared.map(|shared| {
             ClusterLinks::start(

@@ -10,7 +10,7 @@ use super::App;
 use crate::broker;
 use crate::device::LONGEST_LOG_OUT;
 use crate::state::StateValue;
-use crate::topics::GATEWAY_AVAILABILITY;
+use crate::topics::{GATEWAY_AVAILABILITY, OFFLINE};
 
 /// How long a command that has begun may take to finish.
 const COMMANDS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,7 +63,7 @@ impl App {
         };
         join(self.rooms.stop(deadline), passed_on).await;
         self.store
-            .set(GATEWAY_AVAILABILITY, StateValue::text("offline"));
+            .set(GATEWAY_AVAILABILITY, StateValue::text(OFFLINE));
 
         let deadline = Instant::now() + LAST_MESSAGES_TIMEOUT;
         let clients = async {

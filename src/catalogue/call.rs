@@ -117,11 +117,11 @@ impl Call {
         }
     }
 
-    /// A call that the catalogue itself makes, not a client.
+    /// A call that the gateway itself makes, not a client.
     ///
     /// # Errors
-    /// No entry has that topic, or its parameters are others: the entry that refers to it is wrong.
-    pub(super) fn to(command: CommandTopic, params: Params) -> Result<Self, Failure> {
+    /// No entry has that topic, or its parameters are others: whoever refers to it is wrong.
+    pub(crate) fn to(command: CommandTopic, params: Params) -> Result<Self, Failure> {
         let wrong =
             |what: &str| Failure::new(ErrorCode::UnknownCommand, format!("{command} {what}"));
         let route = CATALOGUE
@@ -132,6 +132,11 @@ impl Call {
             return Err(wrong("has other parameters"));
         }
         Ok(Self::of(route, params))
+    }
+
+    /// Whether it calls this command.
+    pub(crate) fn is(&self, command: CommandTopic) -> bool {
+        self.route.topic == command.as_str()
     }
 
     /// The same call with one value changed.

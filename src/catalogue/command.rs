@@ -130,6 +130,8 @@ pub struct Command {
     /// What it does in the room, or what a query answers with. Empty for another spelling of a topic's first
     /// command.
     pub about: &'static str,
+    /// It changes the device for good, so it needs the room's `allow`, or an administrator.
+    pub guarded: bool,
     /// It leaves something at the device, such as a query that must be deleted, although it is asked for an answer.
     pub leaves: bool,
     /// Set if the HTTP method does not show whether it reads or changes.
@@ -188,6 +190,7 @@ impl Command {
         Self {
             topic,
             about,
+            guarded: false,
             leaves: false,
             kind: None,
             payload: Payload::None,
@@ -208,6 +211,14 @@ impl Command {
             answer: AnswerKind::Json,
             answered: None,
             entities: &[],
+        }
+    }
+
+    /// It needs the room's `allow`, or an administrator.
+    pub(super) const fn guarded(self) -> Self {
+        Self {
+            guarded: true,
+            ..self
         }
     }
 

@@ -3,6 +3,7 @@
 //! Owns their names and descriptions for the generated documents. The rooms and the gateway publish
 //! them.
 
+use super::room_event::RoomEvent;
 use crate::topics::{Below, Topic};
 
 /// A topic whose value comes from the gateway itself.
@@ -30,35 +31,13 @@ pub const GATEWAY_TOPICS: &[GatewayTopic] = &[
         about: "Why the device cannot be used: `code`, `message` in words, and `since` when; the \
                 code is `none` while there is no problem.",
     },
-    event(
-        "incoming_call",
-        "A call rings: `address` says who calls, `conference` and `connection` are the ids to answer it by.",
-    ),
-    event(
-        "call_connected",
-        "A call is connected; `incoming` says who began it.",
-    ),
-    event(
-        "call_ended",
-        "A call has ended; `answered` is false if it was never connected.",
-    ),
-    event(
-        "device_lost",
-        "A touch panel or another paired device is gone: `id`, `name`, `type`, `state`.",
-    ),
-    event(
-        "device_back",
-        "A paired device that was gone is there again.",
-    ),
-    event(
-        "readiness_failed",
-        "The room was checked and is not ready: `at` says when, and `failed` has the `name` and \
-         `message` of each check that failed.",
-    ),
-    event(
-        "command_failed",
-        "A command of any client failed: its topic is `command`, and `code` and `message` say why.",
-    ),
+    event(RoomEvent::IncomingCall),
+    event(RoomEvent::CallConnected),
+    event(RoomEvent::CallEnded),
+    event(RoomEvent::DeviceLost),
+    event(RoomEvent::DeviceBack),
+    event(RoomEvent::ReadinessFailed),
+    event(RoomEvent::CommandFailed),
     GatewayTopic {
         topic: Topic::Gateway("availability"),
         is_state: true,
@@ -129,11 +108,11 @@ const fn of_room(below: Below<'static>) -> Topic<'static> {
 }
 
 /// An event, which is not kept.
-const fn event(name: &'static str, about: &'static str) -> GatewayTopic {
+const fn event(event: RoomEvent) -> GatewayTopic {
     GatewayTopic {
-        topic: of_room(Below::Event(name)),
+        topic: of_room(Below::Event(event.as_str())),
         is_state: false,
-        about,
+        about: event.about(),
     }
 }
 
@@ -144,6 +123,15 @@ mod tests {
         GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, GATEWAY_HEALTH, GATEWAY_INFO, GATEWAY_LOG,
         MemberTopics,
     };
+
+    #[test]
+    fn every_event_of_a_room_is_documented() {
+        for event in RoomEvent::ALL {
+            let topic = of_room(Below::Event(event.as_str()));
+            let known = GATEWAY_TOPICS.iter().any(|it| it.topic == topic);
+            assert!(known, "{event:?}");
+        }
+    }
 
     #[test]
     fn the_gateways_topics_are_those_that_are_published() {

@@ -1,7 +1,7 @@
 //! Patterns with `{parameters}`: of topics below a room and of paths.
 
 /// The parameter that is a preset.
-pub(super) const PRESET: &str = "index";
+pub const PRESET: &str = "index";
 
 /// The names of the `{parameters}` in a path or pattern.
 pub fn parameters(pattern: &str) -> impl Iterator<Item = &str> {

@@ -11,13 +11,10 @@ use serde_json::{Map, Value};
 
 use crate::json::whole_number;
 use crate::nearest::Nearest;
-use crate::visible::visible_start;
+use crate::visible::quoted_start;
 
 /// The numbers of the presets, as people count them. Devices have more, which no command reaches.
 pub const PRESET_NUMBERS: RangeInclusive<i64> = 1..=10;
-
-/// The longest start of what was sent, in characters, that is repeated in a message.
-const LONGEST_SHOWN: usize = 64;
 
 /// The names of a room's presets, by their numbers as people count them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -99,7 +96,7 @@ impl PresetNames {
             "a preset is a number from {} to {}{or_name}, not \"{}\"",
             PRESET_NUMBERS.start(),
             PRESET_NUMBERS.end(),
-            visible_start(given, LONGEST_SHOWN)
+            quoted_start(given)
         )
     }
 }

@@ -8,10 +8,8 @@ use super::entity::SelectOption;
 use super::quirks::{NO_ERROR, text};
 use crate::command::{ErrorCode, Failure};
 use crate::nearest::Nearest;
-use crate::visible::visible_start;
+use crate::visible::quoted_start;
 
-/// The longest name, in characters, that is repeated in a message.
-const LONGEST_SHOWN: usize = 64;
 /// The provider in which a device makes calls of its own, and how the names of its packages begin.
 const OWN_PROVIDER: &str = "poly";
 const OWN_PACKAGES: &str = "com.poly.";
@@ -76,7 +74,7 @@ impl Providers {
         let found = all.find(|provider| provider.name.eq_ignore_ascii_case(name.trim()));
         found.ok_or_else(|| {
             let near = Nearest::of(name, self.0.iter().map(|it| it.name.as_str()));
-            let known: Vec<_> = near.names.iter().map(|name| shown(name)).collect();
+            let known: Vec<_> = near.names.iter().map(|name| quoted_start(name)).collect();
             let has = match (known.is_empty(), near.known) {
                 (_, 0) => "it names none".to_owned(),
                 (true, known) => format!("it has {known} others"),
@@ -89,7 +87,10 @@ impl Providers {
                 }
                 _ => format!("it has {}", known.join(", ")),
             };
-            let message = format!("the device has no provider \"{}\"; {has}", shown(name));
+            let message = format!(
+                "the device has no provider \"{}\"; {has}",
+                quoted_start(name)
+            );
             Failure::new(ErrorCode::InvalidPayload, message)
         })
     }
@@ -129,14 +130,10 @@ pub fn accepted(answer: &Value) -> Result<(), Failure> {
         None => Ok(()),
         Some(NO_ERROR | "") => Ok(()),
         Some(error) => {
-            let message = format!("the device does not switch: {}", shown(error));
+            let message = format!("the device does not switch: {}", quoted_start(error));
             Err(Failure::new(ErrorCode::DeviceError, message))
         }
     }
-}
-
-fn shown(name: &str) -> String {
-    visible_start(name, LONGEST_SHOWN)
 }
 
 #[cfg(test)]

@@ -141,6 +141,8 @@ fn every_fallback_is_like_the_first_of_its_topic() {
             assert!(other.refresh.is_empty() && other.entities.is_empty());
             // What is made of the answer is what the first spelling says.
             assert!(other.answered.is_none(), "{}", route.topic);
+            // Whether it is guarded, the first says.
+            assert!(!other.guarded, "{}", route.topic);
         }
     }
 }
@@ -220,13 +222,6 @@ fn every_move_has_its_stop() {
         }
     }
     assert!(moves > 5, "{moves}");
-}
-
-#[test]
-fn guarded_commands_are_there() {
-    for topic in GUARDED {
-        assert!(CATALOGUE.pattern(topic).is_some(), "{topic}");
-    }
 }
 
 /// Every constant of the areas names something, also where only a plan's function uses it.

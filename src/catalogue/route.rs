@@ -3,17 +3,6 @@
 use super::command::{Command, TopicKind};
 use super::operation::{Method, Operation};
 
-/// The commands that change a device for good: they need the room's `allow`, or an administrator.
-pub const GUARDED: &[&str] = &[
-    "system/reboot",
-    "system/reset_settings",
-    "system/time/set",
-    "directory/import",
-    "session/renew",
-    "config/set",
-    "system/provider/set",
-];
-
 /// An operation together with the command that carries it out.
 #[derive(Debug)]
 pub struct Variant {
@@ -59,7 +48,7 @@ impl Route {
 
     /// It needs the room's `allow`, or an administrator.
     pub fn guarded(&self) -> bool {
-        GUARDED.contains(&self.topic.as_str())
+        self.command().guarded
     }
 }
 

@@ -17,7 +17,7 @@ use super::step::Params;
 use crate::command::{ErrorCode, Failure};
 use crate::nearest::nearest;
 use crate::topics;
-use crate::visible::visible_start;
+use crate::visible::quoted_start;
 
 /// The catalogue of this program.
 pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::build);
@@ -25,9 +25,6 @@ pub static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::build);
 /// A longer topic is not compared with the commands: none is as long, and the time to compare
 /// grows with the length, which the sender chooses.
 const LONGEST_COMPARED: usize = 128;
-
-/// The longest start of a parameter, in characters, that is repeated in a message.
-const LONGEST_SHOWN: usize = 64;
 
 /// All topics of all operations.
 #[derive(Debug)]
@@ -108,6 +105,12 @@ impl Catalogue {
     /// All topics that take commands and queries.
     pub fn routes(&self) -> &[Route] {
         &self.routes
+    }
+
+    /// The commands that need the room's `allow`, or an administrator.
+    pub fn guarded(&self) -> impl Iterator<Item = &str> {
+        let guarded = self.routes.iter().filter(|route| route.guarded());
+        guarded.map(|route| route.topic.as_str())
     }
 
     /// The route of exactly this pattern.
@@ -218,7 +221,7 @@ impl Catalogue {
             }
         }
         if command.len() > LONGEST_COMPARED {
-            let start = visible_start(command, LONGEST_SHOWN);
+            let start = quoted_start(command);
             return format!("{start} is not a command; \"poly2mqtt topics\" lists them all");
         }
         let filled: Vec<String> = self

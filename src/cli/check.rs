@@ -24,13 +24,14 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tracing_subscriber::filter::LevelFilter;
 
+use super::CliError;
 use super::config_file::ConfigFile;
 use super::output::print;
 use super::progress::Progress;
-use super::{CliError, rooms};
 use crate::app::Certificates;
 use crate::config::{Config, RoomId};
 use crate::device::SharedLimits;
+use crate::listed::counted;
 use clock::MachineClock;
 use health::Health;
 use report::{CheckReport, Trial, TrialSubject};
@@ -103,7 +104,7 @@ impl Check {
         }
         found.warnings.extend(certificates.warnings);
         if !self.json {
-            let good = rooms(config.rooms.len());
+            let good = counted(config.rooms.len(), "room");
             print(&format!("the configuration is good: {good}\n"))?;
         }
         if self.connect {

@@ -12,17 +12,14 @@ use super::config_file::ConfigFile;
 use super::output::print;
 use crate::app::broker_settings;
 use crate::config::{BrokerUrl, Config, LEVELS_FORM, are_levels};
-use crate::doors::mqtt::{RetainedMessage, Survey};
+use crate::doors::mqtt::{MANY_MESSAGES, RetainedMessage, Survey};
 use crate::gateway_id::GatewayId;
 use crate::home_assistant::Namespace;
+use crate::listed::counted;
 use crate::topics::{
     ALL_GATEWAY_TOPICS, ALL_ROOMS, GATEWAY, MemberTopics, Prefix, ROOM, RoomTopics,
 };
 use selection::{Selected, Selection};
-
-/// Mosquitto drops what is above a thousand messages for one subscription. Above this number rooms
-/// are asked for one by one.
-const MANY_MESSAGES: usize = 900;
 
 #[derive(Debug, clap::Args)]
 pub struct Clear {
@@ -126,35 +123,27 @@ impl Clear {
         }
         let _ = match (selected.topics.len(), self.yes) {
             (0, _) => writeln!(text, "there is nothing of this gateway to clear"),
-            (count, true) => writeln!(text, "{} cleared", topics(count)),
+            (count, true) => writeln!(text, "{} cleared", counted(count, "topic")),
             (count, false) => {
                 writeln!(
                     text,
                     "{} would be cleared; --yes clears them",
-                    topics(count)
+                    counted(count, "topic")
                 )
             }
         };
         if selected.others > 0 {
-            let others = topics(selected.others);
+            let others = counted(selected.others, "topic");
             let _ = writeln!(text, "{others} of other gateways stay (--client-id)");
         }
         if selected.unmarked > 0 {
-            let unmarked = topics(selected.unmarked);
+            let unmarked = counted(selected.unmarked, "topic");
             let _ = writeln!(
                 text,
                 "{unmarked} that no gateway has marked stay (--unmarked, for those of old versions)"
             );
         }
         text
-    }
-}
-
-/// `1 topic`, `2 topics`.
-fn topics(count: usize) -> String {
-    match count {
-        1 => "1 topic".to_owned(),
-        count => format!("{count} topics"),
     }
 }
 

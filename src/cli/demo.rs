@@ -10,13 +10,14 @@ use url::Url;
 
 use super::output::print;
 use super::simulate::{JOURNAL, nth_port};
-use super::{CliError, rooms, signals};
+use super::{CliError, signals};
 use crate::app::{App, AppOptions, ListenSettings};
 use crate::catalogue::PresetNames;
 use crate::config::{
     BrokerUrl, Certificate, Config, HomeAssistantConfig, HttpConfig, MqttConfig, PollConfig,
     RoomConfig, RoomId, Secret, TcpConfig,
 };
+use crate::listed::counted;
 use crate::net::{ListenSetting, bind, port_holder, try_bind};
 use crate::telemetry::LogRing;
 use poly2mqtt_simulator::SimulatedDevice;
@@ -150,7 +151,7 @@ impl Demo {
         let program = program.as_deref().unwrap_or("poly2mqtt");
         let mut hints = format!(
             "poly2mqtt runs with {} (simulated) and its own broker at {broker}. Ctrl-C ends it. Try:\n",
-            rooms(self.rooms.into())
+            counted(self.rooms.into(), "room")
         );
         let tries = [
             (

@@ -6,13 +6,10 @@
 
 use super::members::Keys;
 use super::placement::Shard;
-use super::registry::{Condition, Entry, Read, Registry, RegistryError, Transaction, Write};
-use super::sessions::SessionKeys;
-
-/// How many shards are read in one request: at 50,000 rooms they have 1.5 MB.
-const SHARDS_IN_READ: usize = 32;
-/// How many keys are deleted in one transaction. etcd takes 128 operations.
-const MOST_DELETED: usize = 100;
+use super::registry::{
+    Condition, Entry, MOST_OPERATIONS, Read, Registry, RegistryError, Transaction, Write,
+};
+use super::sessions::{SHARDS_IN_READ, SessionKeys};
 
 /// Deletes what a member that is gone has left, and returns the keys. `silent`: its key is still there, and had this
 /// revision for longer than the guard takes.
@@ -77,7 +74,7 @@ pub async fn forget_rooms<R: Registry>(
         });
         let unknown: Vec<(String, Entry)> =
             rooms.filter(|(room, _)| !is_configured(room)).collect();
-        for some in unknown.chunks(MOST_DELETED / 2) {
+        for some in unknown.chunks(MOST_OPERATIONS / 2) {
             let delete = Transaction {
                 // A session that has been written since is one of a room that is configured somewhere.
                 conditions: (some.iter())

@@ -17,6 +17,9 @@ pub struct Entry {
     pub modified: u64,
 }
 
+/// How many reads or writes one transaction may have, with room for others: etcd takes 128.
+pub const MOST_OPERATIONS: usize = 100;
+
 /// What must hold for the writes of a transaction to happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {

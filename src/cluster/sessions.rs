@@ -47,7 +47,7 @@ const READ_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long after a read that failed it is tried again.
 const READ_RETRY: Duration = Duration::from_millis(100);
 /// How many shards are read in one request: at 50,000 rooms they have 1.5 MB. etcd takes 128 reads.
-const SHARDS_IN_READ: usize = 32;
+pub(super) const SHARDS_IN_READ: usize = 32;
 /// How many reads are under way.
 const READS_AT_ONCE: usize = 4;
 /// How long after a write the next one is made: at a start rooms log in one after the other, and one write for many of

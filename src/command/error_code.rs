@@ -112,3 +112,16 @@ impl ErrorCode {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::ROOM_QUEUE_CAPACITY;
+
+    #[test]
+    fn busy_says_how_many_commands_wait() {
+        let meaning = ErrorCode::Busy.meaning();
+        let wanted = format!("{ROOM_QUEUE_CAPACITY} commands are waiting already;");
+        assert!(meaning.starts_with(&wanted), "{meaning}");
+    }
+}

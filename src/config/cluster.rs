@@ -8,6 +8,7 @@ use super::server_url::{ServerUrl, UrlForm};
 use super::values::path_text;
 use super::{BrokerUrl, HttpConfig, MqttConfig, Secret};
 use crate::gateway_id::GatewayId;
+use crate::secret::UNGUESSABLE_TOKEN_LENGTH;
 
 const ETCD_URL: UrlForm = UrlForm {
     takes: "takes addresses such as https://HOST:2379",
@@ -21,8 +22,6 @@ const ADVERTISED_URL: UrlForm = UrlForm {
 const ETCD_PORT: u16 = 2379;
 /// A name is a part of topics, of keys in etcd and of MQTT client ids.
 const LONGEST_NAME: usize = 32;
-/// Whoever has this token may use every room: 16 random letters and digits hold about 95 bits.
-const SHORTEST_TOKEN: usize = 16;
 
 /// `[cluster]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -227,11 +226,12 @@ impl ClusterConfig {
                 .ok()
         });
         let token = reader.required_secret("token");
-        let is_short = |token: &Secret| token.expose().trim().len() < SHORTEST_TOKEN;
+        // Whoever has this token may use every room.
+        let is_short = |token: &Secret| token.expose().trim().len() < UNGUESSABLE_TOKEN_LENGTH;
         if token.as_ref().is_some_and(is_short) {
             reader.error(
                 reader.set_of(&["token", "token_file"]),
-                format!("takes at least {SHORTEST_TOKEN} characters"),
+                format!("takes at least {UNGUESSABLE_TOKEN_LENGTH} characters"),
             );
         }
         let weight = reader.integer("weight").and_then(|n| u32::try_from(n).ok());

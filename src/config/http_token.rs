@@ -5,9 +5,7 @@ use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::reader::Reader;
 use super::values::room_names;
 use super::{RoomId, Secret};
-
-/// A shorter token can be guessed: 16 random letters and digits hold about 95 bits.
-const SHORT_TOKEN: usize = 16;
+use crate::secret::UNGUESSABLE_TOKEN_LENGTH;
 
 /// A token that controllers and people show.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,8 +116,8 @@ impl HttpToken {
                     reader.set_of(&["token", "token_file"]),
                     "takes a text without blanks or line ends at its ends",
                 ),
-                text if text.len() < SHORT_TOKEN => reader.warn(format!(
-                    "the token \"{name}\" is shorter than {SHORT_TOKEN} characters and may be \
+                text if text.len() < UNGUESSABLE_TOKEN_LENGTH => reader.warn(format!(
+                    "the token \"{name}\" is shorter than {UNGUESSABLE_TOKEN_LENGTH} characters and may be \
                      guessed"
                 )),
                 _ => {}

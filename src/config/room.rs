@@ -14,11 +14,8 @@ use super::server_url::{ServerUrl, UrlForm};
 use super::time_of_day::TimeOfDay;
 use super::values::path_text;
 use super::{Certificate, PollConfig, Secret};
-use crate::catalogue::{GUARDED, MOST_SETTINGS, PresetNames, is_setting_name};
-use crate::visible::visible_start;
-
-/// The longest start of a wrong name, in characters, that is repeated in a message.
-const LONGEST_SHOWN: usize = 64;
+use crate::catalogue::{MOST_SETTINGS, PresetNames, is_setting_name};
+use crate::visible::quoted_start;
 
 /// `[rooms.<id>]`, with `[defaults]` and `[poll]` worked in.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,21 +136,7 @@ impl Section for RoomConfig {
             "Guarded commands that may be sent over MQTT, and over every door while no tokens are \
              configured",
         )
-        .only(&[
-            ("system/reboot", "restarts the device"),
-            ("system/reset_settings", "resets its settings"),
-            ("system/time/set", "sets its clock"),
-            (
-                "directory/import",
-                "imports entries into its local directory",
-            ),
-            ("session/renew", "logs in anew"),
-            ("config/set", "changes its own configuration"),
-            (
-                "system/provider/set",
-                "switches to another provider, such as Teams",
-            ),
-        ])
+        .only(GUARDED)
         .default("[]")
         .example("[\"system/reboot\"]")
         .in_info(),
@@ -402,13 +385,31 @@ pub fn device_url(text: &str) -> Result<Url, String> {
     canonical.ok_or_else(|| DEVICE_URL.takes.into())
 }
 
+/// What `allow` takes: the guarded commands of the catalogue, with what each does to the device.
+const GUARDED: &[(&str, &str)] = &[
+    ("system/reboot", "restarts the device"),
+    ("system/reset_settings", "resets its settings"),
+    ("system/time/set", "sets its clock"),
+    (
+        "directory/import",
+        "imports entries into its local directory",
+    ),
+    ("session/renew", "logs in anew"),
+    ("config/set", "changes its own configuration"),
+    (
+        "system/provider/set",
+        "switches to another provider, such as Teams",
+    ),
+];
+
 fn read_allow(reader: &mut Reader<'_>) -> Option<Arc<BTreeSet<String>>> {
     let allow = reader.list("allow")?;
+    let guarded: Vec<&str> = GUARDED.iter().map(|(command, _)| *command).collect();
     for command in &allow {
-        if !GUARDED.contains(&command.as_str()) {
+        if !guarded.contains(&command.as_str()) {
             let message = format!(
                 "\"{command}\" is not a guarded command; those are {}",
-                GUARDED.join(", ")
+                guarded.join(", ")
             );
             reader.error("allow", message);
         }
@@ -440,7 +441,7 @@ fn read_settings(reader: &mut Reader<'_>) -> Option<Vec<String>> {
         if !is_setting_name(name) {
             let message = format!(
                 "\"{}\" is not the name of a setting, such as system.info.systemname",
-                visible_start(name, LONGEST_SHOWN)
+                quoted_start(name)
             );
             reader.error("settings", message);
         } else if !seen.insert(name) {
@@ -472,16 +473,11 @@ fn read_certificate(reader: &mut Reader<'_>) -> Option<Certificate> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::CATALOGUE;
 
     #[test]
     fn allow_explains_every_guarded_command() {
-        let allow = RoomConfig::KEYS.iter().find(|key| key.name == "allow");
-        let explained: Vec<&str> = allow
-            .unwrap()
-            .choices
-            .iter()
-            .map(|(name, _)| *name)
-            .collect();
-        assert_eq!(explained, GUARDED);
+        let explained: BTreeSet<&str> = GUARDED.iter().map(|(command, _)| *command).collect();
+        assert_eq!(explained, CATALOGUE.guarded().collect());
     }
 }

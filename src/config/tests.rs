@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::key::Info;
 use super::*;
+use crate::secret::UNGUESSABLE_TOKEN_LENGTH;
 
 /// A section and where it is in the file.
 #[derive(Debug, Clone, Copy)]
@@ -401,4 +402,13 @@ fn durations_have_the_bounds_of_their_explanations() {
         count += 1;
     }
     assert_eq!(count, 4);
+}
+
+#[test]
+fn the_keys_of_tokens_say_how_long_a_token_is() {
+    let wanted = format!("at least {UNGUESSABLE_TOKEN_LENGTH} characters");
+    for keys in [HttpToken::KEYS, ClusterConfig::KEYS] {
+        let key = keys.iter().find(|key| key.name == "token").unwrap();
+        assert!(key.about.contains(&wanted), "{}", key.about);
+    }
 }

@@ -3,7 +3,8 @@ use std::collections::BTreeSet;
 
 use super::SCRIPT;
 use crate::catalogue::{CATALOGUE, GATEWAY_TOPICS, operations};
-use crate::device::{DeviceTimings, ProblemCode};
+use crate::device::{DeviceTimings, LONGEST_LOGIN_WAIT, ProblemCode};
+use crate::rooms::LONGEST_RECONNECT_WAIT;
 
 /// What comes before a topic below a room in the scripts.
 const BEFORE_A_TOPIC: [&str; 11] = [
@@ -106,10 +107,15 @@ fn the_page_knows_every_problem_and_the_waits_of_the_gateway() {
     }
     let timings = DeviceTimings::default();
     let waits = format!(
-        "{{ unauthorized: [{}, 3600], locked_out: [{2}, {2}], too_many_sessions: [{1}, {1}] }}",
+        "{{ unauthorized: [{}, {}], locked_out: [{3}, {3}], too_many_sessions: [{2}, {2}] }}",
         timings.retry_after_refused_login.as_secs(),
+        LONGEST_LOGIN_WAIT.as_secs(),
         timings.retry_after_too_many_sessions.as_secs(),
         timings.retry_after_lockout.as_secs(),
     );
-    assert!(SCRIPT.contains(&waits), "{waits}");
+    let longest = LONGEST_RECONNECT_WAIT.as_secs();
+    let longest = format!("\nconst LONGEST_RECONNECT_S = {longest};");
+    for wanted in [waits, longest] {
+        assert!(SCRIPT.contains(&wanted), "{wanted}");
+    }
 }

@@ -7,13 +7,14 @@ use serde_json::Value;
 
 use super::client::Device;
 use crate::catalogue::{Method, Request, RequestBody, TimeLimit, read_body};
+use crate::visible::without_invisible;
 
 /// The longest name that is taken over from a device, in characters.
 const LONGEST_NAME: usize = 100;
 /// The largest answer about the device itself, in bytes.
 const LARGEST_ANSWER: usize = 1 << 20;
 
-/// What a device says it is. Without control characters, so that a device cannot send commands to a terminal.
+/// What a device says it is. Without what cannot be seen, so that a device cannot send commands to a terminal.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DeviceIdentity {
     /// `Studio X50`.
@@ -28,9 +29,7 @@ impl DeviceIdentity {
     /// From the answer of `GET /rest/system`.
     pub fn of(system: &Value) -> Self {
         let text = |name: &str| {
-            let text = system[name].as_str()?;
-            let plain = text.chars().filter(|c| !c.is_control());
-            let plain: String = plain.take(LONGEST_NAME).collect();
+            let plain = without_invisible(system[name].as_str()?, LONGEST_NAME);
             Some(plain.trim().to_owned()).filter(|text| !text.is_empty())
         };
         Self {

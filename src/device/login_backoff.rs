@@ -10,7 +10,7 @@ use super::problem::{Problem, ProblemCode};
 use super::timings::DeviceTimings;
 
 /// The longest wait after refused passwords, unless the first wait is longer.
-const LONGEST_LOGIN_WAIT: Duration = Duration::from_secs(3600);
+pub const LONGEST_LOGIN_WAIT: Duration = Duration::from_secs(3600);
 
 /// How long log-ins to one device have to wait after a failed one.
 #[derive(Debug, Default)]

@@ -29,6 +29,9 @@ pub enum ProblemCode {
 }
 
 impl ProblemCode {
+    /// What a room's problem has in place of a code while the device can be used.
+    pub const NONE: &str = "none";
+
     /// Every code.
     pub const ALL: [Self; 9] = [
         Self::Offline,

@@ -88,7 +88,7 @@ pub use presence::{Presence, RemainingGateways};
 pub use receive::receive_bytes;
 pub use settings::{BrokerAddress, MqttSettings};
 pub use shared::{RefusedRoom, RoomRole, SharedRooms, SharingRules, rewrite_gateway_message};
-pub use survey::{RetainedMessage, Survey};
+pub use survey::{MANY_MESSAGES, RetainedMessage, Survey};
 pub use trial::{BrokerRight, BrokerTrial, TrialTopics, try_broker};
 
 /// Topics without the prefix, for messages to and from another program.

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::entities::{CatalogueEntity, catalogue_entities};
-use crate::catalogue::{self, PresetNames, SelectOption, StateTopic, operations};
+use crate::catalogue::{
+    self, PresetNames, STATUS_PART, SelectOption, StateTopic, TOUCH_PANEL, operations,
+};
 use crate::config::RoomConfig;
 use crate::state::{Change, StateStore};
 use crate::topics::{AVAILABILITY, RoomTopics};
@@ -44,10 +46,6 @@ pub struct RoomFacts {
     pub options: BTreeMap<String, Vec<SelectOption>>,
 }
 
-/// The parts of the system have one topic each, below this one.
-const SYSTEM_PARTS: &str = "system/status/";
-/// The touch panels have one topic each, below this one.
-const PANELS: &str = "system/touch_panel/";
 const SYSTEM_INFO: &str = catalogue::SYSTEM_INFO.as_str();
 const PRESETS: &str = catalogue::PRESETS.as_str();
 const CONNECTED_SOURCES: &str = catalogue::CONNECTED_SOURCES.as_str();
@@ -76,7 +74,7 @@ impl RoomFacts {
             text.filter(|text| !text.is_empty())
         };
         let panel = |state: &str| {
-            let level = state.strip_prefix(PANELS)?;
+            let level = last_level(state, TOUCH_PANEL)?;
             let name = json(state)["name"].as_str().map(str::to_owned);
             Some((level.to_owned(), name.unwrap_or_default()))
         };
@@ -147,7 +145,7 @@ impl RoomFacts {
     pub fn parts(&self) -> impl Iterator<Item = &str> {
         self.states
             .iter()
-            .filter_map(|state| state.strip_prefix(SYSTEM_PARTS))
+            .filter_map(|state| last_level(state, STATUS_PART))
     }
 }
 
@@ -164,7 +162,7 @@ pub fn can_change_document(state: &str, change: Change) -> bool {
                 PROVIDERS,
             ]
             .contains(&state)
-                || state.starts_with(PANELS)
+                || last_level(state, TOUCH_PANEL).is_some()
         }
         Change::Presence => state == AVAILABILITY || is_needed(state),
     }
@@ -193,8 +191,11 @@ static NEEDED: LazyLock<BTreeSet<&str>> = LazyLock::new(|| {
 });
 
 fn is_needed(state: &str) -> bool {
-    let is_named = [SYSTEM_PARTS, PANELS]
-        .iter()
-        .any(|above| state.starts_with(above));
-    is_named || NEEDED.contains(state)
+    let mut each = [STATUS_PART, TOUCH_PANEL].into_iter();
+    each.any(|above| last_level(state, above).is_some()) || NEEDED.contains(state)
+}
+
+/// The last level of one of the topics below a state that has one for each part or panel.
+fn last_level(state: &str, above: StateTopic) -> Option<&str> {
+    state.strip_prefix(above.as_str())?.strip_prefix('/')
 }

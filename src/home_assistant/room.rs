@@ -7,7 +7,7 @@ use super::readiness::readiness_components;
 use super::triggers::triggers;
 use super::{Namespace, id_text};
 use crate::catalogue::{
-    CALLS, DEVICES, Enabled, Entity, EntityKind, PRESET_NUMBERS, StateTopic, TOUCH_PANEL,
+    CALLS, DEVICES, Enabled, Entity, EntityKind, PRESET_NUMBERS, RoomEvent, StateTopic, TOUCH_PANEL,
 };
 use crate::topics::{GATEWAY_AVAILABILITY, RoomTopics};
 
@@ -38,7 +38,11 @@ const EVENTS: &[(&str, Entity, Option<StateTopic>)] = &[
         "event/+",
         Entity::new(EntityKind::Event, "call_event", "Call event")
             .icon("mdi:phone-ring")
-            .words(&["incoming_call", "call_connected", "call_ended"])
+            .words(&[
+                RoomEvent::IncomingCall.as_str(),
+                RoomEvent::CallConnected.as_str(),
+                RoomEvent::CallEnded.as_str(),
+            ])
             .value(
                 "{{ value if value_json is mapping and value_json.get('event_type') in \
                  ['incoming_call', 'call_connected', 'call_ended'] else '' }}",
@@ -49,7 +53,10 @@ const EVENTS: &[(&str, Entity, Option<StateTopic>)] = &[
         "event/+",
         Entity::new(EntityKind::Event, "device_event", "Device event")
             .icon("mdi:tablet-dashboard")
-            .words(&["device_lost", "device_back"])
+            .words(&[
+                RoomEvent::DeviceLost.as_str(),
+                RoomEvent::DeviceBack.as_str(),
+            ])
             .value(
                 "{{ value if value_json is mapping and value_json.get('event_type') in \
                  ['device_lost', 'device_back'] else '' }}",
@@ -61,7 +68,7 @@ const EVENTS: &[(&str, Entity, Option<StateTopic>)] = &[
         "event/command_failed",
         Entity::new(EntityKind::Event, "command_event", "Command failed")
             .icon("mdi:alert-circle-outline")
-            .words(&["command_failed"])
+            .words(&[RoomEvent::CommandFailed.as_str()])
             .diagnostic(),
         None,
     ),
@@ -69,7 +76,7 @@ const EVENTS: &[(&str, Entity, Option<StateTopic>)] = &[
         "event/readiness_failed",
         Entity::new(EntityKind::Event, "readiness_event", "Readiness failed")
             .icon("mdi:clipboard-alert-outline")
-            .words(&["readiness_failed"])
+            .words(&[RoomEvent::ReadinessFailed.as_str()])
             .diagnostic(),
         None,
     ),

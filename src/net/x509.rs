@@ -12,6 +12,7 @@ use time::{Date, Month, OffsetDateTime, Time};
 
 use der::{Der, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET};
 
+use crate::visible::without_invisible;
 pub use public_key::PublicKey;
 
 /// The longest name that a message shows, in characters.
@@ -216,9 +217,7 @@ fn ip_address(bytes: &[u8]) -> Option<String> {
 
 /// A name as messages show it: short, in one line.
 fn shown(name: &[u8]) -> String {
-    let name = String::from_utf8_lossy(name);
-    let plain = name.chars().filter(|c| !c.is_control());
-    plain.take(LONGEST_NAME).collect()
+    without_invisible(&String::from_utf8_lossy(name), LONGEST_NAME)
 }
 
 #[cfg(test)]

@@ -6,9 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::table::{fields, requests, states, takes, topic_parameters};
-use crate::catalogue::{
-    CATALOGUE, Field, GUARDED, Payload, Route, Rule, SettingRule, about_parameter,
-};
+use crate::catalogue::{CATALOGUE, Field, Payload, Route, Rule, SettingRule, about_parameter};
 
 /// All topics that can be sent to, what the parameters in them are, and what the states mean. Each has its
 /// sentence: `about`.
@@ -46,7 +44,7 @@ pub fn command(route: &Route) -> Value {
         "kind": route.kind().as_str(),
         "takes": takes(route),
         "requests": requests(route),
-        "guarded": GUARDED.contains(&route.topic.as_str()),
+        "guarded": route.guarded(),
         "file": matches!(command.payload, Payload::Bytes { .. }),
         "bare": bare,
         "fields": fields(route).iter().map(field).collect::<Value>(),

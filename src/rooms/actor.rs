@@ -56,7 +56,10 @@ use super::schedule::PollPhase;
 use super::settings::RoomSettings;
 use super::stop_signal::StopSignal;
 use super::underway::Underway;
-use crate::catalogue::{Call, Motion, Plan, TimeLimit, TopicKind};
+use crate::catalogue::{
+    ACTIVATE_PRESET, Call, Motion, PRESET_PARAMETER, Plan, SET_POSITION, SET_POSITION_OF_SOURCE,
+    TimeLimit, TopicKind,
+};
 use crate::command::{ErrorCode, Failure, Reply, Transfer};
 use crate::device::{Device, DeviceResponse, Problem, RequestError};
 use crate::sleep::sleep_until_some;
@@ -164,9 +167,9 @@ impl CameraEffect {
     }
 
     fn without_motion(call: &Call) -> Self {
-        match (call.route.topic.as_str(), call.param("index")) {
-            ("camera/preset/{index}/activate", Some(index)) => Self::Recalls(index.to_owned()),
-            (topic, _) if topic.starts_with("camera/position/") => Self::Places,
+        match call.param(PRESET_PARAMETER) {
+            Some(index) if call.is(ACTIVATE_PRESET) => Self::Recalls(index.to_owned()),
+            _ if call.is(SET_POSITION) || call.is(SET_POSITION_OF_SOURCE) => Self::Places,
             _ => Self::None,
         }
     }

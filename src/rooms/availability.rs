@@ -16,7 +16,7 @@ use crate::device::{DeviceTimings, Problem, ProblemCode};
 const UNANSWERED_BEFORE_OFFLINE: u32 = 2;
 /// An unreachable device is tried at least this often, so that one that was switched on is online
 /// within half a minute.
-const LONGEST_RECONNECT_WAIT: Duration = Duration::from_secs(30);
+pub const LONGEST_RECONNECT_WAIT: Duration = Duration::from_secs(30);
 /// Retry sooner while a camera may still be moving: it needs its stop.
 const RECONNECT_WAIT_WHILE_CAMERA_MOVES: Duration = Duration::from_secs(1);
 

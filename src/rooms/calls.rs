@@ -4,13 +4,10 @@
 
 use serde_json::{Map, Value};
 
-use crate::catalogue::{CallConnection, CallPhase};
+use crate::catalogue::{CallConnection, CallPhase, RoomEvent};
 
-/// Something that happened to a connection: the event's name and its details.
-pub type Event = (&'static str, Value);
-
-/// The event of a call that has ended, or rang and was not answered.
-pub const CALL_ENDED: &str = "call_ended";
+/// What happened, and its details.
+pub type Event = (RoomEvent, Value);
 
 /// What happened from one reading of the connections to the next.
 fn events(before: &[CallConnection], after: &[CallConnection]) -> Vec<Event> {
@@ -20,10 +17,10 @@ fn events(before: &[CallConnection], after: &[CallConnection]) -> Vec<Event> {
         let phase = known(connection).map(|old| old.phase);
         match connection.phase {
             CallPhase::Ringing if phase != Some(CallPhase::Ringing) => {
-                events.push(event("incoming_call", connection.describe()));
+                events.push(event(RoomEvent::IncomingCall, connection.describe()));
             }
             CallPhase::Connected if phase != Some(CallPhase::Connected) => {
-                events.push(event("call_connected", connection.describe()));
+                events.push(event(RoomEvent::CallConnected, connection.describe()));
             }
             _ => {}
         }
@@ -33,14 +30,14 @@ fn events(before: &[CallConnection], after: &[CallConnection]) -> Vec<Event> {
             let mut details = connection.describe();
             let answered = connection.phase == CallPhase::Connected;
             details.insert("answered".into(), answered.into());
-            events.push(event(CALL_ENDED, details));
+            events.push(event(RoomEvent::CallEnded, details));
         }
     }
     events
 }
 
-fn event(name: &'static str, details: Map<String, Value>) -> Event {
-    (name, Value::Object(details))
+fn event(event: RoomEvent, details: Map<String, Value>) -> Event {
+    (event, Value::Object(details))
 }
 
 /// The calls of a room.
@@ -98,7 +95,8 @@ mod tests {
     }
 
     fn names(events: Vec<Event>) -> Vec<&'static str> {
-        events.into_iter().map(|(name, _)| name).collect()
+        let names = events.into_iter().map(|(event, _)| event.as_str());
+        names.collect()
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::boot_time::BootTime;
-use super::calls::{CALL_ENDED, Calls};
+use super::calls::Calls;
 use super::missing::Missing;
 use super::mode_lock::ModeLock;
 use super::paired::PairedDevices;
@@ -21,8 +21,9 @@ use super::reading::{ReadOutcome, Reading};
 use super::rest::Rest;
 use super::spellings::Spellings;
 use crate::catalogue::{
-    BOOT_TIME, CALLS, Context, DEVICES, Operation, PRESETS, Pick, PresetNames, SESSION, SETTING,
-    StateTopic, When, connections, learned_preset_offset, operations, paired_devices, uptime,
+    BOOT_TIME, CALLS, Context, DEVICES, Operation, PRESETS, Pick, PresetNames, RoomEvent, SESSION,
+    SETTING, StateTopic, When, connections, learned_preset_offset, operations, paired_devices,
+    uptime,
 };
 
 /// A room's knowledge of its device.
@@ -244,7 +245,7 @@ impl RoomKnowledge {
         if operation.feeds(CALLS) {
             for (event, details) in self.calls.update(connections(answer)) {
                 self.publisher.event(event, &details);
-                self.call_has_ended |= event == CALL_ENDED;
+                self.call_has_ended |= event == RoomEvent::CallEnded;
             }
             if !self.calls.in_call() {
                 for operation in operations().filter(|operation| is_call_state(operation)) {

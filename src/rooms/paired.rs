@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::calls::Event;
-use crate::catalogue::{MOST_PAIRED, PairedDevice};
+use crate::catalogue::{MOST_PAIRED, PairedDevice, RoomEvent};
 
 /// A device that was there at some time.
 #[derive(Debug)]
@@ -43,13 +43,13 @@ impl PairedDevices {
                 device.state = "ABSENT".into();
             }
             let is_there = newest.is_some_and(PairedDevice::is_connected);
-            let name = match (*was_there, is_there) {
-                (true, false) => "device_lost",
-                (false, true) => "device_back",
+            let event = match (*was_there, is_there) {
+                (true, false) => RoomEvent::DeviceLost,
+                (false, true) => RoomEvent::DeviceBack,
                 _ => continue,
             };
             *was_there = is_there;
-            events.push((name, Value::Object(device.describe())));
+            events.push((event, Value::Object(device.describe())));
         }
         for device in now {
             add(&mut self.known, device);
@@ -92,8 +92,9 @@ mod tests {
     fn update(devices: &mut PairedDevices, now: &[(&str, &str)]) -> Vec<String> {
         let now = now.iter().map(|(id, state)| device(id, state)).collect();
         let events = devices.update(now).into_iter();
-        let text =
-            |(name, details): Event| format!("{name} {} {}", details["id"], details["state"]);
+        let text = |(event, details): Event| {
+            format!("{} {} {}", event.as_str(), details["id"], details["state"])
+        };
         events.map(|event| text(event).replace('"', "")).collect()
     }
 

@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use super::availability::WentOffline;
 use super::readiness::failure_event;
 use crate::catalogue::checked::READINESS;
-use crate::catalogue::{CALL_LAST, SESSION, StateTopic, payload};
+use crate::catalogue::{CALL_LAST, RoomEvent, SESSION, StateTopic, payload};
 use crate::command::{ErrorCode, Failure, FileAnswer, Reply, Success};
 use crate::device::{Problem, ProblemCode};
 use crate::state::{RoomStatus, StateStore, StateValue};
 use crate::telemetry::Telemetry;
-use crate::topics::{AVAILABILITY, PROBLEM, RoomTopics};
+use crate::topics::{AVAILABILITY, OFFLINE, ONLINE, PROBLEM, RoomTopics};
 use crate::visible::visible;
 
 /// Gives the results of one room and writes its states.
@@ -77,18 +77,18 @@ impl RoomPublisher {
             "code": code.as_str(),
             "message": message,
         });
-        self.event("command_failed", &details);
+        self.event(RoomEvent::CommandFailed, &details);
     }
 
     /// Publishes an event. Its name is in the payload too, for clients that see only that.
-    pub fn event(&self, name: &str, details: &Value) {
-        self.telemetry.room_event(&self.room, name, details);
-        let mut event = json!({"event_type": name});
-        if let (Some(event), Some(details)) = (event.as_object_mut(), details.as_object()) {
-            event.extend(details.clone());
+    pub fn event(&self, event: RoomEvent, details: &Value) {
+        self.telemetry.room_event(&self.room, event, details);
+        let mut payload = json!({"event_type": event.as_str()});
+        if let (Some(payload), Some(details)) = (payload.as_object_mut(), details.as_object()) {
+            payload.extend(details.clone());
         }
-        let topic = self.topics().event(name);
-        self.store.event(&topic, event.to_string().into());
+        let topic = self.topics().event(event.as_str());
+        self.store.event(&topic, payload.to_string().into());
     }
 
     /// Publishes a state's value; `None` clears it.
@@ -149,7 +149,7 @@ impl RoomPublisher {
     /// The message of the room's problem, if it has one.
     pub fn problem(&self) -> Option<String> {
         let problem = self.stored_at(PROBLEM)?;
-        let is_none = problem["code"] == "none";
+        let is_none = problem["code"] == ProblemCode::NONE;
         (!is_none).then(|| problem["message"].as_str().unwrap_or_default().to_owned())
     }
 
@@ -163,7 +163,7 @@ impl RoomPublisher {
     pub fn report(&self, report: &Value) {
         self.state(READINESS.as_str(), Some(report));
         if let Some(details) = failure_event(report) {
-            self.event("readiness_failed", &details);
+            self.event(RoomEvent::ReadinessFailed, &details);
         }
     }
 
@@ -184,8 +184,8 @@ impl RoomPublisher {
             complete: false,
         });
         self.state(SESSION.as_str(), Some(session));
-        self.state(PROBLEM, Some(&json!({"code": "none"})));
-        self.state(AVAILABILITY, Some(&"online".into()));
+        self.state(PROBLEM, Some(&json!({"code": ProblemCode::NONE})));
+        self.state(AVAILABILITY, Some(&ONLINE.into()));
     }
 
     /// The device cannot be used.
@@ -215,7 +215,7 @@ impl RoomPublisher {
             online: false,
             ..self.status()
         });
-        self.state(AVAILABILITY, Some(&"offline".into()));
+        self.state(AVAILABILITY, Some(&OFFLINE.into()));
     }
 }
 

@@ -16,11 +16,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::publisher::RoomPublisher;
-use crate::command::{ErrorCode, Failure};
+use crate::command::{ErrorCode, Failure, ROOM_QUEUE_CAPACITY};
 
-/// How many commands may wait. A device answers some tens of commands within the age limit, so more
-/// would expire anyway, and a sender in a loop cannot fill the memory.
-const QUEUE_CAPACITY: usize = 64;
 /// How many urgent commands may wait besides: a queue that others have filled keeps nobody from hanging up or
 /// stopping a camera. More than the cameras and parties that a person ends at a time.
 const URGENT_CAPACITY: usize = 8;
@@ -194,7 +191,7 @@ impl Waiting {
     fn push(&mut self, ticket: Ticket) -> Vec<(Ticket, Failure)> {
         // Also while the device cannot be used: that is what the report says.
         if ticket.is_check() && !self.stopping {
-            if self.checks.len() >= QUEUE_CAPACITY {
+            if self.checks.len() >= ROOM_QUEUE_CAPACITY {
                 return vec![(ticket, full_failure())];
             }
             self.checks.push_back(ticket);
@@ -209,8 +206,8 @@ impl Waiting {
             .map(|older| (older, superseded_failure()))
             .collect();
         let capacity = match ticket.is_urgent() {
-            true => QUEUE_CAPACITY + URGENT_CAPACITY,
-            false => QUEUE_CAPACITY,
+            true => ROOM_QUEUE_CAPACITY + URGENT_CAPACITY,
+            false => ROOM_QUEUE_CAPACITY,
         };
         if self.tickets.len() >= capacity {
             answered.push((ticket, full_failure()));
@@ -291,7 +288,7 @@ fn superseded_failure() -> Failure {
 fn full_failure() -> Failure {
     Failure::new(
         ErrorCode::Busy,
-        format!("{QUEUE_CAPACITY} commands wait for this room already"),
+        format!("{ROOM_QUEUE_CAPACITY} commands wait for this room already"),
     )
 }
 

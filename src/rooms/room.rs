@@ -20,7 +20,7 @@ use super::settings::RoomSettings;
 use super::sharing::PreviousOwner;
 use super::stop_signal::StopSignal;
 use super::supervisor::{self, Supervisor};
-use crate::catalogue::{Call, GUARDED, PresetNames};
+use crate::catalogue::{Call, PresetNames};
 use crate::command::{CommandAuthority, ErrorCode, Failure, Reply, Submission, Transfer};
 use crate::device::{Device, LONGEST_LOG_OUT, ProblemCode};
 use crate::state::{RoomStatus, StateStore};
@@ -207,10 +207,10 @@ impl RoomEntrance {
     }
 
     fn check_authority(&self, call: &Call, authority: CommandAuthority) -> Result<(), Failure> {
-        let topic = call.route.topic.as_str();
-        if !GUARDED.contains(&topic) {
+        if !call.route.guarded() {
             return Ok(());
         }
+        let topic = call.route.topic.as_str();
         let message = match authority {
             CommandAuthority::Admin => return Ok(()),
             CommandAuthority::RoomAllows if self.allow.contains(topic) => return Ok(()),

@@ -14,14 +14,12 @@ use super::floods::Subject;
 use super::log_ring::{LogKind, LoggedCommand, NewEntry};
 use super::shortened::shortened;
 use super::{LONGEST_TEXT, Telemetry, room_span};
-use crate::catalogue::CATALOGUE;
+use crate::catalogue::{CATALOGUE, RoomEvent};
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome};
 
 /// By this the layer knows the lines that are not for it.
 pub(super) const ROOM_EVENTS_MODULE: &str = module_path!();
 
-/// The events that have a log line of their own, or are the result of a command.
-const EVENTS_WITH_A_LINE: [&str; 2] = ["command_failed", "readiness_failed"];
 /// The members of an event that say what the text says already, or mean nothing to people.
 const MEMBERS_LEFT_OUT: [&str; 4] = ["event_type", "id", "connection", "conference"];
 
@@ -122,15 +120,16 @@ impl Telemetry {
     }
 
     /// A room has published an event with these details.
-    pub fn room_event(&self, room: &str, name: &str, details: &Value) {
-        if EVENTS_WITH_A_LINE.contains(&name) {
-            return;
-        }
-        let kind = match name.contains("call") {
-            true => LogKind::Call,
-            false => LogKind::Event,
+    pub fn room_event(&self, room: &str, event: RoomEvent, details: &Value) {
+        let kind = match event {
+            RoomEvent::IncomingCall | RoomEvent::CallConnected | RoomEvent::CallEnded => {
+                LogKind::Call
+            }
+            RoomEvent::DeviceLost | RoomEvent::DeviceBack => LogKind::Event,
+            // They have a log line of their own, or are the result of a command.
+            RoomEvent::ReadinessFailed | RoomEvent::CommandFailed => return,
         };
-        let text = event_text(name, details);
+        let text = event_text(event.as_str(), details);
         self.remember(Level::INFO, kind, room, &text);
     }
 

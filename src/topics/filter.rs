@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::{AVAILABILITY, Below, PROBLEM, Topic};
-use crate::visible::visible_start;
+use crate::visible::quoted_start;
 
 /// A longer filter matches no topic of the gateway.
 const LONGEST: usize = 1024;
@@ -46,7 +46,12 @@ impl Filter {
     /// # Errors
     /// A message for the user that says what is wrong.
     pub fn new(text: &str) -> Result<Self, String> {
-        let wrong = |what: &str| Err(format!("\"{}\" is no topic filter: {what}", shown(text)));
+        let wrong = |what: &str| {
+            Err(format!(
+                "\"{}\" is no topic filter: {what}",
+                quoted_start(text)
+            ))
+        };
         if text.is_empty() || text.len() > LONGEST {
             return wrong("it takes 1 to 1024 bytes");
         }
@@ -151,14 +156,6 @@ enum RoomLevel<'a> {
     One(&'a str),
     /// Each that there is.
     Any,
-}
-
-/// The longest start of a filter, in characters, that is repeated in a message.
-const LONGEST_SHOWN: usize = 64;
-
-/// The beginning of a text from a user, for a message.
-fn shown(text: &str) -> String {
-    visible_start(text, LONGEST_SHOWN)
 }
 
 /// The filters of one client.

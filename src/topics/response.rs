@@ -4,10 +4,7 @@
 //! them.
 
 use super::{Below, DiscoveryTopics, LONGEST_TOPIC, Prefix, Topic, is_gateway_topic};
-use crate::visible::visible_start;
-
-/// The longest start of a response topic, in characters, that is repeated in a message.
-const LONGEST_SHOWN: usize = 64;
+use crate::visible::quoted_start;
 
 /// Checks a response topic: a result must never land on a state or command of the gateway, among the
 /// results of another room than the command's, or where Home Assistant takes it for a device.
@@ -40,7 +37,7 @@ pub fn check_response(
             _ => return Ok(()),
         }
     };
-    let start = visible_start(response, LONGEST_SHOWN);
+    let start = quoted_start(response);
     Err(format!("the response topic \"{start}\" {refused}"))
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use poly2mqtt::catalogue::GUARDED;
+use poly2mqtt::catalogue::CATALOGUE;
 use poly2mqtt_simulator::{Firmware, Options, SimulatedDevice};
 use tokio::time::{Instant, sleep};
 
@@ -225,7 +225,10 @@ fn config(rooms: &[Room], link: u16, http: u16) -> String {
         SLOWEST.as_millis()
     );
     for room in rooms {
-        let allow: Vec<String> = GUARDED.iter().map(|topic| format!("\"{topic}\"")).collect();
+        let allow: Vec<String> = CATALOGUE
+            .guarded()
+            .map(|topic| format!("\"{topic}\""))
+            .collect();
         let allow = if room.target.allowed {
             allow.join(", ")
         } else {

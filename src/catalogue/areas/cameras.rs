@@ -18,13 +18,19 @@ use crate::catalogue::step::Step;
 use crate::command::{ErrorCode, Failure};
 use fields::{MOVE, POSITION, SOURCE, STORE, TRACKING};
 
-/// The commands of this area that plans refer to.
+/// The commands of this area that plans and rooms refer to.
 pub(in crate::catalogue) mod commands {
     use crate::catalogue::references::CommandTopic;
 
     pub const SET_TRACKING: CommandTopic =
         CommandTopic::new("camera/near/{source_id}/tracking/set");
     pub const ACTIVATE_SOURCE: CommandTopic = CommandTopic::new("camera/near/{source_id}/activate");
+    pub const ACTIVATE_PRESET: CommandTopic = CommandTopic::new("camera/preset/{index}/activate");
+    pub const MOVE: CommandTopic = CommandTopic::new("camera/move");
+    pub const STOP: CommandTopic = CommandTopic::new("camera/stop");
+    pub const SET_POSITION: CommandTopic = CommandTopic::new("camera/position/set");
+    pub const SET_POSITION_OF_SOURCE: CommandTopic =
+        CommandTopic::new("camera/position/{source_id}/set");
 }
 
 /// Selects a source by its name or index.
@@ -253,7 +259,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             words::NEAR_PEOPLE,
             &[states::NEAR_SELECTED_PEOPLE],
             start(
-                "camera/move",
+                commands::MOVE.as_str(),
                 "Starts to move, zoom or focus the camera in use; it stops after `duration_ms`, at \
                  `camera/stop`, or after 10 seconds."
             )
@@ -281,7 +287,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
                 ),
             ]),
             stop(
-                "camera/stop",
+                commands::STOP.as_str(),
                 "Stops the camera in use at once, before all waiting commands."
             )
         )),
@@ -326,14 +332,14 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     )),
     post("/rest/cameras/near/position/{source_id}").commands(&[
         Command::new(
-            "camera/position/set",
+            commands::SET_POSITION.as_str(),
             "Moves the camera in use to a position, or by a distance.",
         )
         .fields(None, POSITION)
         .bind(&[("source_id", "SELECTED_PEOPLE")])
         .once(),
         Command::new(
-            "camera/position/{source_id}/set",
+            commands::SET_POSITION_OF_SOURCE.as_str(),
             "Moves one camera of the room to a position, or by a distance; the guide knows only \
              `SELECTED_PEOPLE` here.",
         )

@@ -21,15 +21,18 @@ use crate::catalogue::step::Step;
 use crate::command::{ErrorCode, Failure};
 use fields::{BLAST, DIAL, FILTER, LIMIT};
 
-/// The commands of this area that plans refer to.
+/// The commands of this area that plans and rooms refer to.
 pub(in crate::catalogue) mod commands {
     use crate::catalogue::references::CommandTopic;
 
+    pub const DIAL: CommandTopic = CommandTopic::new("call/dial");
     pub const ANSWER_CONNECTION: CommandTopic =
         CommandTopic::new("call/connection/{conn_id}/answer");
     pub const REJECT_CONNECTION: CommandTopic =
         CommandTopic::new("call/connection/{conn_id}/reject");
     pub const HANG_UP_CONFERENCE: CommandTopic = CommandTopic::new("call/{conf_id}/hangup");
+    pub const HANG_UP_CONNECTION: CommandTopic =
+        CommandTopic::new("call/{conf_id}/connection/{conn_id}/hangup");
 }
 
 /// How many entries of the call log a query gets that does not say: a page for a person.
@@ -79,7 +82,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         ])
         .poll(Class::Fast),
     post("/rest/conferences").commands(&[Command::new(
-        "call/dial",
+        commands::DIAL.as_str(),
         "Calls an address; during a call it adds the party to it.",
     )
     .fields(Some("address"), DIAL)
@@ -148,7 +151,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
          seconds.",
     )]),
     delete("/rest/conferences/{conf_id}/connections/{conn_id}").commands(&[Command::new(
-        "call/{conf_id}/connection/{conn_id}/hangup",
+        commands::HANG_UP_CONNECTION.as_str(),
         "Hangs up one party of a conference; the others stay.",
     )
     .refresh(&[states::CALLS])

@@ -67,6 +67,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[post("/rest/config")
             "Changes settings of the device's own configuration, and answers with what became of \
              each and whether a reboot is needed.",
         )
+        .guarded()
         .fields(None, SET)
         .plan(Plan::Split(as_list))
         .refresh(&[states::SETTING])

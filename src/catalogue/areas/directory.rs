@@ -414,6 +414,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         "directory/import",
         "Takes over the directory entries of an XML file, as `directory/export` writes it.",
     )
+    .guarded()
     .bytes("application/xml")
     .refresh(&[states::FAVORITES])
     .slow()]),

@@ -141,6 +141,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         "Switches the room to another provider, such as Teams, Zoom or Poly, and waits until it \
          runs, which takes up to three minutes.",
     )
+    .guarded()
     .fields(Some("provider"), PROVIDER)
     .plan(Plan::SwitchProvider)
     .sets(states::MODE)

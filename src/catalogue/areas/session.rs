@@ -31,6 +31,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             "session/renew",
             "Logs the gateway out of the device and in again.",
         )
+        .guarded()
         .plan(Plan::Renew)
         .once()]),
     delete("/rest/session"),

@@ -198,6 +198,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             "system/reboot",
             "Restarts the device, which takes about three minutes and ends its calls.",
         )
+        .guarded()
         .fixed(&[("action", "reboot")])
         .once()
         .entities(&[Entity::button("reboot", "Reboot")
@@ -212,6 +213,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         "system/reset_settings",
         "Sets the device back to its factory settings, except for what is to be kept.",
     )
+    .guarded()
     .fields(None, KEEP)
     .fixed(&[("action", "resetsettings")])
     .once()]),
@@ -244,6 +246,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         "system/time/set",
         "Sets the device's clock; without a time, to the time of the gateway.",
     )
+    .guarded()
     .fields(None, TIME)
     .plan(Plan::Split(at_gateway_time))]),
     get("/rest/system/time/local").commands(&[Command::new(

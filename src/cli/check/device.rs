@@ -10,6 +10,7 @@ use super::clock;
 use super::report::{Trial, TrialSubject};
 use crate::config::{Certificate, RoomConfig, RoomId};
 use crate::device::{Device, DeviceIdentity, DeviceTimings, SharedLimits};
+use crate::listed::listed;
 use crate::rooms::{LackingRead, device_settings, lacking_reads};
 
 /// At most this many states are named that a device does not bring.
@@ -135,15 +136,8 @@ fn told_failing(reads: &[LackingRead]) -> Option<String> {
 
 /// The first names, and how many more there are; none of none.
 fn named<'a>(names: impl Iterator<Item = &'a String>) -> Option<String> {
-    let names: Vec<&str> = names.map(|name| &**name).collect();
-    if names.is_empty() {
-        return None;
-    }
-    let first = names[..names.len().min(STATES_NAMED)].join(", ");
-    Some(match names.len().saturating_sub(STATES_NAMED) {
-        0 => first,
-        more => format!("{first} and {more} more"),
-    })
+    let names: Vec<&String> = names.collect();
+    (!names.is_empty()).then(|| listed(&names, STATES_NAMED))
 }
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use clap::ValueEnum;
 use reqwest::redirect::Policy;
 use serde::Deserialize;
 
-use crate::cli::rooms;
 use crate::config::HttpConfig;
+use crate::listed::counted;
 use crate::net::{ServerWords, Trust, client_config};
 use crate::os_error::{self, root_cause};
 
@@ -153,7 +153,7 @@ fn verdict(readiness: &Readiness, wanted: Health) -> Result<String, String> {
         parts.push(format!("{online} of {all} rooms online"));
     }
     if let Some(starting @ 1..) = readiness.rooms_starting {
-        parts.push(format!("{} not tried yet", rooms(starting)));
+        parts.push(format!("{} not tried yet", counted(starting, "room")));
     }
     let parts = parts.join(", ");
     match readiness.ready {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::CliError;
 use crate::config::RoomId;
+use crate::listed::counted;
 
 /// One thing that was tried.
 #[derive(Debug)]
@@ -109,7 +110,7 @@ impl CheckReport {
         // Several addresses of one key follow each other.
         parts.dedup();
         if rooms > 0 {
-            parts.push(crate::cli::rooms(rooms));
+            parts.push(counted(rooms, "room"));
         }
         let (last, others) = parts.split_last()?;
         Some(match others {

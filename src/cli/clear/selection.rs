@@ -9,7 +9,7 @@ use crate::doors::mqtt::{Retained, RetainedMessage};
 use crate::gateway_id::GatewayId;
 use crate::home_assistant::{Namespace, is_document_of};
 use crate::topics::{
-    GATEWAY_AVAILABILITY, GATEWAY_HEALTH, GATEWAY_INFO, Prefix, RoomTopics, Topic,
+    GATEWAY_AVAILABILITY, GATEWAY_HEALTH, GATEWAY_INFO, ONLINE, Prefix, RoomTopics, Topic,
 };
 
 /// Of so many rooms a topic is asked for by name: one tells as much as all.
@@ -95,7 +95,7 @@ impl Selection {
         self.rooms.is_none()
             && found.iter().any(|message| {
                 message.topic == availability
-                    && message.payload == "online"
+                    && message.payload == ONLINE
                     && message.id.as_deref() == Some(self.id.as_str())
             })
     }

@@ -12,7 +12,7 @@ use crate::cli::output::print;
 use crate::cluster::{ClusterSurvey, Etcd, RoomDigests, forget_member, forget_rooms};
 use crate::config::{ClusterConfig, Config};
 use crate::doors::mqtt::Survey;
-use crate::topics::{MemberTopics, Prefix};
+use crate::topics::{MemberTopics, ONLINE, Prefix};
 
 #[derive(Debug, clap::Args)]
 pub struct Forget {
@@ -90,7 +90,7 @@ async fn forget(
         own.sort_by_key(|it| it.topic != document);
         if own
             .iter()
-            .any(|it| it.topic == availability && it.payload == "online")
+            .any(|it| it.topic == availability && it.payload == ONLINE)
         {
             survey.close().await;
             return Err(CliError::Other(format!(

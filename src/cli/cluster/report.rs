@@ -9,6 +9,11 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::cluster::{ClusterSurvey, EtcdStatus, SHARDS, SurveyedMember, TWO_CLUSTERS, shard_of};
+use crate::listed::counted;
+use crate::visible::without_invisible;
+
+/// How much of a text of another gateway is shown, in characters. Addresses and versions are shorter.
+const LONGEST_TEXT: usize = 200;
 
 /// A member of etcd, and how it is or why that cannot be known.
 #[derive(Debug)]
@@ -51,7 +56,7 @@ impl ClusterReport {
                 .format
                 .as_deref()
                 .unwrap_or("no gateway has joined yet");
-            lines.push(format!("format\t{}\t{}", self.prefix, visible(format)));
+            lines.push(format!("format\t{}\t{}", self.prefix, shown(format)));
         }
         lines.into_iter().map(|line| line + "\n").collect()
     }
@@ -89,7 +94,7 @@ impl ClusterReport {
         if !survey.has_our_format() {
             problems.push(format!(
                 "the cluster places rooms in another way than this version: {}",
-                visible(survey.format.as_deref().unwrap_or_default())
+                shown(survey.format.as_deref().unwrap_or_default())
             ));
             return;
         }
@@ -123,9 +128,9 @@ impl ClusterReport {
         let (shards, rooms) = self.share(survey, at);
         let mut parts = vec![
             format!("{shards} shards"),
-            crate::cli::rooms(rooms),
+            counted(rooms, "room"),
             format!("weight {}", record.weight),
-            format!("version {}", visible(&record.version)),
+            format!("version {}", shown(&record.version)),
             format!("since {}", date(record.since)),
         ];
         if record.leaving {
@@ -138,7 +143,7 @@ impl ClusterReport {
             true => "no heartbeat".into(),
             false => "alive".into(),
         });
-        let address = visible(&record.advertise);
+        let address = shown(&record.advertise);
         format!("gateway {}\t{address}\t{}", member.name, parts.join(", "))
     }
 
@@ -212,7 +217,7 @@ struct Unowned {
 
 impl Unowned {
     fn words(&self) -> String {
-        let rooms = crate::cli::rooms(self.rooms);
+        let rooms = counted(self.rooms, "room");
         format!(
             "{} of {SHARDS} shards have no gateway, with {rooms} of this file",
             self.shards
@@ -307,8 +312,8 @@ fn date(seconds: u64) -> String {
 }
 
 /// What others have written, on one line.
-fn visible(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
+fn shown(text: &str) -> String {
+    without_invisible(text, LONGEST_TEXT)
 }
 
 #[cfg(test)]

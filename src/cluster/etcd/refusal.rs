@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use crate::cluster::registry::RegistryError;
-use crate::visible::is_invisible;
+use crate::visible::without_invisible;
 
 /// Something else answers, or an older etcd.
 pub const NOT_ETCD: &str = "what answers is not etcd 3.4 or later";
@@ -73,14 +73,7 @@ pub fn login_refusal(status: StatusCode, body: &Value) -> RegistryError {
 pub fn message_of(body: &Value) -> String {
     let message = body.get("message").or_else(|| body.get("error"));
     let message = message.and_then(Value::as_str).unwrap_or("no message");
-    shown(message, LONGEST_MESSAGE)
-}
-
-/// The first characters of a text of etcd, without those that cannot be seen: a mark of writing direction would turn
-/// the rest of a log line round.
-pub fn shown(text: &str, longest: usize) -> String {
-    let visible = text.chars().filter(|c| !is_invisible(*c));
-    visible.take(longest).collect()
+    without_invisible(message, LONGEST_MESSAGE)
 }
 
 #[cfg(test)]

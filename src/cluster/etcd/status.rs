@@ -6,9 +6,10 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::refusal::{EtcdRefusal, NOT_ETCD, refusal, shown};
+use super::refusal::{EtcdRefusal, NOT_ETCD, refusal};
 use super::{CALL_TIMEOUT, Etcd, takes_no_token, to_json};
 use crate::cluster::registry::RegistryError;
+use crate::visible::without_invisible;
 
 /// How much of one of its texts is shown.
 const LONGEST_TEXT: usize = 80;
@@ -99,7 +100,7 @@ fn read(answer: &[u8], took: Duration) -> Option<EtcdStatus> {
     let leader = number(&answer, "leader");
     let errors = answer.get("errors").and_then(Value::as_array);
     let errors = errors.into_iter().flatten().filter_map(Value::as_str);
-    let shown = |text: &str| shown(text, LONGEST_TEXT);
+    let shown = |text: &str| without_invisible(text, LONGEST_TEXT);
     Some(EtcdStatus {
         version: shown(answer.get("version")?.as_str()?),
         cluster: number(header, "cluster_id"),

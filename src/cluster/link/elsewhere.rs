@@ -22,7 +22,7 @@ use super::peer::Link;
 use super::{HOLDERS_LOOK_INTERVAL, Holder, RoomHolders};
 use crate::device::ProblemCode;
 use crate::state::{Change, RoomStatus, StateStore, StateValue, Subscriber};
-use crate::topics::{RoomTopics, Topic, is_about_availability};
+use crate::topics::{OFFLINE, RoomTopics, Topic, is_about_availability};
 use known::{KnownRooms, StatesAction};
 
 /// How long a client waits for the states of a room that it asked for. The owner sends them within
@@ -360,7 +360,7 @@ pub fn tell_no_owner(store: &StateStore, room: &str, why: &str) {
         "since": now.format(&Rfc3339).unwrap_or_default(),
     });
     store.set(&topics.problem(), StateValue::text(problem.to_string()));
-    store.set(&topics.availability(), StateValue::text("offline"));
+    store.set(&topics.availability(), StateValue::text(OFFLINE));
 }
 
 /// Watches the rooms of this gateway, to know what is read of those that have just come.

@@ -18,14 +18,14 @@ use super::links::Links;
 use super::passed::PassedCommand;
 use super::peer::NotTaken;
 use super::{Holder, RoomHolders};
-use crate::command::{DoorKind, ErrorCode, Failure, Reply, Submission, Submit};
+use crate::command::{
+    DoorKind, ErrorCode, Failure, ROOM_QUEUE_CAPACITY, Reply, Submission, Submit,
+};
 use crate::telemetry::Telemetry;
 
 /// How long a command waits for a gateway that takes it. The others know of an owner's death after 3.5 s at most, and
 /// a room that is handed over needs less than a second: which of the two it is, may change while a command waits.
 const WAITING_TIMEOUT: Duration = Duration::from_secs(5);
-/// Commands of one room that may wait: as many as in the queue of a room.
-const MOST_WAITING_OF_ROOM: usize = 64;
 /// Commands of all rooms that may wait.
 const MOST_WAITING: usize = 4096;
 /// A member that has not got the room, though this one was told so, is asked again after this.
@@ -272,7 +272,7 @@ impl Router {
         let is_full = waiting.number >= MOST_WAITING;
         let room = command.passed.submission.room.clone();
         let queue = waiting.rooms.entry(room).or_default();
-        if is_full || queue.len() >= MOST_WAITING_OF_ROOM {
+        if is_full || queue.len() >= ROOM_QUEUE_CAPACITY {
             drop(waiting);
             let message = "too many commands wait until a gateway has the room";
             return command

@@ -12,12 +12,11 @@ use tokio::time::Instant;
 use crate::cluster::members::{GainedShard, HeldShard, Predecessor};
 use crate::cluster::placement::Shard;
 use crate::cluster::record::Owner;
+use crate::cluster::registry::MOST_OPERATIONS;
 
 /// The longest sealed text that is stored or read. One session has less than 1 KiB; a device that sets cookies of many
 /// kilobytes gets a log-in at each take-over instead.
 pub const LONGEST_SEALED: usize = 32 << 10;
-/// How many rooms are written in one transaction. etcd takes 128 operations.
-const MOST_WRITES: usize = 100;
 /// How many bytes of texts are written in one transaction. etcd takes 1.5 MiB, in base64.
 const MOST_BYTES: usize = 512 << 10;
 /// For how long a text is held that has been found or written. A room that starts, or that takes the place of one whose
@@ -216,7 +215,7 @@ impl SessionTexts {
                 continue;
             };
             bytes += text.sealed.as_ref().map_or(0, |sealed| sealed.len());
-            if batch.len() == MOST_WRITES || (bytes > MOST_BYTES && !batch.is_empty()) {
+            if batch.len() == MOST_OPERATIONS || (bytes > MOST_BYTES && !batch.is_empty()) {
                 break;
             }
             batch.push(PendingText {
@@ -309,7 +308,7 @@ mod tests {
         let mut all = 0;
         while texts.pending() > 0 {
             let batch = texts.batch();
-            assert!(batch.len() <= MOST_WRITES && !batch.is_empty());
+            assert!(batch.len() <= MOST_OPERATIONS && !batch.is_empty());
             let bytes = batch.iter().flat_map(|text| &text.sealed);
             assert!(bytes.map(|text| text.len()).sum::<usize>() <= MOST_BYTES);
             all += batch.len();

@@ -19,10 +19,7 @@ use crate::doors::payers::{Payer, WaitingBytes};
 use crate::json::JsonText;
 use crate::state::{Change, Item, Outbox, OutboxReply, StateValue, Subscriber};
 use crate::topics::{Below, Filter, FilteredRooms, Filters, Topic, split_room};
-use crate::visible::visible_start;
-
-/// The longest start of a topic, in characters, that is repeated in a message.
-const LONGEST_SHOWN: usize = 64;
+use crate::visible::quoted_start;
 
 /// A client's frames are not read while this many times `max_in_flight` answers are unsent. Above 1,
 /// so that a client that sends too many commands gets `busy` for each instead of silence.
@@ -243,7 +240,7 @@ impl Client {
                 code: ErrorCode::UnknownCommand,
                 message: format!(
                     "a command is room/<room>/<command>, not \"{}\"",
-                    visible_start(topic, LONGEST_SHOWN)
+                    quoted_start(topic)
                 ),
             };
             return self.answer(id, FrameAnswer::Error(error));

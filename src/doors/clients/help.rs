@@ -2,6 +2,7 @@
 //!
 //! Pure.
 
+use crate::listed::listed;
 use crate::topics::RoomTopics;
 
 /// Rooms that are named; an installation may have hundreds.
@@ -12,13 +13,10 @@ pub fn lines(rooms: &[&str]) -> Vec<String> {
     let room = rooms.first().copied().unwrap_or("1");
     let topics = RoomTopics::new(room);
     let everything = topics.all();
-    let named = rooms.iter().take(NAMED_ROOMS).copied();
-    let mut named = named.collect::<Vec<_>>().join(", ");
-    match rooms.len() {
-        0 => named = "there is none that you may see".into(),
-        1..=NAMED_ROOMS => {}
-        all => named += &format!(" and {} more", all - NAMED_ROOMS),
-    }
+    let named = match rooms {
+        [] => "there is none that you may see".to_owned(),
+        rooms => listed(rooms, NAMED_ROOMS),
+    };
     let examples = [
         (
             topics.below("audio/volume/set") + " 40",

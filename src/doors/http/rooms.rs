@@ -30,7 +30,7 @@ use crate::doors::access::Grant;
 use crate::doors::clients::{ClientLimits, REFUSED_PAYLOAD, state_as_json};
 use crate::doors::payers::{PartialMessage, Payer, TooMuch};
 use crate::nearest::{Nearest, nearest};
-use crate::topics::{GATEWAY_INFO, RoomTopics, split_room};
+use crate::topics::{GATEWAY_INFO, OFFLINE, RoomTopics, split_room};
 
 /// How long the body of a command that is refused whatever it says is waited for. It comes with the head of the
 /// request, or right after it.
@@ -85,7 +85,7 @@ pub async fn list(
                 "id": id,
                 "name": name,
                 // A room that could not be started has no topics.
-                "availability": known(&topics.availability()).unwrap_or_else(|| "offline".into()),
+                "availability": known(&topics.availability()).unwrap_or_else(|| OFFLINE.into()),
                 "problem": problem["code"],
                 "url": url,
                 "commands": format!("{url}/commands"),

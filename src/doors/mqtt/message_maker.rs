@@ -17,7 +17,7 @@ use super::shared::SharedRooms;
 use super::shared::retained_states::{PublishDecision, StateDigest};
 
 use crate::state::{Item, StateValue};
-use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, Topic, is_gateway_topic};
+use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, ONLINE, Topic, is_gateway_topic};
 
 /// Makes messages of items, and leaves out those that the broker would not take.
 pub struct MessageMaker<'a> {
@@ -188,7 +188,7 @@ fn state_message(context: &DoorContext, topic: &Arc<str>) -> Option<Message> {
         None if !subscriber.may_clear_topic(topic) => return None,
         // The others stay, so the topic says online; the mark says that this one goes.
         Some(_) if **topic == *GATEWAY_AVAILABILITY && subscriber.stops_before_others() => {
-            value = Some(StateValue::text("online"));
+            value = Some(StateValue::text(ONLINE));
             user.push(Mark::stop());
         }
         _ => subscriber.published(topic),

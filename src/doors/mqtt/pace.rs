@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::settings::MOSQUITTO_WINDOW;
+
 /// While results wait, at most this many publishes are in flight, if the broker allows it: enough
 /// for the results of a hundred commands with the states that go before them.
 const WINDOW_WITH_RESULTS: usize = 256;
-/// With no result waiting, at most 20 publishes are in flight (Mosquitto's default window), so a
+/// With no result waiting, no more publishes are in flight than Mosquitto takes by default, so a
 /// state that changes again is sent once.
-const WINDOW_WITHOUT_RESULTS: usize = 20;
+const WINDOW_WITHOUT_RESULTS: usize = MOSQUITTO_WINDOW as usize;
 /// How long sending pauses after the first setback. Brokers count by the second: a quarter of one
 /// is soon enough to lose little time, and late enough that some of the quota is back.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);

@@ -33,12 +33,12 @@ use super::reason::ReasonCode;
 use super::settings::{MqttSettings, client_tls, presence_client_id};
 use super::shared::SharingRules;
 use super::subscription::gateway_filter;
-use super::survey::{RetainedMessage, Survey};
+use super::survey::{MANY_MESSAGES, RetainedMessage, Survey};
 use crate::gateway_id::GatewayId;
 use crate::net::ClientTls;
 use crate::telemetry::{Telemetry, broker_span};
 use crate::topics::{
-    GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, MemberTopics, Prefix, RoomTopics, Topic,
+    GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, MemberTopics, OFFLINE, ONLINE, Prefix, RoomTopics, Topic,
 };
 use unknown_rooms::UnknownRooms;
 
@@ -58,8 +58,6 @@ const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);
 const PING_INTERVAL: Duration = Duration::from_secs(2);
 /// An `offline` that is not true is taken back at most this often: the other side may be a gateway that insists.
 const CORRECTION_INTERVAL: Duration = Duration::from_secs(1);
-/// Mosquitto drops what is above a thousand messages for one subscription.
-const MANY_MESSAGES: usize = 900;
 
 /// What this gateway says for all.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,7 +187,7 @@ impl Presence {
             let topic = prefix.strip(topic).and_then(Topic::parse)?;
             topic.room().map(str::to_owned)
         };
-        let is_online = |message: &&RetainedMessage| message.payload == "online";
+        let is_online = |message: &&RetainedMessage| message.payload == ONLINE;
         let is_other = |message: &&RetainedMessage| {
             room_of(&message.topic).is_none() && message.topic != self.own_availability
         };
@@ -216,7 +214,7 @@ impl Presence {
             topics.extend(configured.filter(|topic| !told.contains(&**topic)));
         }
         let mark = Mark::own(&self.settings);
-        survey.retain(&topics, "offline", mark).await?;
+        survey.retain(&topics, OFFLINE, mark).await?;
         survey.close().await;
         Ok(true)
     }
@@ -310,7 +308,7 @@ impl PresenceSession {
         );
         subscribe.pkid = next_id();
         link.put(&Packet::Subscribe(subscribe))?;
-        self.publish(&mut link, GATEWAY_AVAILABILITY, "online", next_id())?;
+        self.publish(&mut link, GATEWAY_AVAILABILITY, ONLINE, next_id())?;
         let (mut told, mut corrected) = (None, None::<Instant>);
         loop {
             let role = self.roles.borrow_and_update().clone();
@@ -340,9 +338,9 @@ impl PresenceSession {
                 }
                 let now = Instant::now();
                 let is_new = corrected.is_none_or(|at| now - at >= CORRECTION_INTERVAL);
-                if publish.payload == "offline" && is_new {
+                if publish.payload == OFFLINE && is_new {
                     corrected = Some(now);
-                    self.publish(&mut link, GATEWAY_AVAILABILITY, "online", next_id())?;
+                    self.publish(&mut link, GATEWAY_AVAILABILITY, ONLINE, next_id())?;
                 }
             }
             tokio::select! {
@@ -354,7 +352,7 @@ impl PresenceSession {
                     link.put(&Packet::PingReq(PingReq))?;
                     // One that came while the last correction was too near.
                     if corrected.take().is_some() {
-                        self.publish(&mut link, GATEWAY_AVAILABILITY, "online", next_id())?;
+                        self.publish(&mut link, GATEWAY_AVAILABILITY, ONLINE, next_id())?;
                     }
                 }
                 never = &mut clearing => match never {},
@@ -374,7 +372,7 @@ impl PresenceSession {
     ) -> Result<(), ConnectionLost> {
         self.publish(&mut link, GATEWAY_CLUSTER, "", next_id())?;
         let last = next_id();
-        self.publish(&mut link, GATEWAY_AVAILABILITY, "offline", last)?;
+        self.publish(&mut link, GATEWAY_AVAILABILITY, OFFLINE, last)?;
         let taken = async {
             loop {
                 while let Some(packet) = link.next()? {

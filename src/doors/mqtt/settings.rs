@@ -19,7 +19,7 @@ use super::shared::SharedRooms;
 use crate::config::{Fingerprint, host_port};
 use crate::gateway_id::GatewayId;
 use crate::net::{ClientTls, ClientTlsSettings, Handshakes, ServerWords};
-use crate::topics::{DiscoveryTopics, GATEWAY_AVAILABILITY, MemberTopics, Prefix};
+use crate::topics::{DiscoveryTopics, GATEWAY_AVAILABILITY, MemberTopics, OFFLINE, Prefix};
 
 /// From the look-up of the broker's name to its CONNACK. A broker takes milliseconds; a busy one
 /// with TLS over a slow line takes seconds.
@@ -29,6 +29,8 @@ pub const SUBACK_TIMEOUT: Duration = BROKER_CONNECT_TIMEOUT;
 /// From the last byte of a publish to its PUBACK, if the broker does not take bytes meanwhile. Long
 /// enough for what system and network hold back on a slow line.
 pub const PUBACK_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many messages a client of Mosquitto may have in flight at first (its `max_inflight_messages`).
+pub const MOSQUITTO_WINDOW: u16 = 20;
 /// How long the broker waits before it publishes the will. A connection that is back by then, with its
 /// session, was never `offline` to anybody.
 const WILL_DELAY: Duration = Duration::from_secs(5);
@@ -197,7 +199,7 @@ pub(super) fn connect_packet(settings: &MqttSettings) -> Packet {
         u32::try_from(settings.will_delay.as_secs()).map_or(expiry, |delay| delay.min(expiry));
     let will = LastWill::new(
         settings.at_broker(GATEWAY_AVAILABILITY),
-        "offline",
+        OFFLINE,
         QoS::AtLeastOnce,
         true,
         Some(LastWillProperties {

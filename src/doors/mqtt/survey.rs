@@ -20,6 +20,9 @@ use super::pace::Pace;
 use super::packets::BrokerPacket;
 use super::settings::{MqttSettings, client_tls};
 
+/// From this many messages on, what a subscription brought may be a part: Mosquitto drops what is above a thousand for
+/// one subscription. The rooms are asked for one by one then.
+pub const MANY_MESSAGES: usize = 900;
 /// A broker that has sent nothing for this long after a subscription has sent all that it retains.
 const SILENCE: Duration = Duration::from_millis(700);
 /// How long that is after a PINGRESP. Mosquitto sends what it retains before that, other brokers do it beside.

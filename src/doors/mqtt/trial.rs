@@ -21,7 +21,8 @@ use super::error::ConnectionLost;
 use super::link::BrokerLink;
 use super::packets::BrokerPacket;
 use super::session::SessionLimits;
-use super::settings::{MqttSettings, client_tls};
+use super::settings::{MOSQUITTO_WINDOW, MqttSettings, client_tls};
+use crate::listed::{counted, listed};
 use crate::topics::{self, ALL_GATEWAY_TOPICS, ALL_ROOMS, RESULT, RoomTopics, Topic};
 
 /// How long the broker may take to answer about the rights, with the time for delivery; it takes
@@ -35,8 +36,6 @@ const CHECK: &str = "check";
 const SUBSCRIBE_ID: u16 = 1;
 /// At most this many rooms are tried: each costs a message both ways.
 const MOST_ROOMS_TRIED: usize = 256;
-/// How many messages are under way at a time: Mosquitto's default window.
-const WINDOW: u16 = 20;
 /// At most this many topics are named where a right is missing.
 const TOPICS_NAMED: usize = 4;
 
@@ -98,7 +97,9 @@ pub async fn try_broker(
     }
     let mut asked = Asked::new(&settings, topics);
     let window = limits.as_ref().and_then(|limits| limits.receive_max);
-    asked.window = window.unwrap_or(WINDOW).clamp(1, WINDOW);
+    asked.window = window
+        .unwrap_or(MOSQUITTO_WINDOW)
+        .clamp(1, MOSQUITTO_WINDOW);
     let answered = timeout(RIGHTS_TIMEOUT, asked.ask(&mut link)).await;
     match answered {
         Ok(Ok(())) => {
@@ -183,7 +184,7 @@ impl Asked {
             granted: Vec::new(),
             sent: 0,
             unacknowledged: 0,
-            window: WINDOW,
+            window: MOSQUITTO_WINDOW,
             taken: BTreeSet::new(),
             delivered: BTreeSet::new(),
             postponed: BTreeMap::new(),
@@ -278,13 +279,9 @@ impl Asked {
     fn tell_undelivered(&mut self) {
         let mut problems = Vec::new();
         for (filter, topics) in self.undelivered() {
-            let named = topics[..topics.len().min(TOPICS_NAMED)].join(", ");
-            let more = match topics.len().saturating_sub(TOPICS_NAMED) {
-                0 => String::new(),
-                more => format!(" and {more} more"),
-            };
+            let named = listed(&topics, TOPICS_NAMED);
             problems.push(format!(
-                "it grants the subscription to {filter} and does not deliver {named}{more}: let the \
+                "it grants the subscription to {filter} and does not deliver {named}: let the \
                  gateway's user read there, not only write (Mosquitto: `topic readwrite {filter}`)"
             ));
         }
@@ -342,10 +339,7 @@ impl Asked {
     /// What the broker refused for now.
     fn told_postponed(&self) -> Vec<String> {
         let told = self.postponed.iter().map(|(reason, count)| {
-            let messages = match count {
-                1 => "1 message".to_owned(),
-                count => format!("{count} messages"),
-            };
+            let messages = counted(*count, "message");
             format!(
                 "does not take {messages} for now ({reason}); whether it permits them is not known, and the \
                  gateway would send them again, more slowly"

@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use super::schema::bytes;
 use super::{mqtt, part};
-use crate::catalogue::{Operation, Payload, Pick, Shape, State, ValueKind};
+use crate::catalogue::{Operation, Payload, Pick, RoomEvent, Shape, State, ValueKind};
 use crate::command::ErrorCode;
 use crate::device::ProblemCode;
-use crate::topics::{Below, Topic};
+use crate::topics::{Below, OFFLINE, ONLINE, Topic};
 
 /// The messages that many channels carry.
 pub fn shared() -> [(&'static str, Value); 4] {
@@ -91,21 +91,33 @@ pub fn of_gateway_topic(topic: Topic<'_>) -> Value {
         },
     };
     let payload = match below {
-        Below::Availability => json!({"enum": ["online", "offline"]}),
+        Below::Availability => json!({"enum": [ONLINE, OFFLINE]}),
         Below::Problem => json!({
             "type": "object",
             "required": ["code"],
             "properties": {
-                "code": {"anyOf": [{"const": "none"}, {"enum": ProblemCode::ALL}]},
+                "code": {"anyOf": [{"const": ProblemCode::NONE}, {"enum": ProblemCode::ALL}]},
                 "message": {"type": "string"},
                 "since": {"type": "string", "format": "date-time"},
             },
         }),
-        Below::Event(name @ ("incoming_call" | "call_connected" | "call_ended")) => json!({
+        Below::Event(name) => {
+            RoomEvent::of(name).map_or_else(|| json!({"type": "object"}), room_event)
+        }
+        _ => json!({"type": "object"}),
+    };
+    json!({"payload": payload})
+}
+
+/// What a room's event says, with its name for clients that see only the payload.
+fn room_event(event: RoomEvent) -> Value {
+    let event_type = json!({"const": event.as_str()});
+    match event {
+        RoomEvent::IncomingCall | RoomEvent::CallConnected | RoomEvent::CallEnded => json!({
             "type": "object",
             "required": ["event_type", "conference", "connection", "incoming"],
             "properties": {
-                "event_type": {"const": name},
+                "event_type": event_type,
                 "conference": {"type": "string"},
                 "connection": {"type": "string"},
                 "address": {"type": ["string", "null"]},
@@ -113,11 +125,11 @@ pub fn of_gateway_topic(topic: Topic<'_>) -> Value {
                 "answered": {"type": "boolean"},
             },
         }),
-        Below::Event(name @ ("device_lost" | "device_back")) => json!({
+        RoomEvent::DeviceLost | RoomEvent::DeviceBack => json!({
             "type": "object",
             "required": ["event_type", "id", "name", "type", "state", "connected"],
             "properties": {
-                "event_type": {"const": name},
+                "event_type": event_type,
                 "id": {"type": "string"},
                 "name": {"type": "string"},
                 "type": {"type": "string"},
@@ -125,19 +137,18 @@ pub fn of_gateway_topic(topic: Topic<'_>) -> Value {
                 "connected": {"type": "boolean"},
             },
         }),
-        Below::Event(name @ "command_failed") => json!({
+        RoomEvent::CommandFailed => json!({
             "type": "object",
             "required": ["event_type", "command", "code", "message"],
             "properties": {
-                "event_type": {"const": name},
+                "event_type": event_type,
                 "command": {"type": "string"},
                 "code": part("schemas", "error_code"),
                 "message": {"type": "string"},
             },
         }),
-        _ => json!({"type": "object"}),
-    };
-    json!({"payload": payload})
+        RoomEvent::ReadinessFailed => json!({"type": "object"}),
+    }
 }
 
 /// A warning or an error.

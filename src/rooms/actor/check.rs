@@ -9,8 +9,10 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::{Actor, CameraEffect, CheckOrder, Done, Interruption};
-use crate::catalogue::checked::{CALL_IN_MEETING, CALL_STATE, MEETINGS, READINESS_RUN};
-use crate::catalogue::{CATALOGUE, Call, Motion, Params, SESSION, TimeLimit, TopicKind};
+use crate::catalogue::checked::{
+    CALL_IN_MEETING, CALL_STATE, MEETINGS, MOVE_CAMERA, READINESS_RUN,
+};
+use crate::catalogue::{Call, Motion, Params, SESSION, TimeLimit, TopicKind};
 use crate::command::{ErrorCode, Failure, Reply, Success, Transfer};
 use crate::rooms::executor::{Executed, KnownUse, execute};
 use crate::rooms::readiness::{Report, failure_event, login};
@@ -21,6 +23,8 @@ pub(super) struct RunningCheck {
     /// Who waits for its result; nobody if it is the daily one.
     reply: Option<Reply>,
     pub(super) interrupts: watch::Sender<Option<Interruption>>,
+    /// The motion of the camera that it starts, with its stop.
+    motion: Motion,
     /// When the camera is stopped, unless the run has done so.
     stop_due: Instant,
     /// A command has started or stopped the camera since.
@@ -66,11 +70,12 @@ impl Actor {
             let message = "a camera is being moved, so the room is not checked; run it again later";
             return self.end_check(reply, Err(Failure::new(ErrorCode::Busy, message)));
         }
-        let Some(route) = CATALOGUE.pattern(READINESS_RUN.as_str()) else {
-            return;
+        let call = Call::to(READINESS_RUN, Params::new());
+        let (call, motion) = match call.and_then(|call| Ok((call, checked_motion()?))) {
+            Ok(made) => made,
+            Err(failure) => return self.end_check(reply, Err(failure)),
         };
         let (interrupts, interrupted) = watch::channel(None);
-        let call = Call::of(route, Params::new());
         let session = self.publisher.stored(SESSION).unwrap_or_default();
         let mut environment = self.environment(&call);
         environment.check = Some(CheckOrder {
@@ -86,12 +91,11 @@ impl Actor {
             interrupts: interrupted,
         });
         let stop_due = self.device.deadline(TimeLimit::Minutes);
-        if let Some(motion) = checked_motion() {
-            self.stops.schedule(&motion, stop_due);
-        }
+        self.stops.schedule(&motion, stop_due);
         self.check = Some(Box::new(RunningCheck {
             reply,
             interrupts,
+            motion,
             stop_due,
             camera_is_taken: false,
         }));
@@ -136,16 +140,14 @@ impl Actor {
             return;
         };
         let now = Instant::now();
-        if let Some(motion) = checked_motion() {
-            if check.camera_is_taken {
-                // The stop of whoever took it has replaced the one of the run, or removed it.
-                self.stops.reschedule(check.stop_due, now);
-            } else if executed.camera_may_move {
-                self.stops.schedule_repeated(&motion, now);
-            } else {
-                let sent = self.stops.sent(motion.camera);
-                self.stops.stopped(&sent, now);
-            }
+        if check.camera_is_taken {
+            // The stop of whoever took it has replaced the one of the run, or removed it.
+            self.stops.reschedule(check.stop_due, now);
+        } else if executed.camera_may_move {
+            self.stops.schedule_repeated(&check.motion, now);
+        } else {
+            let sent = self.stops.sent(check.motion.camera);
+            self.stops.stopped(&sent, now);
         }
         self.take_read_back(executed.readings, executed.spelled);
         self.end_check(check.reply, executed.result);
@@ -191,7 +193,6 @@ impl Actor {
 }
 
 /// The motion of the camera that a run starts, with its stop.
-fn checked_motion() -> Option<Motion> {
-    let start = CATALOGUE.pattern("camera/move")?;
-    Motion::of(&Call::of(start, Params::new())).ok()
+fn checked_motion() -> Result<Motion, Failure> {
+    Motion::of(&Call::to(MOVE_CAMERA, Params::new())?)
 }

@@ -13,12 +13,13 @@ use tokio::time::{Instant, sleep};
 
 use super::Executor;
 use crate::catalogue::checked::{
-    CALENDAR_STATE, CALL_IN_MEETING, CALL_STATE, H323_GATEKEEPERS, MEETINGS, MICROPHONES_CONNECTED,
-    NEAR_CAMERAS, NEAR_SELECTED_PEOPLE, SIP_SERVERS, next_meeting_start,
+    CALENDAR_STATE, CALL_IN_MEETING, CALL_STATE, DIAL, H323_GATEKEEPERS, HANG_UP_CONNECTION,
+    MEETINGS, MICROPHONES_CONNECTED, MOVE_CAMERA, NEAR_CAMERAS, NEAR_SELECTED_PEOPLE, SIP_SERVERS,
+    STOP_CAMERA, next_meeting_start,
 };
 use crate::catalogue::{
-    CALLS, CATALOGUE, Call, CallConnection, DEVICES, PairedDevice, Params, StateTopic, TimeLimit,
-    connections, truth,
+    ACTIVATE_PRESET, CALLS, Call, CallConnection, CommandTopic, DEVICES, PRESET_PARAMETER,
+    PairedDevice, Params, StateTopic, TimeLimit, connections, truth,
 };
 use crate::command::{ErrorCode, Failure, Success};
 use crate::rooms::readiness::{
@@ -264,8 +265,8 @@ impl Executor<'_> {
             let message = "the camera moved and was moved back";
             return Ok(Some(Check::passed(MOVE_CHECK, message)));
         };
-        let params = vec![("index", preset.clone())];
-        let recalled = self.command("camera/preset/{index}/activate", params).await;
+        let params = vec![(PRESET_PARAMETER, preset.clone())];
+        let recalled = self.command(ACTIVATE_PRESET, params).await;
         Ok(Some(match recalled {
             Ok(_) => Check::passed(
                 MOVE_CHECK,
@@ -293,7 +294,7 @@ impl Executor<'_> {
     ) -> Result<Result<(), Failure>, Failure> {
         order.uninterrupted()?;
         let start = Call::parse(
-            "camera/move",
+            MOVE_CAMERA.as_str(),
             &Bytes::from_static(direction.as_bytes()),
             &mut None,
         )?;
@@ -307,7 +308,7 @@ impl Executor<'_> {
             // A stop now would end somebody's own move, which has its own stop.
             order.uninterrupted()?;
         }
-        let stopped = self.command("camera/stop", Params::new()).await;
+        let stopped = self.command(STOP_CAMERA, Params::new()).await;
         // A start without an answer may still reach the camera behind the stop.
         let is_unsure = started
             .as_ref()
@@ -363,11 +364,8 @@ impl Executor<'_> {
 
     /// Dials. An interruption does not wait for the device's answer.
     async fn dial(&mut self, test: &mut TestCall, order: &mut CheckOrder) -> Result<(), Failure> {
-        let Some(dial) = CATALOGUE.pattern("call/dial") else {
-            return Ok(());
-        };
         let address = order.dial.clone().unwrap_or_default();
-        let call = Call::of(dial, Params::new()).with("address", address);
+        let call = Call::to(DIAL, Params::new())?.with("address", address);
         order.uninterrupted()?;
         self.deadline = self.device.deadline(TimeLimit::Slow);
         tokio::select! {
@@ -383,8 +381,7 @@ impl Executor<'_> {
     /// What becomes of it shows the next look at the calls.
     async fn hang_up(&mut self, conference: String, connection: String) {
         let params = vec![("conf_id", conference), ("conn_id", connection)];
-        let topic = "call/{conf_id}/connection/{conn_id}/hangup";
-        if let Err(failure) = self.command(topic, params).await {
+        if let Err(failure) = self.command(HANG_UP_CONNECTION, params).await {
             tracing::debug!(reason = failure.message, "the test call was not hung up");
         }
     }
@@ -400,14 +397,9 @@ impl Executor<'_> {
     }
 
     /// Sends a command of the catalogue that takes no payload.
-    async fn command(&mut self, topic: &'static str, params: Params) -> Result<Success, Failure> {
-        let route = CATALOGUE.pattern(topic).ok_or_else(|| {
-            Failure::new(
-                ErrorCode::UnknownCommand,
-                format!("{topic} is not a command"),
-            )
-        })?;
+    async fn command(&mut self, topic: CommandTopic, params: Params) -> Result<Success, Failure> {
+        let call = Call::to(topic, params)?;
         self.deadline = self.device.deadline(TimeLimit::Ordinary);
-        self.request(&Call::of(route, params)).await
+        self.request(&call).await
     }
 }

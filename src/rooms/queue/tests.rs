@@ -272,20 +272,20 @@ fn nothing_waits_for_a_command_that_takes_minutes() {
 #[test]
 fn the_sixty_fifth_is_busy() {
     let queue = Fixture::new();
-    for _ in 0..=QUEUE_CAPACITY {
+    for _ in 0..=ROOM_QUEUE_CAPACITY {
         queue.push("audio/start", "");
     }
     let busy = ("audio/start".to_owned(), ErrorCode::Busy);
     assert_eq!(queue.answers.try_recv(), Ok(busy));
     queue.queue.expire(Instant::now() + Duration::from_secs(6));
-    assert_eq!(queue.answers.try_iter().count(), QUEUE_CAPACITY);
+    assert_eq!(queue.answers.try_iter().count(), ROOM_QUEUE_CAPACITY);
     assert!(queue.queue.take(ALL).is_none());
 }
 
 #[test]
 fn a_full_queue_still_takes_what_ends_a_call_or_a_move() {
     let queue = Fixture::new();
-    for _ in 0..QUEUE_CAPACITY {
+    for _ in 0..ROOM_QUEUE_CAPACITY {
         queue.push("audio/start", "");
     }
     for _ in 0..URGENT_CAPACITY {
@@ -308,14 +308,14 @@ fn a_full_queue_still_takes_what_ends_a_call_or_a_move() {
 fn a_full_queue_takes_a_command_that_supersedes_one() {
     let queue = Fixture::new();
     queue.push("audio/volume/set", "1");
-    for _ in 1..QUEUE_CAPACITY {
+    for _ in 1..ROOM_QUEUE_CAPACITY {
         queue.push("audio/start", "");
     }
     queue.push("audio/volume/set", "2");
     let superseded = ("audio/volume/set".to_owned(), ErrorCode::Superseded);
     assert_eq!(queue.answers.try_recv(), Ok(superseded));
     assert!(queue.answers.try_recv().is_err());
-    assert_eq!(queue.queue.len(), QUEUE_CAPACITY);
+    assert_eq!(queue.queue.len(), ROOM_QUEUE_CAPACITY);
 }
 
 #[test]

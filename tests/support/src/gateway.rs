@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use poly2mqtt::app::App;
-use poly2mqtt::catalogue::{GUARDED, PresetNames};
+use poly2mqtt::catalogue::{CATALOGUE, PresetNames};
 use poly2mqtt::config::{
     BrokerUrl, Certificate, Config, HomeAssistantConfig, HttpConfig, MqttConfig, PollConfig,
     RoomConfig, RoomId, Secret, TcpConfig,
@@ -49,9 +49,9 @@ pub fn room(device: &SimulatedDevice) -> RoomConfig {
         user: "admin".into(),
         password: Secret::new("456"),
         certificate: Certificate::parse(&device.fingerprint()).unwrap(),
-        allow: GUARDED
-            .iter()
-            .map(|command| (*command).to_owned())
+        allow: CATALOGUE
+            .guarded()
+            .map(str::to_owned)
             .collect::<BTreeSet<_>>()
             .into(),
         settings: Vec::new(),

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{CameRetained, ReceivedCommand, Receiver};
 use crate::catalogue::Call;
-use crate::command::{DoorKind, ErrorCode, Failure, Outcome};
+use crate::command::{DoorKind, ErrorCode, Failure, Outcome, ROOM_QUEUE_CAPACITY};
 use crate::doors::mqtt::mark::Mark;
 use crate::doors::mqtt::shared::SharedRooms;
 use crate::doors::mqtt::shared::arbiter::{CommandAction, QosLane, Term};
@@ -26,9 +26,6 @@ const OWNER_ENDED: &str = "the gateway that had the room ended before it had an 
                            carried the command out is unknown";
 /// The answer where nobody has the room.
 const NO_OWNER: &str = "no gateway of the cluster can reach the room's device safely now";
-/// The answer while a room moves.
-const TOO_MANY_WAIT: &str =
-    "the room moves to another gateway, and 64 commands wait for that already";
 
 /// Where the result of such a command comes from, which decides whether this gateway publishes it.
 #[derive(Debug, Clone, Copy)]
@@ -212,7 +209,10 @@ impl Receiver {
                 Some(CommandAction::PassOn(command)) => (command, ResultOrigin::Other),
                 Some(CommandAction::TooMany(command)) => {
                     answers += 1;
-                    self.refuse_shared(shared, command, ErrorCode::Busy, TOO_MANY_WAIT);
+                    let message = format!(
+                        "the room moves to another gateway, and {ROOM_QUEUE_CAPACITY} commands wait for that already"
+                    );
+                    self.refuse_shared(shared, command, ErrorCode::Busy, &message);
                     continue;
                 }
                 Some(CommandAction::Unanswered(command)) => {

@@ -31,6 +31,7 @@ use tokio::time::Instant;
 use super::memory::{MemoryUse, RoomCommand};
 use super::subscribed_room::{AfterLeaving, SubscribedRoom};
 pub use super::subscribed_room::{Arrival, QosLane, Revision};
+use crate::command::ROOM_QUEUE_CAPACITY;
 
 /// How long the former owner of a room that it has released holds commands for the new owner's marker. Later it passes
 /// each on at once: the broker is slow.
@@ -46,9 +47,6 @@ pub const OWN_MARKER_TIMEOUT: Duration = Duration::from_secs(11);
 pub const LOST_TIMEOUT: Duration = Duration::from_secs(5);
 /// A marker names at most this many rooms, so that its packet stays small.
 pub const ROOMS_A_MARKER: usize = 500;
-/// At most this many commands of a room wait for a marker or for the fence: as many as wait in the
-/// room's queue otherwise.
-const WAITING_COMMANDS: usize = 64;
 
 /// Counts how often this gateway became the owner of a room.
 pub type Term = u64;
@@ -124,25 +122,16 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
         let Some(subscribed) = self.rooms.get_mut(room) else {
             return;
         };
-        let (at, term) = (lane.index(), subscribed.term);
-        let is_late = subscribed.arrival == Arrival::TakenOver && subscribed.awaits[at];
+        if subscribed.remembers(lane) {
+            let memory = &mut subscribed.memory;
+            return memory.remember(lane, command, &mut self.usage, now);
+        }
+        let term = subscribed.term;
+        let is_late =
+            subscribed.arrival == Arrival::TakenOver && subscribed.awaits_own_marker[lane.index()];
         match subscribed.role {
-            RoomRole::Owner | RoomRole::Leaving if subscribed.is_before_marker(lane) => {
-                subscribed
-                    .memory
-                    .remember(lane, command, &mut self.usage, now);
-            }
-            RoomRole::Deputy if subscribed.after_leaving == AfterLeaving::Unsubscribed => {}
-            RoomRole::Deputy | RoomRole::Lost => {
-                subscribed
-                    .memory
-                    .remember(lane, command, &mut self.usage, now);
-            }
-            RoomRole::Leaving if subscribed.passed[at] => {
-                subscribed
-                    .memory
-                    .remember(lane, command, &mut self.usage, now);
-            }
+            // A deputy that does not stay one: its UNSUBSCRIBE waits.
+            RoomRole::Deputy | RoomRole::Lost => {}
             RoomRole::Leaving if subscribed.is_released_for(MARKER_TIMEOUT, now) => {
                 self.actions.extend(subscribed.pass_on_waiting());
                 self.actions.push_back(CommandAction::PassOn(command));
@@ -155,7 +144,9 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
                 self.actions
                     .push_back(CommandAction::CarryOut(command, term));
             }
-            RoomRole::Owner | RoomRole::Leaving if subscribed.waiting.len() < WAITING_COMMANDS => {
+            RoomRole::Owner | RoomRole::Leaving
+                if subscribed.waiting.len() < ROOM_QUEUE_CAPACITY =>
+            {
                 subscribed.waiting.push((lane, command));
             }
             RoomRole::Owner | RoomRole::Leaving => {
@@ -181,7 +172,7 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
         subscribed.role = RoomRole::Deputy;
         subscribed.released = None;
         subscribed.is_marker_due = false;
-        subscribed.awaits = [false; 2];
+        subscribed.awaits_own_marker = [false; 2];
         match subscribed.after_leaving {
             AfterLeaving::Deputy => {}
             AfterLeaving::Unsubscribed => self.remove(room),
@@ -247,7 +238,7 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
                 .extend(unanswered.into_iter().map(CommandAction::Unanswered));
             let is_late = |since: &Instant, time| now.duration_since(*since) >= time;
             if (subscribed.marker_sent).is_some_and(|sent| is_late(&sent, OWN_MARKER_TIMEOUT)) {
-                subscribed.awaits = [false; 2];
+                subscribed.awaits_own_marker = [false; 2];
                 subscribed.marker_sent = None;
             }
             match subscribed.role {

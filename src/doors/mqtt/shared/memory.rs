@@ -1,7 +1,7 @@
 //! The commands of one room that a deputy has received, and of which it has seen no result.
 //!
-//! Pure. What is remembered is bounded for each room and in all; above that a command is kept without its
-//! payload, so that it can be answered, and above that it is counted.
+//! Pure. What is remembered is bounded for each room, by what its queue takes, and in all; above that a command is
+//! kept without its payload, so that it can be answered, and above that it is counted.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,15 +9,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::subscribed_room::QosLane;
+use crate::command::ROOM_QUEUE_CAPACITY;
 
-/// Remembered commands of one room: as many as its queue takes.
-const ROOM_COMMANDS: usize = 64;
 /// Remembered commands of all rooms.
 const ALL_COMMANDS: usize = 10_000;
 /// Bytes of their payloads.
 const ALL_BYTES: usize = 32 << 20;
-/// How many more are kept without their payload, of one room and of all rooms.
-const SHORTENED: [usize; 2] = [64, 10_000];
+/// How many more are kept without their payload, of one room and of all rooms: as many again.
+const SHORTENED: [usize; 2] = [ROOM_QUEUE_CAPACITY, ALL_COMMANDS];
 /// A command takes three and a half minutes at most, and has waited some seconds before. Its owner has answered it by
 /// then.
 pub const LONGEST_COMMAND: Duration = Duration::from_secs(240);
@@ -109,14 +108,14 @@ impl<C: RoomCommand> Memory<C> {
             return;
         }
         let size = command.size();
-        let is_whole = self.commands.len() < ROOM_COMMANDS
+        let is_whole = self.commands.len() < ROOM_QUEUE_CAPACITY
             && usage.whole < ALL_COMMANDS
             && usage.bytes + size <= ALL_BYTES;
         let [of_room, of_all] = SHORTENED;
         if is_whole {
             usage.whole += 1;
             usage.bytes += size;
-        } else if self.commands.len() < ROOM_COMMANDS + of_room && usage.shortened < of_all {
+        } else if self.commands.len() < ROOM_QUEUE_CAPACITY + of_room && usage.shortened < of_all {
             command.shorten();
             usage.shortened += 1;
         } else {

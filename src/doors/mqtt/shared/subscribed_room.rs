@@ -64,13 +64,13 @@ pub struct SubscribedRoom<C: RoomCommand, R> {
     /// Results of commands up to this term are another gateway's to publish.
     pub given_up: Term,
     /// By lane: this gateway's own marker has not come back.
-    pub awaits: [bool; 2],
+    pub awaits_own_marker: [bool; 2],
     /// How this gateway came by the room last.
     pub arrival: Arrival,
     pub is_marker_due: bool,
     pub marker_sent: Option<Instant>,
     /// By lane: the next owner's marker has come.
-    pub passed: [bool; 2],
+    pub next_owner_marked: [bool; 2],
     /// Since when the next owner may have it.
     pub released: Option<Instant>,
     pub after_leaving: AfterLeaving,
@@ -89,11 +89,11 @@ impl<C: RoomCommand, R> Default for SubscribedRoom<C, R> {
             term: 0,
             revision: 0,
             given_up: 0,
-            awaits: [false; 2],
+            awaits_own_marker: [false; 2],
             arrival: Arrival::Begun,
             is_marker_due: false,
             marker_sent: None,
-            passed: [false; 2],
+            next_owner_marked: [false; 2],
             released: None,
             after_leaving: AfterLeaving::Deputy,
             waiting: Vec::new(),
@@ -113,7 +113,19 @@ impl<C: RoomCommand, R> SubscribedRoom<C, R> {
     /// Whether what comes in this lane is the former owner's, until the own marker comes.
     pub fn is_before_marker(&self, lane: QosLane) -> bool {
         let began_before = matches!(self.arrival, Arrival::Begun | Arrival::TakenOver);
-        !began_before && self.awaits[lane.index()]
+        !began_before && self.awaits_own_marker[lane.index()]
+    }
+
+    /// Whether it only remembers a command of this lane, whose result another gateway gives.
+    pub fn remembers(&self, lane: QosLane) -> bool {
+        match self.role {
+            RoomRole::Deputy => self.after_leaving != AfterLeaving::Unsubscribed,
+            RoomRole::Lost => true,
+            RoomRole::Owner => self.is_before_marker(lane),
+            RoomRole::Leaving => {
+                self.is_before_marker(lane) || self.next_owner_marked[lane.index()]
+            }
+        }
     }
 
     /// The commands that waited, to be carried out.
@@ -145,7 +157,7 @@ impl<C: RoomCommand, R> SubscribedRoom<C, R> {
         self.given_up = self.term;
         self.is_marker_due = false;
         self.marker_sent = None;
-        self.awaits = [false; 2];
+        self.awaits_own_marker = [false; 2];
         let dropped = self.parked.len();
         self.parked.clear();
         dropped
@@ -155,7 +167,7 @@ impl<C: RoomCommand, R> SubscribedRoom<C, R> {
         self.role = RoomRole::Owner;
         self.term += 1;
         self.revision = revision;
-        self.awaits = [true; 2];
+        self.awaits_own_marker = [true; 2];
         self.arrival = arrival;
         self.is_marker_due = true;
         self.marker_sent = None;

@@ -12,7 +12,9 @@ use super::MqttSubscriber;
 use crate::doors::mqtt::mark::Mark;
 use crate::doors::mqtt::other_gateways::GatewayInfo;
 use crate::state::StateStore;
-use crate::topics::{GATEWAY_AVAILABILITY, GATEWAY_INFO, GATEWAY_LOG, is_below_longer_prefix};
+use crate::topics::{
+    GATEWAY_AVAILABILITY, GATEWAY_INFO, GATEWAY_LOG, OFFLINE, ONLINE, is_below_longer_prefix,
+};
 
 impl MqttSubscriber {
     /// The broker sent a message about a gateway. `is_live`: not one that it had retained.
@@ -41,7 +43,7 @@ impl MqttSubscriber {
                 self.info_arrived(store, info, is_live, now);
             }
         } else if is_live {
-            let says_offline = topic == GATEWAY_AVAILABILITY && payload == b"offline";
+            let says_offline = topic == GATEWAY_AVAILABILITY && payload == OFFLINE.as_bytes();
             let has_own_id = mark.id == Some(self.gateway_id.as_str());
             if !(has_own_id && is_own) {
                 self.heard(mark, says_offline, now);
@@ -130,7 +132,7 @@ impl MqttSubscriber {
 
 fn is_online(store: &StateStore) -> bool {
     let availability = store.get(GATEWAY_AVAILABILITY);
-    availability.is_some_and(|value| value.payload == "online")
+    availability.is_some_and(|value| value.payload == ONLINE)
 }
 
 /// Whether it tells of this run of this gateway.

@@ -58,7 +58,7 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
         };
         // One of an earlier term says nothing of this one.
         if subscribed.marker_sent.is_some() {
-            subscribed.awaits[lane.index()] = false;
+            subscribed.awaits_own_marker[lane.index()] = false;
         }
     }
 
@@ -93,8 +93,8 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
                 self.orphan(room, lane);
             }
             (RoomRole::Leaving, Arrival::Moved) => {
-                subscribed.passed[at] = true;
-                if subscribed.passed == [true; 2] {
+                subscribed.next_owner_marked[at] = true;
+                if subscribed.next_owner_marked == [true; 2] {
                     self.leave(room);
                 }
             }
@@ -150,8 +150,9 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
         }
         for (room, subscribed) in &mut self.rooms {
             subscribed.memory.cut_off();
-            if subscribed.marker_sent.take().is_some() && subscribed.awaits != [false; 2] {
-                subscribed.awaits = [true; 2];
+            if subscribed.marker_sent.take().is_some() && subscribed.awaits_own_marker != [false; 2]
+            {
+                subscribed.awaits_own_marker = [true; 2];
                 subscribed.is_marker_due = true;
                 self.unmarked.insert(room.clone());
             }
@@ -164,7 +165,8 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
     /// Whether it is the owner, and every gateway that listens knows which commands are its own.
     pub fn is_established(&self, room: &str) -> bool {
         let subscribed = self.rooms.get(room);
-        subscribed.is_some_and(|it| it.role == RoomRole::Owner && it.awaits == [false; 2])
+        subscribed
+            .is_some_and(|it| it.role == RoomRole::Owner && it.awaits_own_marker == [false; 2])
     }
 
     /// Whether it publishes the states of this room. Those of a room that was released are the next owner's.

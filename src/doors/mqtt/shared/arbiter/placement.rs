@@ -103,7 +103,7 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
             && subscribed.role == RoomRole::Owner
         {
             subscribed.role = RoomRole::Leaving;
-            subscribed.passed = [false; 2];
+            subscribed.next_owner_marked = [false; 2];
             subscribed.released = None;
             subscribed.after_leaving = AfterLeaving::Deputy;
         }
