@@ -8,6 +8,7 @@
 //! authenticator   logs in and out, one at a time             login_limiter, login_backoff, login_reply
 //! identity        what does the device say it is?            session_holders: who holds its sessions
 //! start_throttle  what thousands of rooms do at a start      priority_semaphore: who waits for a turn
+//! login_memory    what of log-ins outlives a room
 //! probe           is a session valid? what does a 403 mean?     unauthenticated: a read without a log-in
 //! endpoint        one request, one response; two at a time   sessions, session_store, session_file
 //! fence           may requests begin, where several gateways share the device?
@@ -23,6 +24,7 @@ mod hurry;
 mod identity;
 mod login_backoff;
 mod login_limiter;
+mod login_memory;
 mod login_reply;
 mod priority_semaphore;
 mod probe;
@@ -50,6 +52,7 @@ pub use identity::DeviceIdentity;
 #[cfg(test)]
 pub(crate) use login_backoff::LONGEST_LOGIN_WAIT;
 pub use login_limiter::LoginLimiter;
+pub use login_memory::LoginMemory;
 pub use login_reply::LoginReply;
 pub use problem::{Problem, ProblemCode};
 pub use response::{DeviceResponse, Oversize, RequestError};

@@ -69,6 +69,14 @@ impl Attempt<'_> {
         }
     }
 
+    /// Whose secret it is: of a token nobody's but its own.
+    fn owner(&self, identity: u64) -> u64 {
+        match self.is_token() {
+            true => identity,
+            false => SecretDigest::of_login(self.user, b"").prefix(),
+        }
+    }
+
     fn is_unguessable(&self) -> bool {
         let is_token = self.is_token();
         let least = if is_token {
@@ -146,7 +154,9 @@ impl Guesses {
                 return self.blocked(attempt, network, retry_after);
             }
             if let Some(identity) = identity {
-                state.known.insert(network, identity, digest);
+                state
+                    .known
+                    .insert(network, attempt.owner(identity), identity, digest);
             }
             return Verdict::Admit;
         }

@@ -272,6 +272,7 @@ impl Call {
             },
             body: self.body(command),
             repeatable: command.repeatable,
+            is_read: operation.method == super::operation::Method::Get,
         })
     }
 

@@ -47,6 +47,8 @@ pub struct Request {
     pub body: RequestBody,
     /// Repeating it is safe.
     pub repeatable: bool,
+    /// It changes nothing at the device.
+    pub is_read: bool,
 }
 
 /// The body of a request.
@@ -85,6 +87,7 @@ impl Request {
             query: read_query(operation),
             body,
             repeatable: true,
+            is_read: true,
         })
     }
 

@@ -32,7 +32,7 @@ pub enum Shape {
 }
 
 /// Values that a state may depend on besides the answer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Context {
     /// Seconds since 1970.
     pub now: i64,

@@ -6,7 +6,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::Method;
 use secrecy::{ExposeSecret, SecretString};
@@ -18,6 +18,7 @@ use tracing::Instrument;
 use super::endpoint::{AttemptOutcome, Endpoint, RequestSlot, SMALL_RESPONSE};
 use super::hurry::Hurry;
 use super::login_backoff::LoginBackoff;
+use super::login_memory::DeviceLogins;
 use super::login_reply::{LoginReply, Release, ReplyKind};
 use super::probe::is_valid;
 use super::problem::{Problem, ProblemCode};
@@ -52,8 +53,10 @@ pub(super) struct Authenticator {
     timings: Arc<DeviceTimings>,
     limits: SharedLimits,
     hurry: Hurry,
-    /// Held during a log-in.
-    login: Mutex<LoginState>,
+    /// Held during a log-in: the number of the last one.
+    login: Mutex<u64>,
+    /// When a log-in may be tried again.
+    backoff: DeviceLogins,
     /// A log-in waits for the limiter, which other devices fill.
     waits_for_limiter: AtomicBool,
     /// The newest session that was made because a change was refused and the session had no token.
@@ -69,11 +72,23 @@ struct LoginAnswer {
     cookies: Vec<String>,
 }
 
-#[derive(Debug)]
-struct LoginState {
-    /// The number of the last log-in.
-    generation: u64,
-    backoff: LoginBackoff,
+/// What a log-in is needed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Need {
+    /// There is no session, or the device refuses the one of this generation.
+    Session { stale: Option<u64> },
+    /// The session of this generation is valid, and has no token.
+    Token { without: u64 },
+}
+
+impl Need {
+    /// The session that does not do.
+    fn replaced(self) -> Option<u64> {
+        match self {
+            Self::Session { stale } => stale,
+            Self::Token { without } => Some(without),
+        }
+    }
 }
 
 impl Authenticator {
@@ -82,11 +97,17 @@ impl Authenticator {
         endpoint: Arc<Endpoint>,
         sessions: Arc<Sessions>,
     ) -> Self {
-        let login = LoginState {
-            // Counts on from the session that an earlier run stored.
-            generation: sessions.generation(),
-            backoff: LoginBackoff::default(),
-        };
+        // Counts on from the session that an earlier run stored.
+        let generation = sessions.generation();
+        let now = Instant::now();
+        let backoff = settings.limits.log_in_memory.of(&settings.url, now);
+        {
+            let mut backoff = backoff.lock();
+            if let Some(stored) = sessions.log_ins() {
+                backoff.restore(&stored, &settings.timings, now, unix_seconds());
+            }
+            backoff.room_starts(&settings.timings, now);
+        }
         Self {
             endpoint,
             sessions,
@@ -95,7 +116,8 @@ impl Authenticator {
             timings: settings.timings.clone(),
             limits: settings.limits.clone(),
             hurry: Hurry::default(),
-            login: Mutex::new(login),
+            login: Mutex::new(generation),
+            backoff,
             waits_for_limiter: AtomicBool::new(false),
             token_asked: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -119,9 +141,28 @@ impl Authenticator {
         !session.has_token() && self.token_asked.load(Ordering::Acquire) != session.generation
     }
 
-    /// This session was made because a change was refused.
-    pub fn asked_for_token(&self, generation: u64) {
-        self.token_asked.store(generation, Ordering::Release);
+    /// A session with a token in place of this one, which is valid and stays in use if the log-in fails. None if the
+    /// device gives none.
+    pub async fn session_with_token(self: &Arc<Self>, without: &Session) -> Option<Arc<Session>> {
+        let without = without.generation;
+        let session = self.session_for(Need::Token { without }).await.ok()?;
+        session.has_token().then_some(session)
+    }
+
+    /// When a log-in may be tried again, if it is too early now.
+    pub fn blocked_until(&self) -> Option<Instant> {
+        self.backoff.lock().blocked_until(Instant::now())
+    }
+
+    /// Notes how a log-in ended, also for the gateway that uses the device next.
+    fn note_log_in(&self, note: impl FnOnce(&mut LoginBackoff, Instant)) {
+        let now = Instant::now();
+        let stored = {
+            let mut backoff = self.backoff.lock();
+            note(&mut backoff, now);
+            backoff.to_json(now, unix_seconds())
+        };
+        self.sessions.keep_log_ins(stored);
     }
 
     /// A command waits for the session, so this device goes before others.
@@ -157,8 +198,9 @@ impl Authenticator {
             let patience = self.timings.request_timeout / 3;
             let check = is_valid(&self.endpoint, &session, patience);
             let checked = (self.limits.start).in_turn_of(LONGEST_TURN, self.hurry.begun(), check);
-            if !checked.await? {
-                stale = Some(session.generation);
+            match checked.await? {
+                true => self.backoff.lock().session_taken(),
+                false => stale = Some(session.generation),
             }
         }
         if stale.is_none() {
@@ -172,41 +214,57 @@ impl Authenticator {
     /// # Errors
     /// Why there is none.
     pub async fn session(self: &Arc<Self>, stale: Option<u64>) -> Result<Arc<Session>, Problem> {
-        if let Some(session) = self.sessions.current(stale) {
+        self.session_for(Need::Session { stale }).await
+    }
+
+    async fn session_for(self: &Arc<Self>, need: Need) -> Result<Arc<Session>, Problem> {
+        if let Some(session) = self.sessions.current(need.replaced()) {
             return Ok(session);
         }
         // A task of its own: a caller that stops waiting must not break the log-in off, or the
         // device would hold a session that the gateway does not know.
         let this = self.clone();
-        let log_in = async move { this.log_in(stale).await };
+        let log_in = async move { this.log_in(need).await };
         match tokio::spawn(log_in.in_current_span()).await {
             Ok(session) => session,
             Err(_) => Err(Problem::no_answer()),
         }
     }
 
-    /// Logs in, unless another caller just did; one log-in at a time.
-    async fn log_in(self: &Arc<Self>, stale: Option<u64>) -> Result<Arc<Session>, Problem> {
+    /// Logs in, unless another caller just did; one log-in at a time. The session before stays in use until there is a
+    /// new one: a device that refuses everybody for a moment may take it again.
+    async fn log_in(self: &Arc<Self>, need: Need) -> Result<Arc<Session>, Problem> {
         let mut login = self.login.lock().await;
-        if let Some(session) = self.sessions.current(stale) {
+        if let Some(session) = self.sessions.current(need.replaced()) {
             return Ok(session);
         }
         if self.is_closed() {
             return Err(closed());
         }
-        if let Some(problem) = login.backoff.blocked(Instant::now()) {
+        if let Some(problem) = self.backoff.lock().blocked(Instant::now()) {
             return Err(problem.clone());
         }
         let slot = self.endpoint.slot().await;
-        // The device may still hold a session that it refuses, and counts it until it is released.
-        self.sessions.retire();
         let _ = timeout(RELEASE_TIMEOUT, self.release(&slot)).await;
-        login.generation += 1;
-        let generation = login.generation;
-        let (path, reply, cookies) = self.request_login(&slot, generation).await?;
+        *login += 1;
+        let (mut path, mut reply, mut cookies) = self.request_login(&slot, *login).await?;
+        let is_full = |problem: &Problem| problem.code == ProblemCode::TooManySessions;
+        // The device may still hold the session that it refuses, and counts it until it is released.
+        if matches!(need, Need::Session { .. })
+            && reply.as_ref().is_err_and(is_full)
+            && self.sessions.retire()
+        {
+            let _ = timeout(RELEASE_TIMEOUT, self.release(&slot)).await;
+            *login += 1;
+            (path, reply, cookies) = self.request_login(&slot, *login).await?;
+        }
+        let generation = *login;
         match reply {
             Ok(session) => {
-                login.backoff.succeeded();
+                self.note_log_in(|backoff, _| backoff.succeeded());
+                if let Need::Token { .. } = need {
+                    self.token_asked.store(generation, Ordering::Release);
+                }
                 let session = Arc::new(session);
                 self.sessions.set_current(session.clone());
                 if self.is_closed() {
@@ -214,6 +272,7 @@ impl Authenticator {
                     self.release(&slot).await;
                     return Err(closed());
                 }
+                let _ = timeout(RELEASE_TIMEOUT, self.release(&slot)).await;
                 self.release_in_background();
                 Ok(session)
             }
@@ -222,9 +281,7 @@ impl Authenticator {
                 if let Some(session) = Session::from_cookies(&cookies, generation) {
                     self.sessions.add_unreleased(session.at(path).into());
                 }
-                login
-                    .backoff
-                    .failed(&problem, &self.timings, Instant::now());
+                self.note_log_in(|backoff, now| backoff.failed(&problem, &self.timings, now));
                 Err(problem)
             }
         }
@@ -380,6 +437,12 @@ impl Authenticator {
             self.sessions.release_tried(session.generation, release);
         }
     }
+}
+
+/// The clock, in seconds since 1970.
+fn unix_seconds() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 fn closed() -> Problem {

@@ -19,7 +19,7 @@ use super::response::{DeviceResponse, RequestError};
 use super::sessions::Sessions;
 use super::settings::DeviceSettings;
 use super::timings::DeviceTimings;
-use crate::catalogue::{Method, Request, TimeLimit, read_body, refusal_reason};
+use crate::catalogue::{Request, TimeLimit, read_body, refusal_reason};
 
 /// The wait before a request is sent again: long enough for a device's web server to take new
 /// connections after it closed one.
@@ -34,6 +34,7 @@ pub struct Device {
     authenticator: Arc<Authenticator>,
     timings: Arc<DeviceTimings>,
     is_urgent: bool,
+    gives_way: bool,
 }
 
 /// A response, read to its end or too large for that.
@@ -57,6 +58,7 @@ impl Device {
             authenticator: Arc::new(authenticator),
             timings: settings.timings,
             is_urgent: false,
+            gives_way: false,
         })
     }
 
@@ -68,9 +70,28 @@ impl Device {
         }
     }
 
-    /// Waits until a file must give way to an urgent request.
-    pub async fn wanted(&self) {
-        self.endpoint.wanted().await;
+    /// A handle for files, which hold one of the device's two requests for long: they give way to urgent requests.
+    pub fn giving_way(&self) -> Self {
+        Self {
+            gives_way: true,
+            ..self.clone()
+        }
+    }
+
+    /// Waits for what holds a slot, unless it has to give that up. `sent`: the request is on its way.
+    pub(super) async fn unless_wanted<T>(
+        &self,
+        sent: bool,
+        holding: impl Future<Output = T>,
+    ) -> Result<T, RequestError> {
+        if !self.gives_way {
+            return Ok(holding.await);
+        }
+        tokio::select! {
+            biased;
+            done = holding => Ok(done),
+            () = self.endpoint.wanted() => Err(RequestError::GaveWay { sent }),
+        }
     }
 
     /// The time limits and waits this device is used with.
@@ -112,6 +133,11 @@ impl Device {
     /// The number of the current session; each log-in has a higher one.
     pub fn session_generation(&self) -> Option<u64> {
         self.authenticator.generation()
+    }
+
+    /// When a log-in may be tried again, if it is too early now.
+    pub fn log_in_blocked_until(&self) -> Option<Instant> {
+        self.authenticator.blocked_until()
     }
 
     /// Whether another gateway may have the device, so that nothing can be asked now.
@@ -178,18 +204,10 @@ impl Device {
         let mut attempts = 0;
         let mut session_renewed = false;
         let mut stale = None;
-        // The reason of a refusal for which the session was replaced by one with a token.
-        let mut without_token = None;
         loop {
             let session = timeout_at(deadline, self.authenticator.session(stale))
                 .await
                 .map_err(|_| late(false))??;
-            if let Some(reason) = without_token.take() {
-                self.authenticator.asked_for_token(session.generation);
-                if !session.has_token() {
-                    return Err(RequestError::Forbidden(reason));
-                }
-            }
             let slot = timeout_at(deadline, self.slot())
                 .await
                 .map_err(|_| RequestError::NoTurn)?;
@@ -197,7 +215,8 @@ impl Device {
                 // Whether the session is valid must be known before the only attempt.
                 session_renewed = true;
                 let why = Box::pin(why_forbidden(&self.endpoint, &slot, &session));
-                if let Ok(Forbidden::StaleSession) = timeout_at(deadline, why).await {
+                let why = self.unless_wanted(false, timeout_at(deadline, why));
+                if let Ok(Forbidden::StaleSession) = why.await? {
                     stale = Some(session.generation);
                     continue;
                 }
@@ -209,8 +228,8 @@ impl Device {
             let attempt = self
                 .endpoint
                 .attempt(&slot, &prepared, &session, upload.take(), limit);
-            let attempt = timeout_at(deadline, attempt).await;
-            match attempt.map_err(|_| late(true))? {
+            let attempt = self.unless_wanted(true, timeout_at(deadline, attempt));
+            match attempt.await?.map_err(|_| late(true))? {
                 AttemptOutcome::Answered(response) if response.status == 403 => {
                     let why = Box::pin(why_forbidden(&self.endpoint, &slot, &session));
                     let why = timeout_at(deadline, why).await;
@@ -223,14 +242,19 @@ impl Device {
                         // A device that has begun to want a token refuses each change of a session that is older
                         // than that, before it looks at it. The next log-in brings one.
                         Forbidden::Request
-                            if !session_renewed
-                                && request.method != Method::Get
+                            if !request.is_read
                                 && self.authenticator.may_ask_for_token(&session) =>
                         {
-                            session_renewed = true;
-                            attempts = 0;
-                            stale = Some(session.generation);
-                            without_token = Some(reason(&response.body));
+                            // A log-in needs one of the device's two requests.
+                            drop(slot);
+                            let asked = self.authenticator.session_with_token(&session);
+                            match timeout_at(deadline, asked).await {
+                                Ok(Some(_)) if only_once => return Err(RequestError::TokenCame),
+                                Ok(Some(_)) => attempts = 0,
+                                Ok(None) | Err(_) => {
+                                    return Err(RequestError::Forbidden(reason(&response.body)));
+                                }
+                            }
                         }
                         Forbidden::Mode(mode) => return Err(RequestError::ModeLocked(mode)),
                         _ => return Err(RequestError::Forbidden(reason(&response.body))),

@@ -130,16 +130,16 @@ impl Endpoint {
     /// The same for a request that cannot wait long: after a moment a file gives its slot up.
     pub async fn urgent_slot(&self) -> RequestSlot<'_> {
         let mut slot = pin!(self.slot());
-        match timeout(URGENT_PATIENCE, &mut slot).await {
-            Ok(slot) => slot,
-            Err(_) => {
-                self.wanted.notify_waiters();
-                slot.await
+        loop {
+            match timeout(URGENT_PATIENCE, &mut slot).await {
+                Ok(slot) => return slot,
+                // Again each time: a file that waited before may have got the slot meanwhile.
+                Err(_) => self.wanted.notify_waiters(),
             }
         }
     }
 
-    /// Waits until an urgent request needs the slot that a file has.
+    /// Waits until an urgent request needs the slot that a file has. Files that still wait for one do not listen.
     pub async fn wanted(&self) {
         self.wanted.notified().await;
     }

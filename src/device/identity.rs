@@ -66,6 +66,7 @@ impl Device {
             query: Vec::new(),
             body: RequestBody::None,
             repeatable: true,
+            is_read: true,
         };
         let deadline = self.deadline(TimeLimit::Ordinary);
         match self.send(&request, LARGEST_ANSWER, deadline).await {

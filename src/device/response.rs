@@ -41,6 +41,16 @@ pub enum RequestError {
     /// may be empty.
     #[error("the device refuses this: {0}")]
     Forbidden(String),
+    /// The device refused an upload before it looked at it, since it wants a token that the session did not have. It has
+    /// one now.
+    #[error("the device wanted a token that the session did not have")]
+    TokenCame,
+    /// A file made room for an urgent request, such as the stop of a camera.
+    #[error("the file gave way to an urgent request")]
+    GaveWay {
+        /// The request was begun, so the device may have carried it out.
+        sent: bool,
+    },
     /// The device runs in this mode, in which it refuses the request.
     #[error("the device refuses this in the mode {0}")]
     ModeLocked(String),

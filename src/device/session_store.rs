@@ -1,13 +1,19 @@
 //! Where a room's sessions are kept, so that the gateway which uses the device next finds them.
 //!
 //! A gateway that is alone keeps them in a file; gateways that share their rooms keep them where all find them.
-//! Owns the text in which sessions are kept. Its content is secret and never logged.
+//! Owns the text in which sessions are kept, and with them what the device refused lately. Its content is secret and
+//! never logged.
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::session::Session;
 use super::session_file::SessionFile;
+
+/// The key of the entry that tells what was refused.
+const LOG_INS: &str = "log_ins";
 
 /// Where one room's sessions are kept.
 #[derive(Debug, Clone)]
@@ -50,6 +56,8 @@ impl Debug for KeptSessions {
 pub(super) struct FoundSessions {
     /// The newest last.
     pub sessions: Vec<Session>,
+    /// What was refused, as `LoginBackoff` has written it.
+    pub log_ins: Option<Value>,
     pub may_be_in_use: bool,
 }
 
@@ -57,9 +65,8 @@ impl SessionStore {
     /// The sessions in a text, the newest last. What cannot be sent to a device is left out, since anything can
     /// stand in a file.
     pub fn read(text: &[u8]) -> Vec<Session> {
-        let sessions: Vec<serde_json::Value> = serde_json::from_slice(text).unwrap_or_default();
         (1..)
-            .zip(&sessions)
+            .zip(&entries(text))
             .filter_map(|(generation, stored)| Session::from_json(stored, generation))
             .collect()
     }
@@ -75,19 +82,33 @@ impl SessionStore {
         };
         FoundSessions {
             sessions: Self::read(&kept.text),
+            log_ins: entries(&kept.text)
+                .into_iter()
+                .find_map(|mut entry| entry.get_mut(LOG_INS).map(Value::take)),
             may_be_in_use: kept.may_be_in_use,
         }
     }
 
-    /// Stores these, the newest last.
-    pub(super) fn store<'a>(&self, sessions: impl Iterator<Item = &'a Session>) {
-        let sessions: Vec<_> = sessions.map(Session::to_json).collect();
-        let text = (!sessions.is_empty()).then(|| serde_json::Value::from(sessions).to_string());
+    /// Stores these, the newest last, and what was refused.
+    pub(super) fn store<'a>(
+        &self,
+        sessions: impl Iterator<Item = &'a Session>,
+        log_ins: Option<&Value>,
+    ) {
+        let mut entries: Vec<_> = sessions.map(Session::to_json).collect();
+        // Has no id, so it is no session.
+        entries.extend(log_ins.map(|log_ins| json!({ LOG_INS: log_ins })));
+        let text = (!entries.is_empty()).then(|| Value::from(entries).to_string());
         match self {
             Self::File(file) => file.store(text.as_deref()),
             Self::Shared(shared) => shared.store(text),
         }
     }
+}
+
+/// What stands in a text; nothing if it cannot be read.
+fn entries(text: &[u8]) -> Vec<Value> {
+    serde_json::from_slice(text).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -97,7 +118,7 @@ mod tests {
     use super::*;
 
     fn session(id: &str) -> Session {
-        let stored = serde_json::json!({"id": id, "token": "t", "state": {"role": "ADMIN"}});
+        let stored = json!({"id": id, "token": "t", "state": {"role": "ADMIN"}});
         Session::from_json(&stored, 1).unwrap()
     }
 
@@ -113,7 +134,9 @@ mod tests {
             Arc::default(),
         ));
         assert!(store.load().sessions.is_empty());
-        store.store([session("a+/="), session("b")].iter());
+        let log_ins = json!({"refused": [5]});
+        store.store([session("a+/="), session("b")].iter(), Some(&log_ins));
+        assert_eq!(store.load().log_ins, Some(log_ins));
         let loaded = store.load().sessions;
         assert_eq!(loaded.len(), 2);
         let cookie = &loaded[0].headers().cookie;
@@ -121,7 +144,8 @@ mod tests {
         assert_eq!(loaded[1].state["role"], "ADMIN");
         assert!(loaded[0].generation < loaded[1].generation);
         assert!(!format!("{store:?} {loaded:?}").contains("a+/="));
-        store.store([].iter());
+        store.store([].iter(), None);
+        assert_eq!(store.load().log_ins, None);
         assert!(store.load().sessions.is_empty());
     }
 

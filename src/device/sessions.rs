@@ -7,6 +7,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde_json::Value;
+
 use super::login_reply::Release;
 use super::session::Session;
 use super::session_store::SessionStore;
@@ -30,6 +32,17 @@ struct KnownSessions {
     unreleased: Vec<(Arc<Session>, u32)>,
     /// The newest session that cannot be released, because the device has no log-out.
     unreleasable: Option<Arc<Session>>,
+    /// What the device refused lately: kept for the gateway that uses it next.
+    log_ins: Option<Value>,
+}
+
+impl KnownSessions {
+    fn add_unreleased(&mut self, session: Arc<Session>) {
+        self.unreleased.push((session, 0));
+        if self.unreleased.len() > MOST_UNRELEASED {
+            self.unreleased.remove(0);
+        }
+    }
 }
 
 impl Sessions {
@@ -48,6 +61,7 @@ impl Sessions {
                 current,
                 unreleased: unreleased.collect(),
                 unreleasable: None,
+                log_ins: found.log_ins,
             }),
             store,
         }
@@ -64,7 +78,10 @@ impl Sessions {
         if let Some(store) = &self.store {
             let unreleased = known.unreleased.iter().map(|(session, _)| session);
             let newest_last = unreleased.chain(&known.current);
-            store.store(newest_last.map(|session| &**session));
+            store.store(
+                newest_last.map(|session| &**session),
+                known.log_ins.as_ref(),
+            );
         }
     }
 
@@ -83,27 +100,41 @@ impl Sessions {
         generations.max().unwrap_or_default()
     }
 
-    /// Uses this session from now on.
+    /// Uses this session from now on; the one before is to be released.
     pub fn set_current(&self, session: Arc<Session>) {
-        self.change(|known| known.current = Some(session));
+        self.change(|known| {
+            if let Some(before) = known.current.replace(session) {
+                known.add_unreleased(before);
+            }
+        });
     }
 
-    /// Stops using the current session and marks it for release.
-    pub fn retire(&self) {
+    /// Stops using the current session and marks it for release. False if there is none.
+    pub fn retire(&self) -> bool {
         let current = self.lock().current.take();
+        let there_is = current.is_some();
         if let Some(session) = current {
             self.add_unreleased(session);
+        }
+        there_is
+    }
+
+    /// What the device refused lately, as it was stored.
+    pub fn log_ins(&self) -> Option<Value> {
+        self.lock().log_ins.clone()
+    }
+
+    /// Keeps what the device refused lately.
+    pub fn keep_log_ins(&self, log_ins: Option<Value>) {
+        let is_known = self.lock().log_ins == log_ins;
+        if !is_known {
+            self.change(|known| known.log_ins = log_ins);
         }
     }
 
     /// Remembers a session that is not used but held by the device.
     pub fn add_unreleased(&self, session: Arc<Session>) {
-        self.change(|known| {
-            known.unreleased.push((session, 0));
-            if known.unreleased.len() > MOST_UNRELEASED {
-                known.unreleased.remove(0);
-            }
-        });
+        self.change(|known| known.add_unreleased(session));
     }
 
     /// Stores the sessions that are still to be released, also if that was done long ago: whoever uses the device next
@@ -197,7 +228,7 @@ mod tests {
         let cookies = ["session_id=spoilt; Path=/".to_owned()];
         let spoilt = Session::from_cookies(&cookies, 2).unwrap();
         killed.add_unreleased(spoilt.into());
-        killed.retire();
+        assert!(killed.retire());
         let next = Sessions::new(store());
         assert_eq!(next.current(None).unwrap().state["role"], "ADMIN");
         assert_eq!(next.unreleased().len(), 1);
@@ -254,9 +285,19 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_another_replaces_is_to_be_released() {
+        let sessions = Sessions::new(None);
+        for generation in 1..=2 {
+            sessions.set_current(session("a", generation));
+        }
+        assert_eq!(sessions.current(None).unwrap().generation, 2);
+        assert_eq!(sessions.unreleased()[0].generation, 1);
+    }
+
+    #[test]
     fn a_stale_session_is_not_current() {
         let sessions = Sessions::new(None);
-        assert!(sessions.current(None).is_none());
+        assert!(sessions.current(None).is_none() && !sessions.retire());
         sessions.set_current(session("a", 3));
         assert_eq!(sessions.generation(), 3);
         assert!(sessions.current(Some(2)).is_some());

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::fence::DeviceFence;
 use super::login_limiter::LoginLimiter;
+use super::login_memory::LoginMemory;
 use super::session_store::SessionStore;
 use super::start_throttle::StartThrottle;
 use super::timings::DeviceTimings;
@@ -38,11 +39,13 @@ pub struct DeviceSettings {
     pub fence: DeviceFence,
 }
 
-/// The limits that all devices of a gateway share. Clones share them.
+/// The limits that all devices of a gateway share, and that outlive their rooms. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct SharedLimits {
     /// How many are logged in to at once.
     pub logins: LoginLimiter,
+    /// How long each has to wait after a log-in that failed.
+    pub log_in_memory: LoginMemory,
     /// What else they do at a start, by turns.
     pub start: StartThrottle,
 }

@@ -89,7 +89,8 @@ impl Device {
         to.begin(head.clone());
         let status = large.size.status;
         let end = Instant::now() + LONGEST_DOWNLOAD;
-        let sent = timeout_at(end, self.pass_on(*large, &to)).await;
+        let passed = timeout_at(end, self.pass_on(*large, &to));
+        let sent = self.unless_wanted(true, passed).await?;
         let sent = sent.unwrap_or(Err(DownloadError::Abandoned))?;
         to.finish();
         Ok(Downloaded::File(head, status, sent))

@@ -29,7 +29,6 @@ mod finish;
 #[cfg(test)]
 mod tests;
 
-use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -58,9 +57,9 @@ use super::stop_signal::StopSignal;
 use super::underway::Underway;
 use crate::catalogue::{
     ACTIVATE_PRESET, Call, Motion, PRESET_PARAMETER, Plan, SET_POSITION, SET_POSITION_OF_SOURCE,
-    TimeLimit, TopicKind,
+    TimeLimit,
 };
-use crate::command::{ErrorCode, Failure, Reply, Transfer};
+use crate::command::{Reply, Transfer};
 use crate::device::{Device, DeviceResponse, Problem, RequestError};
 use crate::sleep::sleep_until_some;
 use crate::telemetry::{Telemetry, command_span};
@@ -175,21 +174,6 @@ impl CameraEffect {
     }
 }
 
-/// The failure of a file that made room for a hang-up or the stop of a camera.
-fn gave_way(kind: TopicKind) -> Failure {
-    match kind {
-        TopicKind::Query => Failure::new(
-            ErrorCode::Busy,
-            "the device was needed to hang up or to stop a camera while the file was on its way; ask for it again",
-        ),
-        TopicKind::Command => Failure::new(
-            ErrorCode::OutcomeUnknown,
-            "the device was needed to hang up or to stop a camera while it got the file; whether it has taken it \
-             is unknown",
-        ),
-    }
-}
-
 /// One run of a room.
 pub struct Actor {
     /// The room's id.
@@ -243,6 +227,7 @@ impl Actor {
                 PollPhase::of_room(&settings.id),
                 settings.setting_names.clone(),
                 telemetry.clone(),
+                device.timings().clone(),
                 Instant::now(),
             ),
             knowledge: RoomKnowledge::new(
@@ -310,7 +295,7 @@ impl Actor {
                 false => self.connect(),
             }
         }
-        self.queue.expire(now);
+        self.queue.expire(now, self.underway.has_file());
         if work == Work::All {
             self.start_checks();
         }
@@ -381,24 +366,14 @@ impl Actor {
             self.stops.schedule(motion, Instant::now() + longest);
         }
         let environment = self.environment(&call);
-        let device = match went_first {
-            true => self.device.urgent(),
-            false => self.device.clone(),
+        let device = match (lane, went_first) {
+            (Lane::Files, _) => self.device.giving_way(),
+            (_, true) => self.device.urgent(),
+            (_, false) => self.device.clone(),
         };
         let span = command_span(reply.command());
         let executing = async move {
-            let kind = call.route.kind();
-            let must_give_way = async {
-                match lane {
-                    Lane::Files => device.wanted().await,
-                    Lane::InOrder | Lane::Alongside | Lane::Minutes => pending().await,
-                }
-            };
-            let executed = tokio::select! {
-                biased;
-                executed = execute(&device, call, environment, transfer) => executed,
-                () = must_give_way => Executed::failed(gave_way(kind)),
-            };
+            let executed = execute(&device, call, environment, transfer).await;
             Done::Commanded {
                 lane,
                 reply,

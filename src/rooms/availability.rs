@@ -45,8 +45,6 @@ pub struct Availability {
     unanswered: u32,
     /// The wait after the next failure to reach the device; doubled by each failure.
     reconnect_wait: Duration,
-    /// The device was logged in to since the password was refused last.
-    was_right: bool,
     /// The problem, and its start.
     problem: Option<(ProblemCode, String)>,
 }
@@ -67,7 +65,6 @@ impl Availability {
             phase: Phase::Connecting,
             unanswered: 0,
             reconnect_wait: timings.first_reconnect_delay,
-            was_right: false,
             problem: None,
             timings,
         }
@@ -112,7 +109,6 @@ impl Availability {
     pub fn logged_in(&mut self) {
         self.phase = Phase::LoggedIn;
         self.unanswered = 0;
-        self.was_right = true;
     }
 
     /// A read brought what a Poly device says. True if that makes the room online.
@@ -144,17 +140,26 @@ impl Availability {
         })
     }
 
-    /// The device cannot be used. `None` if that was known already.
+    /// The device cannot be used. `None` if that was known already. `log_in_at`: when the device's client logs in again,
+    /// if it is too early now.
     pub fn failed(
         &mut self,
         problem: ProblemCode,
+        log_in_at: Option<Instant>,
         camera_may_move: bool,
         now: Instant,
     ) -> Option<WentOffline> {
         if let Phase::Offline { .. } = self.phase {
             return None;
         }
-        let retry_at = now + self.next_wait(problem, camera_may_move, clock_noise());
+        let retry_at = match (problem, log_in_at) {
+            // Before that there would be no attempt.
+            (
+                ProblemCode::Unauthorized | ProblemCode::LockedOut | ProblemCode::TooManySessions,
+                Some(log_in_at),
+            ) => log_in_at,
+            _ => now + self.next_wait(problem, camera_may_move, clock_noise()),
+        };
         self.phase = Phase::Offline { retry_at };
         self.unanswered = 0;
         let (since, is_new) = match self.problem.take() {
@@ -165,26 +170,11 @@ impl Availability {
         Some(WentOffline { since, is_new })
     }
 
-    /// How long to wait before the next attempt. A device that refuses the log-in has a fixed wait,
-    /// since attempts may lock people out; one that cannot be reached is tried less and less often.
+    /// How long to wait before the next attempt: a device that cannot be reached is tried less and less often.
     fn next_wait(&mut self, problem: ProblemCode, camera_may_move: bool, noise: u32) -> Duration {
-        match problem {
-            ProblemCode::LockedOut => return self.timings.retry_after_lockout,
-            ProblemCode::TooManySessions => return self.timings.retry_after_too_many_sessions,
-            ProblemCode::Unauthorized => {
-                let refused = self.timings.retry_after_refused_login;
-                return match std::mem::take(&mut self.was_right) {
-                    true => self.timings.retry_after_doubtful_refusal.min(refused),
-                    false => refused,
-                };
-            }
-            ProblemCode::Offline
-            | ProblemCode::NotUnderstood
-            | ProblemCode::CertificateUnknown
-            | ProblemCode::CertificateChanged
-            | ProblemCode::NoOwner => {}
-            // Nothing is sent before the fence is open.
-            ProblemCode::NoCluster => return jittered(FENCE_LOOK_INTERVAL, noise),
+        // Nothing is sent before the fence is open.
+        if problem == ProblemCode::NoCluster {
+            return jittered(FENCE_LOOK_INTERVAL, noise);
         }
         let mut wait = self.reconnect_wait;
         if camera_may_move {
@@ -234,7 +224,7 @@ mod tests {
         let mut availability = availability();
         let now = Instant::now();
         assert!(!availability.waits_for_fence());
-        availability.failed(ProblemCode::NoCluster, false, now);
+        availability.failed(ProblemCode::NoCluster, None, false, now);
         assert!(availability.waits_for_fence());
         let mut at = now;
         for _ in 0..5 {
@@ -268,30 +258,22 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_log_in_waits_as_long_as_is_set_for_it() {
-        let mut availability = availability();
-        let timings = DeviceTimings::default();
-        for (problem, wanted) in [
-            (ProblemCode::Unauthorized, timings.retry_after_refused_login),
-            (ProblemCode::LockedOut, timings.retry_after_lockout),
-            (
-                ProblemCode::TooManySessions,
-                timings.retry_after_too_many_sessions,
-            ),
+    fn a_refused_log_in_waits_as_long_as_the_client_does() {
+        let (mut availability, now) = (availability(), Instant::now());
+        let at = now + Duration::from_secs(600);
+        for problem in [
+            ProblemCode::Unauthorized,
+            ProblemCode::LockedOut,
+            ProblemCode::TooManySessions,
         ] {
-            assert_eq!(availability.next_wait(problem, true, 0), wanted);
+            availability.connecting();
+            availability.failed(problem, Some(at), true, now);
+            assert_eq!(availability.retry_at(), Some(at));
         }
-        // One that comes after a log-in is looked at again soon, once.
-        availability.logged_in();
-        for wanted in [
-            timings.retry_after_doubtful_refusal,
-            timings.retry_after_refused_login,
-        ] {
-            let wait = availability.next_wait(ProblemCode::Unauthorized, true, 0);
-            assert_eq!(wait, wanted);
-        }
-        // A refusal does not lengthen the next wait for an unreachable device.
-        assert_eq!(waits(&mut availability, false)[0], 1);
+        // It does not lengthen the next wait for an unreachable device, whose session may still be good.
+        availability.connecting();
+        availability.failed(ProblemCode::Offline, Some(at), false, now);
+        assert!(availability.retry_at() < Some(now + Duration::from_secs(2)));
     }
 
     #[test]
@@ -318,7 +300,7 @@ mod tests {
         let (mut availability, now) = (availability(), Instant::now());
         let fail = |availability: &mut Availability, problem| {
             availability.connecting();
-            availability.failed(problem, false, now)
+            availability.failed(problem, None, false, now)
         };
         let first = fail(&mut availability, ProblemCode::Offline).unwrap();
         assert!(first.is_new);
@@ -352,13 +334,13 @@ mod tests {
         let (mut availability, now) = (availability(), Instant::now());
         assert!(
             availability
-                .failed(ProblemCode::Offline, false, now)
+                .failed(ProblemCode::Offline, None, false, now)
                 .is_some()
         );
         let retry_at = availability.retry_at();
         assert!(retry_at.is_some_and(|at| at > now));
         assert_eq!(
-            availability.failed(ProblemCode::LockedOut, false, now),
+            availability.failed(ProblemCode::LockedOut, None, false, now),
             None
         );
         assert_eq!(availability.retry_at(), retry_at);

@@ -36,7 +36,7 @@ use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{Device, Problem, RequestError};
 
 /// Values of the room that a command may depend on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct CommandEnvironment {
     /// The time and the configured preset offset.
     pub context: Context,
@@ -82,22 +82,6 @@ pub struct Executed {
     pub missing: Missing,
     /// What the provider that runs the device turned out to refuse.
     pub mode_lock: ModeLock,
-}
-
-impl Executed {
-    /// A command that was given up before it had an answer.
-    pub fn failed(failure: Failure) -> Self {
-        Self {
-            result: Err(failure),
-            readings: Vec::new(),
-            camera_may_move: false,
-            problem: None,
-            unanswered: false,
-            spelled: None,
-            missing: Missing::default(),
-            mode_lock: ModeLock::default(),
-        }
-    }
 }
 
 /// Carries a command out.

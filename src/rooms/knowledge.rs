@@ -217,7 +217,8 @@ impl RoomKnowledge {
         })
     }
 
-    fn clear(&mut self, operation: &Operation) {
+    /// Takes the states of this operation away.
+    pub fn clear(&mut self, operation: &Operation) {
         for state in operation.states {
             self.rest.learn(state.topic, None);
             self.mode_lock.learn(state.topic, None);

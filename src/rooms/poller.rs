@@ -16,7 +16,7 @@ use super::refusal::no_response_to_read;
 use super::schedule::{PollIntervals, PollPhase, Schedule};
 use super::understanding::{Understanding, UnusableAnswer};
 use crate::catalogue::{Evidence, Operation, Request};
-use crate::device::{DeviceResponse, Problem, RequestError};
+use crate::device::{DeviceResponse, DeviceTimings, Problem, RequestError};
 use crate::telemetry::{PollOutcome, Telemetry};
 
 /// The status of a refused read.
@@ -65,12 +65,13 @@ impl Poller {
         phase: PollPhase,
         setting_names: Arc<[String]>,
         telemetry: Arc<Telemetry>,
+        timings: Arc<DeviceTimings>,
         now: Instant,
     ) -> Self {
         Self {
             schedule: Schedule::new(intervals, phase, !setting_names.is_empty(), now),
             setting_names,
-            understanding: Understanding::default(),
+            understanding: Understanding::new(timings),
             said_complete: false,
             telemetry,
         }
@@ -112,7 +113,7 @@ impl Poller {
             Err(error @ (RequestError::TimedOut { .. } | RequestError::Broken(_))) => {
                 tracing::debug!(?error, "a state cannot be read");
                 self.telemetry.poll_finished(PollOutcome::Silent);
-                self.understanding.unanswered(poll.index);
+                self.understanding.unanswered(poll.index, now);
                 self.schedule.failed(poll.index, now);
                 Polled::Unanswered(match error {
                     RequestError::Broken(error) => error.problem(),
@@ -127,7 +128,7 @@ impl Poller {
             Err(error @ (RequestError::ModeLocked(_) | RequestError::Forbidden(_))) => {
                 self.telemetry.poll_finished(PollOutcome::Failed);
                 tracing::debug!(?error, "a state may not be read");
-                self.refused(poll.index, &error);
+                self.refused(poll.index, &error, now);
                 let by_mode = matches!(error, RequestError::ModeLocked(_));
                 match self.schedule.refused(poll.index, by_mode, now) {
                     true => self.not_there(poll.index, by_mode),
@@ -137,7 +138,7 @@ impl Poller {
             Err(error) => {
                 self.telemetry.poll_finished(PollOutcome::Failed);
                 tracing::debug!(?error, "a state cannot be read");
-                self.refused(poll.index, &error);
+                self.refused(poll.index, &error, now);
                 self.schedule.failed(poll.index, now);
                 Polled::Failed
             }
@@ -185,12 +186,13 @@ impl Poller {
             && let Some(evidence) = entry.evidence_of_same(&response.body)
         {
             self.telemetry.poll_finished(PollOutcome::Unchanged);
-            self.understanding.answered(Some(index), evidence, None);
+            self.understanding
+                .answered(Some(index), evidence, None, now);
             self.schedule.unchanged(index, now);
             return Polled::Unchanged;
         }
         let reading = Reading::of(operation, response);
-        self.count_evidence(Some(index), &reading);
+        self.count_evidence(Some(index), &reading, now);
         let outcome = &reading.outcome;
         self.telemetry.poll_finished(match outcome {
             ReadOutcome::Value(_) | ReadOutcome::Absent => PollOutcome::Changed,
@@ -214,7 +216,7 @@ impl Poller {
     }
 
     /// Counts what a reading says about the device.
-    fn count_evidence(&mut self, index: Option<usize>, reading: &Reading) {
+    fn count_evidence(&mut self, index: Option<usize>, reading: &Reading, now: Instant) {
         let seen = match (reading.evidence, &reading.outcome) {
             (Evidence::NotPoly, ReadOutcome::Unsupported(status)) => {
                 Some(UnusableAnswer::status(*status))
@@ -222,11 +224,12 @@ impl Poller {
             (Evidence::NotPoly, _) => reading.trouble().map(Into::into),
             (Evidence::Poly | Evidence::Neutral, _) => None,
         };
-        self.understanding.answered(index, reading.evidence, seen);
+        self.understanding
+            .answered(index, reading.evidence, seen, now);
     }
 
     /// The device refused a read.
-    fn refused(&mut self, index: usize, error: &RequestError) {
+    fn refused(&mut self, index: usize, error: &RequestError, now: Instant) {
         let evidence = match error {
             // It has named its mode.
             RequestError::ModeLocked(_) => Evidence::Poly,
@@ -234,19 +237,19 @@ impl Poller {
         };
         let seen = no_response_to_read(error).into();
         self.understanding
-            .answered(Some(index), evidence, Some(seen));
+            .answered(Some(index), evidence, Some(seen), now);
     }
 
     /// A command read states of this operation: polls under way, and what they compare with, are
     /// older now.
-    pub fn written(&mut self, reading: &Reading) {
+    pub fn written(&mut self, reading: &Reading, now: Instant) {
         self.schedule.written(reading.operation);
         let index = self.schedule.index_of(reading.operation);
         let has_answered = matches!(reading.outcome, ReadOutcome::Value(_) | ReadOutcome::Absent);
         if let Some(index) = index.filter(|_| has_answered) {
             self.schedule.is_there(index);
         }
-        self.count_evidence(index, reading);
+        self.count_evidence(index, reading, now);
         self.forget_what_is_not_read();
     }
 
@@ -283,9 +286,31 @@ impl Poller {
 
     /// Why the device counts as offline, if its answers are not understood. `online`: they were,
     /// since the log-in.
-    pub fn not_understood(&mut self, online: bool) -> Option<Problem> {
+    pub fn not_understood(&mut self, online: bool, now: Instant) -> Option<Problem> {
         let complete = self.is_complete();
-        self.understanding.problem(online, complete)
+        self.understanding.problem(online, complete, now)
+    }
+
+    /// The states of this operation have been taken away.
+    pub fn has_nothing(&mut self, operation: &Operation, now: Instant) {
+        if let Some(index) = self.schedule.index_of(operation) {
+            self.understanding.has_nothing(index, now);
+        }
+    }
+
+    /// What has not worked for long though the rest of the device does: its states are to be taken away.
+    pub fn give_up(&mut self, now: Instant) -> Vec<&'static Operation> {
+        let given_up = self.understanding.give_up(self.is_complete(), now);
+        let mut operations = Vec::new();
+        for index in given_up {
+            if let Some(entry) = self.schedule.entry(index) {
+                let operation = entry.operation;
+                operations.push(operation);
+                // What it says when it works again is new.
+                self.schedule.written(operation);
+            }
+        }
+        operations
     }
 
     /// Whether everything has been asked for since the log-in.

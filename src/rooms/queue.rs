@@ -109,8 +109,8 @@ impl Queue {
         self.filled.notified().await;
     }
 
-    /// Answers the tickets that have expired.
-    pub fn expire(&self, now: Instant) {
+    /// Answers the tickets that have expired. `file`: a file is under way, for which others wait.
+    pub fn expire(&self, now: Instant, file: bool) {
         let expired: Vec<_> = {
             let mut waiting = self.lock();
             let mut all = waiting.tickets.iter().chain(&waiting.checks);
@@ -120,7 +120,7 @@ impl Queue {
             waiting.remove_if(|ticket| ticket.expires <= now)
         };
         for ticket in expired {
-            let failure = expired_failure(&ticket);
+            let failure = expired_failure(file && ticket.is_file());
             self.publisher.answer(ticket.reply, Err(failure));
         }
     }
@@ -292,8 +292,8 @@ fn full_failure() -> Failure {
     )
 }
 
-fn expired_failure(ticket: &Ticket) -> Failure {
-    let message = match ticket.is_file() {
+fn expired_failure(waited_for_file: bool) -> Failure {
+    let message = match waited_for_file {
         true => {
             "the room's device sends or gets one file at a time, and another one took too long; ask for this one \
              again later"

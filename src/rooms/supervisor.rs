@@ -1,23 +1,26 @@
 //! Runs a room's task, and starts it again should it fail by a fault of the gateway's own.
 //!
 //! A task that ended without a word would leave a room that says `online`, takes commands and answers none.
-//! Owns what such a room says meanwhile, and how long it waits.
+//! Owns what such a room says meanwhile, that its cameras are stopped, and how long it waits.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::actor::{Actor, run_actor};
 use super::availability::{WentOffline, utc_now};
 use super::camera_stops::CameraStops;
+use super::executor::{CommandEnvironment, execute};
 use super::publisher::RoomPublisher;
 use super::queue::Queue;
 use super::settings::RoomSettings;
 use super::stop_signal::StopSignal;
-use crate::command::Failure;
+use crate::catalogue::{Call, Motion};
+use crate::command::{Failure, Transfer};
 use crate::device::{Device, Problem, ProblemCode};
 
 /// The wait before the first new start; doubled by each further one.
@@ -68,8 +71,13 @@ pub async fn run(supervisor: Box<Supervisor>, mut stops: CameraStops) -> CameraS
             delay = FIRST_RESTART_DELAY;
         }
         supervisor.failed();
-        if timeout(delay, supervisor.stop.asked()).await.is_ok() {
-            Box::pin(supervisor.end()).await;
+        Box::pin(supervisor.stop_cameras(&mut stops)).await;
+        let waited = tokio::select! {
+            waited = timeout(delay, supervisor.stop.asked()) => waited,
+            never = supervisor.answer_checks() => match never {},
+        };
+        if waited.is_ok() {
+            Box::pin(supervisor.end(&mut stops)).await;
             return stops;
         }
         delay = (delay * 2).min(LONGEST_RESTART_DELAY);
@@ -89,16 +97,8 @@ impl Supervisor {
 
     /// Answers what waits, and says why the room cannot be used.
     fn failed(&self) {
-        let problem = Problem {
-            code: ProblemCode::Offline,
-            message: "a fault in the gateway ended the task of this room; it starts again by itself, and the \
-                      gateway's log has the details"
-                .into(),
-        };
-        self.queue.close(Failure::new(
-            problem.code.error_code(),
-            problem.message.clone(),
-        ));
+        let problem = problem();
+        self.queue.close(failure());
         let offline = WentOffline {
             since: utc_now(),
             is_new: true,
@@ -108,14 +108,67 @@ impl Supervisor {
         telemetry.room_failed(&self.settings.id);
     }
 
+    /// Answers the checks of the room that come: nobody else takes them out of the queue.
+    async fn answer_checks(&self) -> Infallible {
+        loop {
+            while let Some(ticket) = self.queue.take_check() {
+                self.publisher.answer(ticket.reply, Err(failure()));
+            }
+            self.queue.filled().await;
+        }
+    }
+
+    /// Stops the cameras that may move: the next start of the task may be minutes away, or never come. What the device
+    /// does not carry out now stays in `stops`.
+    async fn stop_cameras(&self, stops: &mut CameraStops) {
+        let stopping = async {
+            while let Some(call) = stops.any()
+                && self.stop_camera(call, stops).await
+            {}
+        };
+        // The fault may be in what stops a camera, too.
+        let stopping = AssertUnwindSafe(stopping).catch_unwind();
+        let by = Instant::now() + self.device.timings().request_timeout;
+        let by = self.stop.deadline().map_or(by, |end| end.min(by));
+        let _ = timeout_at(by, stopping).await;
+    }
+
+    /// Sends a stop. False if it failed.
+    async fn stop_camera(&self, call: Call, stops: &mut CameraStops) -> bool {
+        let sent = stops.sent(Motion::camera(&call));
+        let environment = CommandEnvironment::default();
+        let device = self.device.urgent();
+        let executed = execute(&device, call, environment, Transfer::None).await;
+        if executed.result.is_ok() {
+            stops.stopped(&sent, Instant::now());
+        }
+        executed.result.is_ok()
+    }
+
     /// Ends the use of the device, as the task would have done.
-    async fn end(&self) {
+    async fn end(&self, stops: &mut CameraStops) {
         self.queue.stop();
+        self.stop_cameras(stops).await;
         match self.stop.hands_over() {
             true => self.device.hand_over(),
             false => self.device.close().await,
         }
     }
+}
+
+fn problem() -> Problem {
+    Problem {
+        code: ProblemCode::Offline,
+        message: "a fault in the gateway ended the task of this room; it starts again by itself, and the gateway's log \
+                  has the details"
+            .into(),
+    }
+}
+
+/// The failure of commands until the task starts again.
+fn failure() -> Failure {
+    let problem = problem();
+    Failure::new(problem.code.error_code(), problem.message)
 }
 
 #[cfg(test)]
@@ -158,13 +211,13 @@ mod tests {
         (supervisor, store, simulated)
     }
 
-    fn submit(supervisor: &Supervisor) -> mpsc::Receiver<ErrorCode> {
+    fn submit(supervisor: &Supervisor, command: &str, payload: &str) -> mpsc::Receiver<ErrorCode> {
         let (sender, answers) = mpsc::channel();
-        let reply = Reply::new("1".into(), "audio/volume/set", move |outcome| {
+        let reply = Reply::new("1".into(), command, move |outcome| {
             sender.send(outcome.result.unwrap_err().code).unwrap();
         });
         supervisor.queue.push(Ticket {
-            call: Call::parse("audio/volume/set", &Bytes::from("5"), &mut None).unwrap(),
+            call: Call::parse(command, &Bytes::from(payload.to_owned()), &mut None).unwrap(),
             reply,
             expires: Instant::now() + SOON,
             transfer: Transfer::None,
@@ -182,6 +235,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn checks_are_answered_while_no_task_takes_them() {
+        let (supervisor, _, _simulated) = that_fails().await;
+        supervisor.failed();
+        let answers = submit(&supervisor, "readiness/run", "");
+        assert!(answers.try_recv().is_err());
+        let answered = until(|| answers.try_recv() == Ok(ErrorCode::Offline));
+        tokio::select! {
+            () = answered => {}
+            never = supervisor.answer_checks() => match never {},
+        }
+    }
+
+    #[tokio::test]
     async fn a_room_whose_task_fails_says_so_answers_commands_and_starts_again() {
         let (supervisor, store, simulated) = that_fails().await;
         let queue = supervisor.queue.clone();
@@ -193,8 +259,13 @@ mod tests {
             publisher,
             stop: stop.clone(),
         };
-        let answers = submit(&second);
-        let task = tokio::spawn(run(Box::new(supervisor), CameraStops::default()));
+        let answers = submit(&second, "audio/volume/set", "5");
+        let mut stops = CameraStops::default();
+        let start = Bytes::from_static(br#"{"direction":"left","duration_ms":300000}"#);
+        let start = Call::parse("camera/move", &start, &mut None).unwrap();
+        let motion = Motion::of(&start).unwrap();
+        stops.schedule(&motion, Instant::now() + motion.duration);
+        let task = tokio::spawn(run(Box::new(supervisor), stops));
         let text = |topic: &str| {
             let value = store.get(topic)?;
             Some(String::from_utf8(value.payload.to_vec()).unwrap())
@@ -207,8 +278,16 @@ mod tests {
         let code = answers.recv_timeout(SOON).unwrap();
         let codes = [ErrorCode::Offline, ErrorCode::OutcomeUnknown];
         assert!(codes.contains(&code), "{code:?}");
-        let code = submit(&second).recv_timeout(SOON).unwrap();
-        assert_eq!(code, ErrorCode::Offline);
+        let again = submit(&second, "audio/volume/set", "5");
+        assert_eq!(again.recv_timeout(SOON), Ok(ErrorCode::Offline));
+        // The camera does not move on until the next start, or for ever if there is none.
+        let is_stopped = || {
+            let mut journal = simulated.journal().into_iter();
+            journal.any(|entry| {
+                entry.method == "POST" && entry.body.windows(4).any(|word| word == b"stop")
+            })
+        };
+        until(is_stopped).await;
         // It tries again, and the session is given back in the end.
         let reads = || {
             let journal = simulated.journal();

@@ -1,11 +1,15 @@
 //! Whether the device is understood: whether its reads bring what a Poly device says.
 //!
-//! Pure. Counts the evidence of reads, and says when the room is not online because of it. Does not
+//! Pure: the caller passes the time. Counts the evidence of reads, and says when the room is not online because of it. Does not
 //! judge single answers: the catalogue's `evidence` does.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
 
 use crate::catalogue::Evidence;
 use crate::command::Failure;
-use crate::device::Problem;
+use crate::device::{DeviceTimings, Problem};
 
 /// A device that was understood is not any more when one of its endpoints has failed this often in a row
 /// while no other was recognised. One answer, or one endpoint, says nothing of the device.
@@ -13,9 +17,8 @@ const FAILED_READS: u8 = 3;
 /// A device that was understood is not any more, either, when its endpoints fail but for one in this many. What
 /// the others said last would count as how the device is now.
 const ONE_GOOD_AMONG: usize = 4;
-/// So often in a row one of them has failed then: two minutes of a state that is read every two seconds. A device
-/// that restarts a part of itself is back before, mostly.
-const LOST_READS: u8 = 60;
+/// So often in a row each of those has failed: one lost read says nothing, and a slow state is not read again soon.
+const LOST_READS: u8 = 2;
 /// How many different answers the problem names.
 const MOST_SEEN: usize = 3;
 /// The longest description of an answer in the problem, in characters. A device chooses a part of it.
@@ -76,15 +79,22 @@ struct Endpoint {
     lost: u8,
 }
 
+/// The statuses by which a device says that it lacks something. It has no states then that could grow old.
+const LACKING: [u16; 3] = [404, 405, 501];
+
 impl Endpoint {
     fn answered(&mut self, evidence: Evidence, is_there: bool) {
         self.newest = Some(evidence);
         match evidence {
             Evidence::Poly | Evidence::Neutral => (self.is_known, self.lost) = (true, 0),
             Evidence::NotPoly if is_there => self.lose(),
-            // Its states are taken away, so they do not grow old.
-            Evidence::NotPoly => (self.is_known, self.lost) = (false, 0),
+            Evidence::NotPoly => self.has_nothing(),
         }
+    }
+
+    /// Its states are taken away, so they do not grow old.
+    fn has_nothing(&mut self) {
+        (self.is_known, self.lost) = (false, 0);
     }
 
     fn lose(&mut self) {
@@ -95,8 +105,9 @@ impl Endpoint {
 }
 
 /// What the reads of one room say about its device, since the log-in.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Understanding {
+    timings: Arc<DeviceTimings>,
     /// By the entry's index in the schedule.
     endpoints: Vec<Endpoint>,
     /// How many reads failed since the device was understood last.
@@ -107,12 +118,28 @@ pub struct Understanding {
     seen: Vec<UnusableAnswer>,
     /// What the newest answer said.
     newest: Option<Evidence>,
-    /// Most endpoints failed when the device counted as offline last: a single one that is recognised does not show
-    /// any more that it is understood.
-    is_distrusted: bool,
+    /// Since when most endpoints fail.
+    most_fail_since: Option<Instant>,
+    /// Most endpoints failed when the device counted as offline last, then: a single one that is recognised does not
+    /// show any more that it is understood.
+    distrusted_since: Option<Instant>,
 }
 
 impl Understanding {
+    /// Nothing has been read yet.
+    pub fn new(timings: Arc<DeviceTimings>) -> Self {
+        Self {
+            timings,
+            endpoints: Vec::new(),
+            failed: 0,
+            forbidden: 0,
+            seen: Vec::new(),
+            newest: None,
+            most_fail_since: None,
+            distrusted_since: None,
+        }
+    }
+
     /// Nothing has been read yet since the log-in.
     pub fn restart(&mut self) {
         let known = self.endpoints.iter().map(|endpoint| Endpoint {
@@ -121,8 +148,8 @@ impl Understanding {
         });
         *self = Self {
             endpoints: known.collect(),
-            is_distrusted: self.is_distrusted,
-            ..Self::default()
+            distrusted_since: self.distrusted_since,
+            ..Self::new(self.timings.clone())
         };
     }
 
@@ -133,11 +160,12 @@ impl Understanding {
         index: Option<usize>,
         evidence: Evidence,
         seen: Option<UnusableAnswer>,
+        now: Instant,
     ) {
         self.newest = Some(evidence);
         if let Some(index) = index {
             let status = seen.as_ref().and_then(|seen| seen.status);
-            let is_there = !matches!(status, Some(404 | 405 | 501));
+            let is_there = status.is_none_or(|status| !LACKING.contains(&status));
             self.endpoint(index).answered(evidence, is_there);
         }
         match evidence {
@@ -155,10 +183,11 @@ impl Understanding {
                 self.remember(seen);
             }
         }
+        self.look_at_losses(now);
     }
 
     /// A read was not answered, so it is unknown what this endpoint says.
-    pub fn unanswered(&mut self, index: usize) {
+    pub fn unanswered(&mut self, index: usize, now: Instant) {
         let endpoint = self.endpoint(index);
         endpoint.newest = None;
         endpoint.lose();
@@ -166,11 +195,45 @@ impl Understanding {
             text: "the device did not answer".to_owned(),
             status: None,
         }));
+        self.look_at_losses(now);
+    }
+
+    /// The states of this endpoint have been taken away.
+    pub fn has_nothing(&mut self, index: usize, now: Instant) {
+        self.endpoint(index).has_nothing();
+        self.look_at_losses(now);
+    }
+
+    /// A device that has been distrusted for long is trusted again with what works. Gives the endpoints that do not:
+    /// their states are to be taken away, since they are old. `complete`: everything has been read since the log-in.
+    pub fn give_up(&mut self, complete: bool, now: Instant) -> Vec<usize> {
+        let wait = self.timings.trust_after_loss;
+        let is_over = |since| now.saturating_duration_since(since) >= wait;
+        if !complete || !self.distrusted_since.is_some_and(is_over) {
+            return Vec::new();
+        }
+        let mut given_up = Vec::new();
+        for (index, endpoint) in self.endpoints.iter_mut().enumerate() {
+            if endpoint.is_known && (endpoint.lost > 0 || endpoint.newest.is_none()) {
+                endpoint.has_nothing();
+                given_up.push(index);
+            }
+        }
+        self.distrusted_since = None;
+        self.look_at_losses(now);
+        given_up
+    }
+
+    fn look_at_losses(&mut self, now: Instant) {
+        self.most_fail_since = match self.most_fail() {
+            true => self.most_fail_since.or(Some(now)),
+            false => None,
+        };
     }
 
     /// A read failed since the device was understood last.
     pub fn is_in_doubt(&self) -> bool {
-        self.failed > 0 || self.is_distrusted
+        self.failed > 0 || self.distrusted_since.is_some()
     }
 
     /// Forgets what these endpoints brought when they were read last.
@@ -191,6 +254,7 @@ impl Understanding {
         for endpoint in &mut self.endpoints {
             endpoint.lost = 0;
         }
+        self.most_fail_since = None;
     }
 
     fn endpoint(&mut self, index: usize) -> &mut Endpoint {
@@ -201,12 +265,15 @@ impl Understanding {
     }
 
     fn understood(&mut self) {
-        self.is_distrusted &= self.most_fail();
+        if !self.most_fail() {
+            self.distrusted_since = None;
+        }
+        // Also where nothing counted as failed: a read that was not answered weeks ago says nothing any more.
+        self.seen.clear();
         if self.failed == 0 {
             return;
         }
         (self.failed, self.forbidden) = (0, 0);
-        self.seen.clear();
         for endpoint in &mut self.endpoints {
             endpoint.failed = 0;
         }
@@ -223,25 +290,30 @@ impl Understanding {
 
     /// The newest evidence is that of a Poly device.
     pub fn is_understood(&self) -> bool {
-        self.failed == 0 && self.recognised().is_some() && !(self.is_distrusted && self.most_fail())
+        self.failed == 0
+            && self.recognised().is_some()
+            && !(self.distrusted_since.is_some() && self.most_fail())
     }
 
     /// Whether most endpoints that had something to say have failed since. After a device was distrusted, what has not
     /// been read again counts as failed.
     fn most_fail(&self) -> bool {
         let known = self.endpoints.iter().filter(|endpoint| endpoint.is_known);
-        let is_bad = |endpoint: &&Endpoint| {
-            endpoint.lost > 0 || (self.is_distrusted && endpoint.newest.is_none())
+        let is_distrusted = self.distrusted_since.is_some();
+        let is_bad = |endpoint: &&Endpoint| match is_distrusted {
+            true => endpoint.lost > 0 || endpoint.newest.is_none(),
+            false => endpoint.lost >= LOST_READS,
         };
         let bad = known.clone().filter(is_bad).count();
         let all = known.count();
         all >= ONE_GOOD_AMONG && (all - bad) * ONE_GOOD_AMONG <= all
     }
 
-    /// Whether most endpoints fail, and one of them has done so for a while.
-    fn is_lost(&self) -> bool {
-        let often = |endpoint: &Endpoint| endpoint.lost >= LOST_READS;
-        !self.seen.is_empty() && self.most_fail() && self.endpoints.iter().any(often)
+    /// Whether most endpoints have failed for a while.
+    fn is_lost(&self, now: Instant) -> bool {
+        let wait = self.timings.loss_before_offline;
+        let is_long = |since| now.saturating_duration_since(since) >= wait;
+        !self.seen.is_empty() && self.most_fail_since.is_some_and(is_long)
     }
 
     /// The newest answer of all is that of a Poly device.
@@ -266,7 +338,7 @@ impl Understanding {
     /// the log-in. `complete`: everything has been read since the log-in; a device that was not
     /// understood until then is not tried for longer. One that refuses its first reads is not asked
     /// for everything, since each refusal costs a log-in.
-    pub fn problem(&mut self, online: bool, complete: bool) -> Option<Problem> {
+    pub fn problem(&mut self, online: bool, complete: bool, now: Instant) -> Option<Problem> {
         let often = |endpoint: &Endpoint| endpoint.failed >= FAILED_READS;
         let is_certain = match online {
             true => self.endpoints.iter().any(often),
@@ -279,8 +351,8 @@ impl Understanding {
             None if is_certain => {
                 "what answers at this address does not answer as a Poly VideoOS device does"
             }
-            Some(_) if online && self.is_lost() => {
-                self.is_distrusted = true;
+            Some(_) if online && self.is_lost(now) => {
+                self.distrusted_since.get_or_insert(now);
                 "most of the device's states cannot be read any more"
             }
             _ => return None,
@@ -295,166 +367,4 @@ impl Understanding {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::command::ErrorCode;
-    use crate::device::ProblemCode;
-
-    const AUDIO: usize = 0;
-    const STATUS: usize = 1;
-
-    fn fail(understanding: &mut Understanding, index: usize) {
-        let seen = Some(UnusableAnswer::status(503));
-        understanding.answered(Some(index), Evidence::NotPoly, seen);
-    }
-
-    fn poly(understanding: &mut Understanding, index: usize) {
-        understanding.answered(Some(index), Evidence::Poly, None);
-    }
-
-    #[test]
-    fn a_device_is_understood_by_the_first_answer_of_its_kind() {
-        let mut device = Understanding::default();
-        device.answered(Some(AUDIO), Evidence::Neutral, None);
-        assert!(!device.is_understood());
-        poly(&mut device, STATUS);
-        assert!(device.is_understood());
-        fail(&mut device, AUDIO);
-        assert!(!device.is_understood());
-        poly(&mut device, STATUS);
-        assert!(device.is_understood());
-        device.restart();
-        assert!(!device.is_understood());
-    }
-
-    #[test]
-    fn a_device_that_was_never_understood_is_tried_until_all_was_read() {
-        let mut device = Understanding::default();
-        fail(&mut device, AUDIO);
-        assert_eq!(device.problem(false, false), None);
-        let problem = device.problem(false, true).unwrap();
-        assert_eq!(problem.code, ProblemCode::NotUnderstood);
-        assert!(
-            problem.message.contains("the device answered 503"),
-            "{problem}"
-        );
-        poly(&mut device, STATUS);
-        assert_eq!(device.problem(false, true), None);
-    }
-
-    #[test]
-    fn a_device_that_refuses_the_user_is_not_asked_for_everything() {
-        let mut device = Understanding::default();
-        for index in 0..3 {
-            assert_eq!(device.problem(false, false), None);
-            let seen = Some(UnusableAnswer::status(403));
-            device.answered(Some(index), Evidence::NotPoly, seen);
-        }
-        let problem = device.problem(false, false).unwrap().message;
-        assert!(problem.contains("the role of administrator"), "{problem}");
-    }
-
-    #[test]
-    fn three_failed_reads_of_an_endpoint_are_enough_once_no_other_is_recognised() {
-        let mut device = Understanding::default();
-        poly(&mut device, STATUS);
-        for _ in 0..2 {
-            fail(&mut device, AUDIO);
-            assert_eq!(device.to_be_read_again(), None);
-        }
-        fail(&mut device, AUDIO);
-        // The other endpoint may still be recognised: it is read before the device counts as offline.
-        assert_eq!(device.problem(true, true), None);
-        assert_eq!(device.to_be_read_again(), Some(STATUS));
-        fail(&mut device, STATUS);
-        assert_eq!(device.to_be_read_again(), None);
-        assert!(device.problem(true, true).is_some());
-    }
-
-    #[test]
-    fn an_endpoint_that_fails_while_another_works_is_no_problem() {
-        let mut device = Understanding::default();
-        for _ in 0..50 {
-            poly(&mut device, STATUS);
-            fail(&mut device, AUDIO);
-            assert_eq!(device.problem(true, true), None);
-        }
-        // An endpoint whose read is not answered is not recognised any more.
-        for _ in 0..3 {
-            fail(&mut device, AUDIO);
-        }
-        assert_eq!(device.problem(true, true), None);
-        device.unanswered(STATUS);
-        assert!(device.problem(true, true).is_some());
-    }
-
-    #[test]
-    fn one_endpoint_that_works_among_many_that_fail_is_not_enough() {
-        const ALL: usize = 8;
-        let mut device = Understanding::default();
-        let read = |device: &mut Understanding, good: usize| {
-            for index in 0..ALL {
-                match index < good {
-                    true => poly(device, index),
-                    false => fail(device, index),
-                }
-            }
-        };
-        read(&mut device, ALL);
-        // More than one in four is recognised.
-        for _ in 0..LOST_READS {
-            read(&mut device, 3);
-            assert_eq!(device.problem(true, true), None);
-        }
-        read(&mut device, 1);
-        let problem = device.problem(true, true).unwrap();
-        assert_eq!(problem.code, ProblemCode::NotUnderstood);
-        assert!(problem.message.starts_with("most of"), "{problem}");
-        // The one endpoint alone does not bring the room back, whatever is read first after the log-in.
-        device.restart();
-        for _ in 0..10 {
-            read(&mut device, 1);
-            poly(&mut device, 0);
-            assert!(!device.is_understood());
-            assert_eq!(device.problem(false, true), None);
-        }
-        read(&mut device, 3);
-        poly(&mut device, 0);
-        assert!(device.is_understood());
-        assert_eq!(device.problem(true, true), None);
-    }
-
-    #[test]
-    fn endpoints_that_the_device_lacks_or_never_had_do_not_count_as_failing() {
-        let mut device = Understanding::default();
-        for index in 0..8 {
-            poly(&mut device, index);
-        }
-        for _ in 0..10 {
-            for index in 1..20 {
-                let seen = Some(UnusableAnswer::status(404));
-                device.answered(Some(index), Evidence::NotPoly, seen);
-            }
-            for index in 20..30 {
-                fail(&mut device, index);
-            }
-            poly(&mut device, 0);
-            assert!(device.is_understood());
-        }
-        assert_eq!(device.problem(true, true), None);
-    }
-
-    #[test]
-    fn a_problem_names_each_kind_of_answer_once_and_is_short() {
-        let mut device = Understanding::default();
-        for n in 0..100 {
-            let text = format!("kind {} {}", n % 5, "x".repeat(500));
-            let seen = UnusableAnswer::from(Failure::new(ErrorCode::DeviceError, text));
-            device.answered(Some(n), Evidence::NotPoly, Some(seen));
-        }
-        let problem = device.problem(false, true).unwrap().message;
-        assert_eq!(problem.matches("kind 0").count(), 1, "{problem}");
-        assert!(problem.contains("kind 2") && !problem.contains("kind 3"));
-        assert!(problem.len() < 1000, "{}", problem.len());
-    }
-}
+mod tests;

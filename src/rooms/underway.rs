@@ -103,6 +103,11 @@ impl Underway {
         }
     }
 
+    /// Whether a file is under way.
+    pub fn has_file(&self) -> bool {
+        self.file
+    }
+
     /// Whether a command runs that takes minutes.
     pub fn has_minutes(&self) -> bool {
         self.minutes

@@ -248,6 +248,36 @@ async fn a_room_whose_device_takes_the_password_again_is_online_after_a_reload()
     }
 }
 
+/// But a tool that reloads often, for whatever reason, must not lock people out of the device.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reloads_do_not_try_a_wrong_password_again_and_again() {
+    let it = Setup::start().await;
+    let watch = Client::connect(it.mqtt).await;
+    watch.expect("room/steady/availability", "online").await;
+    it.devices[0].clear_journal();
+    it.devices[0].person_sets_password("changed");
+    it.devices[0].expire_sessions();
+    watch.expect("room/steady/availability", "offline").await;
+    for reload in 1..=8 {
+        it.gateway.signal("HUP");
+        it.logged("configuration read again", reload).await;
+        watch
+            .until("its password is refused", |watch| {
+                let problem = watch.last("room/steady/problem");
+                problem.is_some_and(|problem| problem.contains("unauthorized"))
+            })
+            .await;
+    }
+    let journal = it.devices[0].journal();
+    let log_ins = journal
+        .iter()
+        .filter(|entry| entry.path == "/rest/session" && entry.method == "POST");
+    assert_eq!(log_ins.count(), 4);
+    for device in &it.devices {
+        device.stop().await;
+    }
+}
+
 /// A reload waits until the rooms that it replaces have ended, the stop of the gateway does not wait for that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_during_a_reload_begins_at_once() {

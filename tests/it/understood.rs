@@ -1,6 +1,8 @@
 //! Online means understood: a device whose reads bring nothing that a Poly device says is offline, and
 //! one endpoint that fails is not that.
 
+mod lost;
+
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -128,31 +130,6 @@ async fn a_device_that_is_not_understood_is_offline_until_it_is() {
 
 /// A device that starts, or a proxy before one, lacks everything for a moment after the log-in. Nothing is taken
 /// away at the broker, whenever that ends.
-/// The list of paired devices is read by POST, and still good. Volume, calls and all else stand still: that must not
-/// look as if they were how the room is now, nor may the room come and go.
-#[tokio::test]
-async fn one_endpoint_that_works_does_not_keep_a_room_online() {
-    let it = start().await;
-    it.online().await;
-    for kind in [FaultKind::Page, FaultKind::Status(500)] {
-        it.client.clear();
-        it.device.add_fault(Fault::on("/rest/", kind).method("GET"));
-        it.client.expect("room/1/availability", "offline").await;
-        let problem = it.client.message("room/1/problem").await;
-        let problem: Value = serde_json::from_slice(&problem.payload).unwrap();
-        assert_eq!(problem["code"], "not_understood", "{problem}");
-        let before = logins(&it.device);
-        let again = |device: &SimulatedDevice| logins(device) > before;
-        it.device.wait_for(Duration::from_secs(3), again).await;
-        it.device.clear_faults();
-        it.client.expect("room/1/availability", "online").await;
-        let told = it.client.messages("room/1/availability");
-        let told: Vec<_> = told.iter().map(|told| &*told.payload).collect();
-        assert_eq!(told, [&b"offline"[..], b"online"]);
-    }
-    it.stop().await;
-}
-
 #[tokio::test]
 async fn what_a_device_lacks_for_a_moment_is_not_taken_away() {
     let it = start().await;

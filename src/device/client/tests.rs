@@ -17,6 +17,7 @@ fn read(segment: &str) -> Request {
         query: Vec::new(),
         body: RequestBody::None,
         repeatable: true,
+        is_read: true,
     }
 }
 
@@ -99,6 +100,7 @@ async fn only_a_request_that_is_safe_to_repeat_is_sent_again() {
     for (repeatable, times) in [(true, MOST_ATTEMPTS as usize), (false, 1)] {
         let request = Request {
             repeatable,
+            is_read: false,
             ..read("thing")
         };
         let result = device

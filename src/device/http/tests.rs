@@ -191,6 +191,7 @@ fn a_path_that_the_url_would_change_is_not_sent() {
         query: vec![("name", "a&b=c".into())],
         body: RequestBody::None,
         repeatable: true,
+        is_read: true,
     };
     for id in [
         "..",

@@ -7,8 +7,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::*;
 use crate::catalogue::{Method, RequestBody, TimeLimit};
 use crate::command::CutOff;
+use crate::device::MOST_REQUESTS_AT_ONCE;
 use crate::device::http::UNREAD_DATA_TIMEOUT;
-use crate::device::test_device::{TestDevice, ok, send, until_a_request_for};
+use crate::device::test_device::{TestDevice, ok, request_head, send, until_a_request_for};
 
 const LIMIT: usize = 1 << 20;
 
@@ -22,6 +23,7 @@ fn request(method: Method) -> Request {
             _ => RequestBody::Bytes("application/octet-stream", Bytes::new()),
         },
         repeatable: method == Method::Get,
+        is_read: method == Method::Get,
     }
 }
 
@@ -200,5 +202,65 @@ async fn a_download_that_is_cut_off_is_broken_and_one_that_nobody_takes_abandone
     assert!(
         matches!(result, Err(DownloadError::Abandoned)),
         "{result:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_waits_for_its_turn_does_not_give_way() {
+    let test = TestDevice::start(|mut connection| async move {
+        while let Some(head) = request_head(&mut connection).await {
+            if head.contains(" /rest/slow ") {
+                tokio::time::sleep(Duration::from_millis(2500)).await;
+            }
+            let body = match head.contains(" /rest/session ") {
+                true => r#"{"success":true,"session":{"sessionId":"s"}}"#,
+                false => r#"{"activePersona":"Poly"}"#,
+            };
+            send(&mut connection, &ok(body)).await;
+        }
+    })
+    .await;
+    let device = test.client();
+    device.log_in().await.unwrap();
+    let named = |name: &'static str| Request {
+        path: vec!["rest".into(), name.into()],
+        ..request(Method::Get)
+    };
+    let (slow, file, stop) = (named("slow"), named("file"), named("stop"));
+    let deadline = device.deadline(TimeLimit::Ordinary);
+    // Both of the device's requests are taken by others, for longer than what is urgent waits.
+    let others = async || {
+        let both = (0..MOST_REQUESTS_AT_ONCE).map(|_| device.send(&slow, LIMIT, deadline));
+        futures_util::future::join_all(both).await
+    };
+    let (giving_way, urgent) = (device.giving_way(), device.urgent());
+    let (others, file, stop) = tokio::join!(
+        others(),
+        giving_way.send(&file, LIMIT, deadline),
+        urgent.send(&stop, LIMIT, deadline),
+    );
+    assert!(others.iter().all(Result::is_ok), "{others:?}");
+    assert!(file.is_ok() && stop.is_ok(), "{file:?} {stop:?}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_under_way_gives_way() {
+    let test = TestDevice::that_has("/rest/nothing", ok("")).await;
+    let device = test.client();
+    device.log_in().await.unwrap();
+    let giving_way = device.giving_way();
+    let held = async || {
+        let slot = device.endpoint.slot().await;
+        let never = std::future::pending::<()>();
+        let gave_way = giving_way.unless_wanted(true, never).await;
+        drop(slot);
+        gave_way
+    };
+    let other = device.endpoint.slot().await;
+    let (gave_way, _slot) = tokio::join!(held(), device.endpoint.urgent_slot());
+    drop(other);
+    assert!(
+        matches!(gave_way, Err(RequestError::GaveWay { sent: true })),
+        "{gave_way:?}"
     );
 }

@@ -87,10 +87,14 @@ impl Actor {
             self.poller.excuse_losses();
         }
         let online = self.availability.is_online();
+        let now = Instant::now();
         if self.availability.is_logged_in()
-            && let Some(problem) = self.poller.not_understood(online)
+            && let Some(problem) = self.poller.not_understood(online, now)
         {
             self.offline(problem);
+        }
+        for operation in self.poller.give_up(now) {
+            self.knowledge.clear(operation);
         }
     }
 
@@ -107,7 +111,7 @@ impl Actor {
         spelled: Option<(&'static str, usize)>,
     ) {
         for reading in readings {
-            self.poller.written(&reading);
+            self.poller.written(&reading, Instant::now());
             self.note_understanding();
             match reading.evidence {
                 Evidence::NotPoly => self.take(reading),
@@ -249,6 +253,9 @@ impl Actor {
                 self.poller.read_again(reading.operation, Instant::now());
             } else {
                 self.apply(&reading);
+                if reading.evidence == Evidence::NotPoly {
+                    self.poller.has_nothing(reading.operation, Instant::now());
+                }
             }
         }
     }
@@ -256,9 +263,9 @@ impl Actor {
     /// The device cannot be used: answers what waits, and says why.
     fn offline(&mut self, problem: Problem) {
         let camera_may_move = !self.stops.is_empty();
-        let failed = self
-            .availability
-            .failed(problem.code, camera_may_move, Instant::now());
+        let log_in_at = self.device.log_in_blocked_until();
+        let now = Instant::now();
+        let failed = (self.availability).failed(problem.code, log_in_at, camera_may_move, now);
         let Some(went_offline) = failed else {
             return;
         };

@@ -111,8 +111,9 @@ impl CheckOrder {
     }
 }
 
-/// What was read, or else what is known. `doubt` gets the reason why the newer is not known: the device could not
-/// say, or lacks now what it has told before.
+/// What was read, or else what is known. `doubt` gets the reason why the newer is not known: the device does not tell
+/// now what it has told before. What it never told says nothing: an endpoint that fails for ever, such as that of a
+/// calendar that nobody uses, does not keep the room from being checked.
 fn seen_or_known(
     seen: StateReading,
     known: &Option<Value>,
@@ -120,8 +121,8 @@ fn seen_or_known(
 ) -> Option<Value> {
     let why = match seen {
         StateReading::Value(value) => return Some(value),
+        StateReading::Failed(_) | StateReading::Missing if known.is_none() => return None,
         StateReading::Failed(why) => why,
-        StateReading::Missing if known.is_none() => return None,
         StateReading::Missing => "the device does not tell it any more".to_owned(),
     };
     doubt.get_or_insert(why);
@@ -206,6 +207,10 @@ impl Executor<'_> {
     async fn find_obstacle(&mut self, known: &KnownUse) -> Result<Option<String>, Failure> {
         let mut doubt = None;
         let call = self.see(CALL_STATE).await;
+        // Every device can say whether it is in a call.
+        if let (StateReading::Failed(why), None) = (&call, &known.call) {
+            doubt = Some(why.clone());
+        }
         let call = seen_or_known(call, &known.call, &mut doubt);
         let meeting = self.see(CALL_IN_MEETING).await;
         let meeting = seen_or_known(meeting, &known.in_meeting, &mut doubt);

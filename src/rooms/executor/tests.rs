@@ -1,6 +1,8 @@
 //! Commands against a simulated device: which requests they make, in which order.
 
 mod calls;
+mod checks;
+mod files;
 
 use std::time::Duration;
 

@@ -13,6 +13,7 @@ fn poller(now: Instant) -> Poller {
         PollPhase::default(),
         Arc::default(),
         Arc::default(),
+        Arc::default(),
         now,
     )
 }
@@ -67,7 +68,7 @@ fn a_poll_that_a_command_overtook_is_not_published_and_repeated() {
     let now = Instant::now();
     let mut poller = poller(now);
     let (poll, operation) = begin(&mut poller, "/rest/audio", now);
-    poller.written(&read_back(operation));
+    poller.written(&read_back(operation), Instant::now());
     let outcome = poller.finish(poll, response(200, r#"{"volume":5}"#), now);
     assert!(matches!(outcome, Polled::Unchanged), "{outcome:?}");
     let (again, _) = begin(&mut poller, "/rest/audio", now);
@@ -85,7 +86,7 @@ fn a_read_that_has_no_turn_says_nothing_of_the_device() {
         let outcome = poller.finish(poll, Err(RequestError::NoTurn), now);
         assert!(matches!(outcome, Polled::Failed), "{outcome:?}");
     }
-    assert_eq!(poller.not_understood(false), None);
+    assert_eq!(poller.not_understood(false, Instant::now()), None);
 }
 
 #[test]
@@ -104,7 +105,7 @@ fn what_a_command_can_read_is_read_again() {
         };
         poller.finish(poll, response(status, body), now);
     }
-    poller.written(&Reading::of(operation, &answer));
+    poller.written(&Reading::of(operation, &answer), Instant::now());
     assert!(poller.schedule.is_read(index));
     // It has been answered since the log-in, so it stays however often it is missing.
     for _ in 0..10 {
@@ -166,7 +167,7 @@ fn a_read_back_shows_too_that_the_device_is_understood() {
     let mut poller = poller(now);
     let (_, operation) = begin(&mut poller, "/rest/audio", now);
     assert!(!poller.is_understood());
-    poller.written(&read_back(operation));
+    poller.written(&read_back(operation), Instant::now());
     assert!(poller.is_understood());
 }
 
@@ -189,7 +190,7 @@ fn failed_reads_are_followed_by_one_that_may_be_recognised() {
     poller.finish(poll, response(200, AUDIO), start);
     assert!(poller.is_understood());
     let (mut at, mut reads) = (start, Vec::new());
-    while poller.not_understood(true).is_none() {
+    while poller.not_understood(true, Instant::now()).is_none() {
         at = at.max(poller.next_due().unwrap());
         let (poll, _) = poller.begin(None, at).unwrap();
         reads.push(poller.schedule.entry(poll.index).unwrap().operation.path);
@@ -216,7 +217,7 @@ fn read_on(
         let (poll, _) = poller.begin(None, now).unwrap();
         let path = poller.schedule.entry(poll.index).unwrap().operation.path;
         poller.finish(poll, answer(path), now);
-        understood &= poller.not_understood(true).is_none();
+        understood &= poller.not_understood(true, Instant::now()).is_none();
         now += Duration::from_millis(10);
     }
     (understood, now)

@@ -205,7 +205,9 @@ fn a_file_runs_beside_the_others_and_one_at_a_time() {
         assert_eq!(queue.take(rest), Some((Lane::InOrder, "audio/mute".into())));
         // Not even on a lane that is free: then it would have both of the device's requests.
         assert_eq!(queue.take(rest), None);
-        queue.queue.expire(Instant::now() + Duration::from_secs(6));
+        queue
+            .queue
+            .expire(Instant::now() + Duration::from_secs(6), true);
         let expired = ("system/logs/get".to_owned(), ErrorCode::Expired);
         assert!(queue.answers.try_iter().any(|answer| answer == expired));
     }
@@ -277,7 +279,9 @@ fn the_sixty_fifth_is_busy() {
     }
     let busy = ("audio/start".to_owned(), ErrorCode::Busy);
     assert_eq!(queue.answers.try_recv(), Ok(busy));
-    queue.queue.expire(Instant::now() + Duration::from_secs(6));
+    queue
+        .queue
+        .expire(Instant::now() + Duration::from_secs(6), false);
     assert_eq!(queue.answers.try_iter().count(), ROOM_QUEUE_CAPACITY);
     assert!(queue.queue.take(ALL).is_none());
 }
@@ -359,9 +363,9 @@ fn commands_expire_in_their_own_time() {
     assert_eq!(queue.queue.next_expiry(), None);
     queue.push("audio/mute", "");
     let expiry = queue.queue.next_expiry().unwrap();
-    queue.queue.expire(expiry - Duration::from_millis(1));
+    queue.queue.expire(expiry - Duration::from_millis(1), false);
     assert!(queue.answers.try_recv().is_err());
-    queue.queue.expire(expiry);
+    queue.queue.expire(expiry, false);
     let expired = ("audio/mute".to_owned(), ErrorCode::Expired);
     assert_eq!(queue.answers.try_recv(), Ok(expired));
 }
@@ -382,4 +386,17 @@ fn what_takes_minutes_begins_in_its_turn() {
     assert_eq!(queue.take(ALL), Some(switch));
     let up = (Lane::InOrder, "audio/volume/up".to_owned());
     assert_eq!(queue.take(ALL), Some(up));
+}
+
+#[test]
+fn a_file_blames_another_file_only_where_there_is_one() {
+    for (ticket, words) in [
+        ((true, true), "another one took too long"),
+        ((false, true), "too old when its turn came"),
+        ((true, false), "too old when its turn came"),
+    ] {
+        let (file_is_underway, is_file) = ticket;
+        let told = expired_failure(file_is_underway && is_file).message;
+        assert!(told.contains(words), "{told}");
+    }
 }

@@ -199,8 +199,10 @@ impl<R: OutboxReply> OutboxQueue<R> {
         let item = queue.items.pop_front()?;
         if item.is_urgent() {
             queue.urgent -= 1;
+            let is_urgent = queue.urgent > 0;
             if let Some(position) = urgent
                 && let Some(room) = self.urgent.remove(position)
+                && is_urgent
             {
                 self.urgent.push_back(room);
             }
@@ -271,5 +273,33 @@ impl<R: OutboxReply> OutboxQueue<R> {
             queue.urgent -= usize::from(removed.is_urgent());
             self.taken(&removed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::RoomReply;
+    use super::*;
+
+    #[test]
+    fn a_room_that_has_nothing_urgent_any_more_takes_no_turn() {
+        let mut queue = OutboxQueue::default();
+        let blocked = HashSet::from([Arc::from("blocked")]);
+        queue.push(Item::Reply(RoomReply("blocked", 1)), End::Back);
+        for _ in 0..100 {
+            queue.push(Item::Reply(RoomReply("other", 1)), End::Back);
+            assert!(queue.pop_but(&blocked).is_some());
+        }
+        assert_eq!(queue.urgent.len(), 1);
+        // Whoever has more takes turns.
+        for n in 0..4 {
+            let room = if n < 2 { "a" } else { "b" };
+            queue.push(Item::Reply(RoomReply(room, n)), End::Back);
+        }
+        let next = || match queue.pop_but(&blocked) {
+            Some(Item::Reply(RoomReply(_, number))) => Some(number),
+            _ => None,
+        };
+        assert_eq!(std::iter::from_fn(next).collect::<Vec<_>>(), [0, 2, 1, 3]);
     }
 }

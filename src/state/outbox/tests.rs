@@ -87,7 +87,7 @@ fn too_many_events_drop_the_oldest_and_are_counted() {
 }
 
 /// A result that overtakes what waits of other rooms: its room, and a number, which is its size too.
-struct RoomReply(&'static str, usize);
+pub(super) struct RoomReply(pub &'static str, pub usize);
 
 impl OutboxReply for RoomReply {
     const OVERTAKES: bool = true;

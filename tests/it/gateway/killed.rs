@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use poly2mqtt::app::{App, AppOptions};
 use poly2mqtt::config::{BrokerUrl, RoomId};
+use poly2mqtt::device::DeviceTimings;
 use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
 use tokio::runtime::Runtime;
 
@@ -34,12 +35,20 @@ impl Killable {
 
     /// Starts it, and does not wait for the room.
     async fn begin(device: &SimulatedDevice, directory: &Path) -> Self {
+        Self::begin_with(device, directory, timings()).await
+    }
+
+    async fn begin_with(
+        device: &SimulatedDevice,
+        directory: &Path,
+        timings: DeviceTimings,
+    ) -> Self {
         let url = BrokerUrl::Embedded(([127, 0, 0, 1], 0).into());
         let mut room = room(device);
         room.poll.meters = false;
         let rooms = BTreeMap::from([(RoomId::new("1").unwrap(), room)]);
         let options = AppOptions {
-            timings: timings(),
+            timings,
             runtime: Some(directory.to_owned()),
             ..AppOptions::default()
         };
@@ -129,5 +138,57 @@ async fn a_session_that_cannot_be_freed_is_not_forgotten() {
         .stop()
         .await;
     assert_eq!((device.sessions(), files(directory.path())), (0, 0));
+    device.stop().await;
+}
+
+fn patient() -> DeviceTimings {
+    DeviceTimings {
+        retry_after_refused_login: Duration::from_secs(600),
+        ..timings()
+    }
+}
+
+/// A gateway that is started again and again, by hand or because it fails, locks nobody out of the device.
+#[tokio::test]
+async fn restarts_do_not_try_a_wrong_password_again_and_again() {
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
+    device.person_sets_password("another");
+    let directory = tempfile::tempdir().unwrap();
+    let problem = |it: &Killable| {
+        let problem = it.service.store().get("room/1/problem")?;
+        let problem = String::from_utf8_lossy(&problem.payload).into_owned();
+        problem.contains("unauthorized").then_some(problem)
+    };
+    let mut told = String::new();
+    for _ in 0..12 {
+        let it = Killable::begin_with(&device, directory.path(), patient()).await;
+        assert!(device.wait_for(SOON, |_| problem(&it).is_some()).await);
+        told = problem(&it).unwrap();
+        it.kill();
+    }
+    assert_eq!(logins(&device), 4);
+    assert!(told.contains("refused 4 log-ins within an hour"), "{told}");
+    device.stop().await;
+}
+
+/// So it is with the session of an earlier run: the password was right then.
+#[tokio::test]
+async fn a_device_that_refuses_everybody_for_a_moment_is_soon_back_after_a_restart_too() {
+    let device = SimulatedDevice::start(Options::default()).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    Killable::start(&device, directory.path()).await.kill();
+    let it = Killable::begin_with(&device, directory.path(), patient()).await;
+    it.has(&device, "room/1/audio/volume").await;
+    let is = |wanted: &str| {
+        let state = it.service.store().get("room/1/availability");
+        state.is_some_and(|state| state.payload == wanted)
+    };
+    device.person_sets_password("another");
+    device.expire_sessions();
+    assert!(device.wait_for(SOON, |_| is("offline")).await);
+    device.person_sets_password("456");
+    assert!(device.wait_for(SOON, |_| is("online")).await);
+    assert_eq!(logins(&device), 3);
+    it.stop().await;
     device.stop().await;
 }

@@ -95,6 +95,57 @@ async fn a_refusal_by_firmware_without_tokens_costs_one_log_in() {
     it.stop().await;
 }
 
+/// A session is valid until there is a better one: a refused change takes no room offline.
+#[tokio::test]
+async fn a_refused_change_does_not_cost_a_valid_session() {
+    let it = start(Options {
+        firmware: Firmware::V4_0,
+        ..Options::default()
+    })
+    .await;
+    let refused = Fault::on("/rest/audio/volume", FaultKind::Status(403)).method("POST");
+    it.device.add_fault(refused);
+    it.device.others_log_in(true);
+    for _ in 0..4 {
+        let result = it.client.command("room/1/audio/volume/set", "40").await;
+        assert_eq!(result["error"]["code"], "forbidden", "{result}");
+    }
+    let result = it.client.command("room/1/audio/mute", "").await;
+    assert_eq!(result["ok"], true, "{result}");
+    let mut journal = it.device.journal().into_iter();
+    assert!(!journal.any(|entry| entry.method == "DELETE"));
+    it.never_offline();
+    it.device.others_log_in(false);
+    it.stop().await;
+}
+
+/// Reads never ask for a token, also where they are sent by POST.
+#[tokio::test]
+async fn a_refused_read_costs_no_log_in() {
+    let it = Gateway::start(
+        BrokerKind::Embedded,
+        Options {
+            firmware: Firmware::V4_0,
+            ..Options::default()
+        },
+    )
+    .await;
+    let refused = Fault::on("/rest/", FaultKind::Status(403)).method("POST");
+    it.online().await;
+    it.client.message("room/1/system/devices").await;
+    it.device.add_fault(refused);
+    it.device.clear_journal();
+    let again = |device: &SimulatedDevice| {
+        let journal = device.journal();
+        let refused = journal.iter().filter(|entry| entry.fault.is_some());
+        refused.count() >= 4
+    };
+    assert!(it.device.wait_for(SOON, again).await);
+    assert_eq!(logins(&it), 0);
+    it.device.clear_faults();
+    it.stop().await;
+}
+
 /// Many requests find the session stale at the same time: one log-in is enough for all of them.
 #[tokio::test]
 async fn one_log_in_serves_all() {

@@ -39,6 +39,8 @@ pub fn timings() -> DeviceTimings {
         retry_after_lockout: Duration::from_millis(1500),
         retry_after_too_many_sessions: Duration::from_millis(500),
         first_reconnect_delay: Duration::from_millis(100),
+        loss_before_offline: Duration::from_secs(15),
+        trust_after_loss: Duration::from_secs(60),
     }
 }
 
