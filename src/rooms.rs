@@ -8,7 +8,7 @@
 //! talks to the device, which `supervisor` starts again if it fails). The actor starts what `underway`, `poller`,
 //! `camera_stops` and `availability` say may start; `executor` carries commands out; `knowledge` turns what was read
 //! into states and events, which `publisher` writes; `calls` and `paired` find the events, `boot_time` tells when the
-//! device started. `spellings` remembers which of two requests for the same the device has, `missing` what it lacks;
+//! device started. `spellings` remembers which of two requests for the same the device has;
 //! `rest` tells whether it is asleep or used otherwise.
 
 mod actor;
@@ -24,7 +24,6 @@ mod first_reads;
 mod knowledge;
 mod lacking;
 mod long_commands;
-mod missing;
 mod mode_lock;
 mod new_readings;
 mod paired;

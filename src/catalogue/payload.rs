@@ -59,21 +59,6 @@ impl Payload {
         }
     }
 
-    /// Whether it can name something that the device may not have: an address, an id.
-    pub fn names_something(&self) -> bool {
-        let names = |field: &Field| {
-            let rule = &field.rule;
-            matches!(
-                rule,
-                Rule::Text | Rule::AnyText | Rule::Texts | Rule::List(_)
-            )
-        };
-        match self {
-            Self::Fields { fields, .. } => fields.iter().any(names),
-            Self::None | Self::Bytes { .. } => false,
-        }
-    }
-
     /// Reads a payload. The `request_id` is found even if the rest is wrong.
     pub fn read(&self, command: &str, payload: &[u8], toggles: bool) -> ParsedPayload {
         let mut request_id = None;
