@@ -9,7 +9,7 @@
 //! identity        what does the device say it is?            session_holders: who holds its sessions
 //! start_throttle  what thousands of rooms do at a start      priority_semaphore: who waits for a turn
 //! probe           is a session valid? what does a 403 mean?     unauthenticated: a read without a log-in
-//! endpoint        one request, one response; two at a time   sessions, session_store, session_file
+//! endpoint        one request, one response; two at a time   sessions; session_store: _file, _memory
 //! fence           may requests begin, where several gateways share the device?
 //! http            reqwest, with a limit on what is no answer tls: which certificate is trusted
 //! ```
@@ -31,6 +31,7 @@ mod response;
 mod session;
 mod session_file;
 mod session_holders;
+mod session_memory;
 mod session_store;
 mod sessions;
 mod settings;
@@ -53,6 +54,7 @@ pub use problem::{Problem, ProblemCode};
 pub use response::{DeviceResponse, Oversize, RequestError};
 pub use session::Session;
 pub use session_file::SessionFile;
+pub use session_memory::SessionMemory;
 pub use session_store::{KeptSessions, SessionStore, SharedSessions};
 pub use settings::{DeviceSettings, SharedLimits};
 pub use start_throttle::StartThrottle;

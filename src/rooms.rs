@@ -67,7 +67,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Config, RoomId};
-use crate::device::{DeviceTimings, LoginLimiter, SessionFile, SessionStore, SharedLimits};
+use crate::device::{
+    DeviceTimings, LoginLimiter, SessionFile, SessionMemory, SessionStore, SharedLimits,
+};
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{RoomSample, Telemetry};
 use crate::topics::GATEWAY_INFO;
@@ -95,6 +97,8 @@ pub struct Rooms {
     limits: SharedLimits,
     /// The directory in which sessions are kept.
     runtime: Option<PathBuf>,
+    /// Where they are kept without one.
+    sessions: SessionMemory,
     /// The other gateways, if the rooms are shared with any.
     sharing: Option<Arc<dyn RoomSharing>>,
     rooms: RwLock<BTreeMap<Arc<str>, RunningRoom>>,
@@ -134,6 +138,7 @@ impl Rooms {
             timings,
             limits: SharedLimits::default(),
             runtime: runtime.filter(|directory| is_usable(directory, &telemetry)),
+            sessions: SessionMemory::default(),
             telemetry,
             sharing,
             rooms: RwLock::default(),
@@ -382,7 +387,11 @@ impl Rooms {
                 device.session_store = Some(sharing.sessions(&id, room));
                 device.fence = sharing.fence(&id);
             }
-            None => device.session_store = self.session_file(&id, room).map(SessionStore::File),
+            None => {
+                let file = self.session_file(&id, room).map(SessionStore::File);
+                let memory = || self.sessions.of(&id, &room.url, &room.user);
+                device.session_store = Some(file.unwrap_or_else(memory));
+            }
         }
         RoomSettings {
             id,
@@ -421,6 +430,10 @@ impl Rooms {
             let used = rooms.filter_map(|(id, room)| self.session_file(&id.shared(), room));
             SessionFile::remove_unused(runtime, &used.collect::<Vec<_>>());
         }
+        self.sessions.retain(|id, url, user| {
+            let room = config.rooms.get(id);
+            room.is_some_and(|room| room.url == *url && room.user == user)
+        });
     }
 
     /// Stops all rooms at once; each finishes what it began by `deadline`. Those that a reload has begun to end have

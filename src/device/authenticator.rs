@@ -201,6 +201,11 @@ impl Authenticator {
         // The device may still hold a session that it refuses, and counts it until it is released.
         self.sessions.retire();
         let _ = timeout(RELEASE_TIMEOUT, self.release(&slot)).await;
+        drop(slot);
+        if let Some(session) = self.unreleasable(stale).await {
+            return Ok(session);
+        }
+        let slot = self.endpoint.slot().await;
         login.generation += 1;
         let generation = login.generation;
         let (path, reply, cookies) = self.request_login(&slot, generation).await?;
@@ -228,6 +233,21 @@ impl Authenticator {
                 Err(problem)
             }
         }
+    }
+
+    /// A session that could not be released, if the device still takes it. It is used on: a device without a log-out
+    /// holds each session for days, and would have none left after a few log-ins.
+    async fn unreleasable(&self, stale: Option<u64>) -> Option<Arc<Session>> {
+        let session = self.sessions.unreleasable(stale)?;
+        let patience = self.timings.request_timeout / 3;
+        let is_taken = is_valid(&self.endpoint, &session, patience).await.ok()?;
+        self.sessions.use_again(session.clone(), is_taken);
+        is_taken.then_some(session)
+    }
+
+    /// Whether the device holds a session that it cannot release.
+    pub fn leaves_session(&self) -> bool {
+        self.sessions.unreleasable(None).is_some()
     }
 
     /// The problem that all sessions are in use, with their holders as far as the device tells them.
@@ -341,7 +361,7 @@ impl Authenticator {
             self.release(&slot).await;
         };
         let _ = timeout(RELEASE_TIMEOUT, released).await;
-        self.sessions.store_unreleased();
+        self.sessions.store_held();
     }
 
     /// Tries again to release the sessions that the device still holds.

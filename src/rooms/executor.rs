@@ -34,6 +34,9 @@ use crate::catalogue::{
 use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{Device, Problem, RequestError};
 
+/// What `session/renew` says where a new session would have left the old one at the device.
+const NOT_RENEWED: &str = "the device has no log-out and still takes the session, so it is used on";
+
 /// Values of the room that a command may depend on.
 #[derive(Debug, Clone)]
 pub struct CommandEnvironment {
@@ -444,6 +447,7 @@ impl Executor<'_> {
     }
 
     async fn renew_session(&mut self, call: &Call) -> Result<Success, Failure> {
+        let before = self.device.session_generation();
         self.device.log_out().await;
         match self.device.log_in().await {
             Ok(session) => {
@@ -452,7 +456,11 @@ impl Executor<'_> {
                     outcome: ReadOutcome::Value(session.clone()),
                     evidence: Evidence::Neutral,
                 });
-                Ok(Success::new(200, session))
+                let mut success = Success::new(200, session);
+                if before.is_some() && before == self.device.session_generation() {
+                    success.warning = Some(NOT_RENEWED.into());
+                }
+                Ok(success)
             }
             Err(problem) => Err(self.fail(RequestError::Problem(problem), true)),
         }
