@@ -10,7 +10,7 @@
 //! start_throttle  what thousands of rooms do at a start      priority_semaphore: who waits for a turn
 //! login_memory    what of log-ins outlives a room
 //! probe           is a session valid? what does a 403 mean?     unauthenticated: a read without a log-in
-//! endpoint        one request, one response; two at a time   sessions, session_store, session_file
+//! endpoint        one request, one response; two at a time   sessions; session_store: _file, _memory
 //! fence           may requests begin, where several gateways share the device?
 //! http            reqwest, with a limit on what is no answer tls: which certificate is trusted
 //! ```
@@ -33,6 +33,7 @@ mod response;
 mod session;
 mod session_file;
 mod session_holders;
+mod session_memory;
 mod session_store;
 mod sessions;
 mod settings;
@@ -58,6 +59,7 @@ pub use problem::{Problem, ProblemCode};
 pub use response::{DeviceResponse, Oversize, RequestError};
 pub use session::Session;
 pub use session_file::SessionFile;
+pub use session_memory::SessionMemory;
 pub use session_store::{KeptSessions, SessionStore, SharedSessions};
 pub use settings::{DeviceSettings, SharedLimits};
 pub use start_throttle::StartThrottle;

@@ -8,7 +8,7 @@
 //! talks to the device, which `supervisor` starts again if it fails). The actor starts what `underway`, `poller`,
 //! `camera_stops` and `availability` say may start; `executor` carries commands out; `knowledge` turns what was read
 //! into states and events, which `publisher` writes; `calls` and `paired` find the events, `boot_time` tells when the
-//! device started. `spellings` remembers which of two requests for the same the device has, `missing` what it lacks;
+//! device started. `spellings` remembers which of two requests for the same the device has;
 //! `rest` tells whether it is asleep or used otherwise.
 
 mod actor;
@@ -24,7 +24,6 @@ mod first_reads;
 mod knowledge;
 mod lacking;
 mod long_commands;
-mod missing;
 mod mode_lock;
 mod new_readings;
 mod paired;
@@ -70,7 +69,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Config, RoomId};
-use crate::device::{DeviceTimings, LoginLimiter, SessionFile, SessionStore, SharedLimits};
+use crate::device::{
+    DeviceTimings, LoginLimiter, SessionFile, SessionMemory, SessionStore, SharedLimits,
+};
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{RoomSample, Telemetry};
 use crate::topics::GATEWAY_INFO;
@@ -98,6 +99,8 @@ pub struct Rooms {
     limits: SharedLimits,
     /// The directory in which sessions are kept.
     runtime: Option<PathBuf>,
+    /// Where they are kept without one.
+    sessions: SessionMemory,
     /// The other gateways, if the rooms are shared with any.
     sharing: Option<Arc<dyn RoomSharing>>,
     rooms: RwLock<BTreeMap<Arc<str>, RunningRoom>>,
@@ -137,6 +140,7 @@ impl Rooms {
             timings,
             limits: SharedLimits::default(),
             runtime: runtime.filter(|directory| is_usable(directory, &telemetry)),
+            sessions: SessionMemory::default(),
             telemetry,
             sharing,
             rooms: RwLock::default(),
@@ -385,7 +389,11 @@ impl Rooms {
                 device.session_store = Some(sharing.sessions(&id, room));
                 device.fence = sharing.fence(&id);
             }
-            None => device.session_store = self.session_file(&id, room).map(SessionStore::File),
+            None => {
+                let file = self.session_file(&id, room).map(SessionStore::File);
+                let memory = || self.sessions.of(&id, &room.url, &room.user);
+                device.session_store = Some(file.unwrap_or_else(memory));
+            }
         }
         RoomSettings {
             id,
@@ -424,6 +432,10 @@ impl Rooms {
             let used = rooms.filter_map(|(id, room)| self.session_file(&id.shared(), room));
             SessionFile::remove_unused(runtime, &used.collect::<Vec<_>>());
         }
+        self.sessions.retain(|id, url, user| {
+            let room = config.rooms.get(id);
+            room.is_some_and(|room| room.url == *url && room.user == user)
+        });
     }
 
     /// Stops all rooms at once; each finishes what it began by `deadline`. Those that a reload has begun to end have

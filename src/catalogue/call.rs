@@ -7,7 +7,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::command::{Command, Plan};
-use super::field::{Field, SentIn, TOGGLE};
+use super::device_config::secret_values;
+use super::field::{Field, Rule, SentIn, TOGGLE};
 use super::pattern::{PRESET, parameters};
 use super::payload::Payload;
 use super::preset_names::PresetNames;
@@ -176,21 +177,17 @@ impl Call {
         let Payload::Fields { fields, .. } = self.route.command().payload else {
             return Vec::new();
         };
-        let secret = fields.iter().filter(|field| field.rule.is_secret());
-        let values = secret.filter_map(|field| self.values.get(field.name));
+        let given = |field: &Field| Some((field.rule, self.values.get(field.name)?));
         let mut found = Vec::new();
-        for value in values {
-            match value {
-                Value::Array(items) => found.extend(items.iter().map(|item| &item["value"])),
-                value => found.push(value),
+        for (rule, value) in fields.iter().filter_map(given) {
+            match rule {
+                Rule::Secret => found.extend(value.as_str().map(str::to_owned)),
+                Rule::Setting(rule) if rule.is_secret() => found.extend(secret_values(value)),
+                _ => {}
             }
         }
-        let text = |value: &Value| match value {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
-        let texts = found.into_iter().map(text);
-        texts.filter(|text| !text.is_empty()).collect()
+        found.retain(|text| !text.is_empty());
+        found
     }
 
     /// The field that says `toggle`, if one does.

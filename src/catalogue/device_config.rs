@@ -11,6 +11,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 
 use super::call::Call;
+use super::field::switch;
 use super::quirks::{NO_ERROR, truth};
 use super::state::Context;
 use super::step::Step;
@@ -26,6 +27,9 @@ const LONGEST_NAME: usize = 128;
 const LONGEST_RESULT: usize = 40;
 /// The result in place of one that the device did not give.
 const NO_ANSWER: &str = "NOANSWER";
+/// A value with fewer characters than this is no secret: it is a number or a mode, and such digits and letters are in
+/// most of what a device says. A PIN of a device has four digits.
+const SHORTEST_SECRET: usize = 4;
 /// How the names of secret settings end, for firmware that does not say that they are secret.
 const SECRET_ENDINGS: &[&str] = &["password", "passphrase", "secret"];
 
@@ -114,6 +118,25 @@ fn name_and_value(item: &Value) -> Option<Value> {
     let item = item.as_object().filter(|item| item.len() == 2)?;
     let (name, value) = (name(item.get("name")?)?, setting_value(item.get("value")?)?);
     Some(json!({"name": name, "value": value}))
+}
+
+/// The values that may be secrets, of a value or a list of names and values that was given.
+pub(super) fn secret_values(given: &Value) -> Vec<String> {
+    let text = |value: &Value| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let texts: Vec<String> = match given {
+        Value::Array(items) => items
+            .iter()
+            .filter_map(|item| text(&item["value"]))
+            .collect(),
+        one => text(one).into_iter().collect(),
+    };
+    let is_long = |text: &String| text.chars().count() >= SHORTEST_SECRET;
+    let texts = texts.into_iter().filter(is_long);
+    texts.filter(|text| switch(text).is_none()).collect()
 }
 
 /// Makes a list of the one setting that `config/set` may name.

@@ -98,8 +98,6 @@ pub struct Operation {
     pub poll: Option<(Class, When)>,
     /// 404 means "there is none at the moment": the state becomes the word `none`.
     pub absent: bool,
-    /// 404 may mean that there is none at the moment, without being an answer.
-    pub comes_and_goes: bool,
     /// The topics that carry it out.
     pub commands: &'static [Command],
 }
@@ -122,7 +120,6 @@ impl Operation {
             states: &[],
             poll: None,
             absent: false,
-            comes_and_goes: false,
             commands: &[],
         }
     }
@@ -190,14 +187,6 @@ impl Operation {
     pub(super) const fn or_none(self) -> Self {
         Self {
             absent: true,
-            ..self
-        }
-    }
-
-    /// A 404 says that there is none at the moment, not that the device lacks this.
-    pub(super) const fn comes_and_goes(self) -> Self {
-        Self {
-            comes_and_goes: true,
             ..self
         }
     }

@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod tests;
 
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::advice::{about_steps, advice};
@@ -55,21 +56,6 @@ impl Payload {
     pub fn has(&self, field: &str) -> bool {
         match self {
             Self::Fields { fields, .. } => fields.iter().any(|known| known.name == field),
-            Self::None | Self::Bytes { .. } => false,
-        }
-    }
-
-    /// Whether it can name something that the device may not have: an address, an id.
-    pub fn names_something(&self) -> bool {
-        let names = |field: &Field| {
-            let rule = &field.rule;
-            matches!(
-                rule,
-                Rule::Text | Rule::AnyText | Rule::Texts | Rule::List(_)
-            )
-        };
-        match self {
-            Self::Fields { fields, .. } => fields.iter().any(names),
             Self::None | Self::Bytes { .. } => false,
         }
     }
@@ -225,7 +211,7 @@ fn bare_value(text: &str, field: &Field) -> Result<Value, String> {
     let wants_text = field.rule.wants_text();
     let is_json = match field.rule {
         Rule::List(_) | Rule::Texts | Rule::Setting(_) if text.starts_with('[') => true,
-        _ if text.starts_with('"') => true,
+        _ if text.starts_with('"') || is_list(text) => true,
         _ if wants_text => matches!(text, "true" | "false") || is_number(text) && !is_integer(text),
         _ => false,
     };
@@ -240,6 +226,15 @@ fn bare_value(text: &str, field: &Field) -> Result<Value, String> {
         }
         Err(error) => Err(format!("{} is {error}", field.name)),
     }
+}
+
+/// Whether a text where no list is wanted is meant as a JSON list all the same, also as one that is not quite right.
+/// An address in brackets, such as `[2001:db8::1]`, is text.
+fn is_list(text: &str) -> bool {
+    text.strip_prefix('[').is_some_and(|inner| {
+        inner.trim_ascii_start().starts_with(['"', '\'', '[', '{'])
+            || serde_json::from_str::<IgnoredAny>(text).is_ok()
+    })
 }
 
 /// Whether a text that begins with a quote has a second one, and does not end with it.

@@ -246,6 +246,13 @@ impl Authenticator {
         }
         let slot = self.endpoint.slot().await;
         let _ = timeout(RELEASE_TIMEOUT, self.release(&slot)).await;
+        drop(slot);
+        if let Need::Session { stale } = need
+            && let Some(session) = self.unreleasable(stale).await
+        {
+            return Ok(session);
+        }
+        let slot = self.endpoint.slot().await;
         *login += 1;
         let (mut path, mut reply, mut cookies) = self.request_login(&slot, *login).await?;
         let is_full = |problem: &Problem| problem.code == ProblemCode::TooManySessions;
@@ -285,6 +292,24 @@ impl Authenticator {
                 Err(problem)
             }
         }
+    }
+
+    /// A session that could not be released, if the device still takes it. It is used on: a device without a log-out
+    /// holds each session for days, and would have none left after a few log-ins.
+    async fn unreleasable(&self, stale: Option<u64>) -> Option<Arc<Session>> {
+        let session = self.sessions.unreleasable(stale)?;
+        let patience = self.timings.request_timeout / 3;
+        let is_taken = is_valid(&self.endpoint, &session, patience).await.ok()?;
+        self.sessions.use_again(session.clone(), is_taken);
+        if is_taken {
+            self.backoff.lock().session_taken();
+        }
+        is_taken.then_some(session)
+    }
+
+    /// Whether the device holds a session that it cannot release.
+    pub fn leaves_session(&self) -> bool {
+        self.sessions.unreleasable(None).is_some()
     }
 
     /// The problem that all sessions are in use, with their holders as far as the device tells them.
@@ -398,7 +423,7 @@ impl Authenticator {
             self.release(&slot).await;
         };
         let _ = timeout(RELEASE_TIMEOUT, released).await;
-        self.sessions.store_unreleased();
+        self.sessions.store_held();
     }
 
     /// Tries again to release the sessions that the device still holds.

@@ -161,6 +161,11 @@ impl Device {
         self.log_out().await;
     }
 
+    /// Whether the device holds a session that it cannot release, since it has no log-out.
+    pub fn leaves_session(&self) -> bool {
+        self.authenticator.leaves_session()
+    }
+
     /// Ends the use of the device by this gateway, and leaves the session to the one that uses it next.
     pub fn hand_over(&self) {
         self.authenticator.close();

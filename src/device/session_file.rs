@@ -23,7 +23,7 @@ use crate::telemetry::Telemetry;
 /// How many bytes of the digest of device and user stand in the file's name: enough to tell the few
 /// apart that a room ever has.
 const OWNER_DIGEST_LENGTH: usize = 8;
-/// The largest file that is read. A room has at most five sessions, of less than 130 KB each: their
+/// The largest file that is read. A room has at most six sessions, of less than 130 KB each: their
 /// cookies came in one head of a response.
 const LARGEST_FILE: u64 = 1 << 20;
 /// The extension of a file of sessions.

@@ -3,7 +3,8 @@
 //! One is the current one. The others are unreleased: they are not used any more, because the
 //! device refused them or another took their place, and count against the device's maximum until it
 //! lets go of them. All of these outlive the gateway where there is a [`SessionStore`]. A device without a
-//! log-out holds sessions that cannot be released: the newest is kept to ask with. Sends nothing.
+//! log-out holds sessions that cannot be released: the newest is used again, by the next room or the next start too,
+//! or each end of a session would use up one more. Sends nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -77,7 +78,8 @@ impl Sessions {
         change(&mut known);
         if let Some(store) = &self.store {
             let unreleased = known.unreleased.iter().map(|(session, _)| session);
-            let newest_last = unreleased.chain(&known.current);
+            let held = unreleased.chain(&known.unreleasable);
+            let newest_last = held.chain(&known.current);
             store.store(
                 newest_last.map(|session| &**session),
                 known.log_ins.as_ref(),
@@ -137,10 +139,10 @@ impl Sessions {
         self.change(|known| known.add_unreleased(session));
     }
 
-    /// Stores the sessions that are still to be released, also if that was done long ago: whoever uses the device next
+    /// Stores the sessions that the device still holds, also if that was done long ago: whoever uses the device next
     /// looks for them soon, and a store may hold them for a while only.
-    pub fn store_unreleased(&self) {
-        if !self.lock().unreleased.is_empty() {
+    pub fn store_held(&self) {
+        if !self.still_held().is_empty() {
             self.change(|_| {});
         }
     }
@@ -159,6 +161,24 @@ impl Sessions {
         let unreleased = known.unreleased.iter().map(|(session, _)| session);
         let held = unreleased.rev().chain(&known.unreleasable);
         held.cloned().collect()
+    }
+
+    /// The newest session that the device has no log-out for, unless it is of the stale generation. One without a
+    /// state was never in use.
+    pub fn unreleasable(&self, stale: Option<u64>) -> Option<Arc<Session>> {
+        let session = self.lock().unreleasable.clone()?;
+        let is_usable = Some(session.generation) != stale && !session.state.is_null();
+        is_usable.then_some(session)
+    }
+
+    /// Uses an unreleasable session again, if the device still takes it, and otherwise forgets it.
+    pub fn use_again(&self, session: Arc<Session>, is_taken: bool) {
+        self.change(|known| {
+            known.unreleasable = None;
+            if is_taken && let Some(before) = known.current.replace(session) {
+                known.add_unreleased(before);
+            }
+        });
     }
 
     /// The release of a session was tried. It is not tried again if the device confirmed that, or has no
@@ -250,10 +270,10 @@ mod tests {
     fn what_the_device_still_holds_at_the_end_is_stored_once_more() {
         let recorder = Arc::<Recorder>::default();
         let sessions = Sessions::new(Some(SessionStore::Shared(recorder.clone())));
-        sessions.store_unreleased();
+        sessions.store_held();
         assert!(recorder.0.lock().unwrap().is_empty());
         sessions.add_unreleased(session("a", 1));
-        sessions.store_unreleased();
+        sessions.store_held();
         let stored = recorder.0.lock().unwrap().clone();
         assert_eq!(stored.len(), 2);
         assert!(stored[1].is_some() && stored[0] == stored[1]);
@@ -343,6 +363,34 @@ mod tests {
         assert_eq!(held(), [4, 3]);
         sessions.release_tried(4, Release::Done);
         assert_eq!(held(), [3]);
+    }
+
+    #[test]
+    fn a_session_that_cannot_be_released_is_used_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = Url::parse("https://192.0.2.1").unwrap();
+        let file = SessionFile::new(directory.path(), "1", &url, "admin", Arc::default());
+        let start = || Sessions::new(Some(SessionStore::File(file.clone())));
+        let stopped = start();
+        stopped.set_current(session("a", 1));
+        stopped.retire();
+        stopped.release_tried(1, Release::NoLogOut);
+        assert!(stopped.current(None).is_none());
+        // By the same room, unless the device refuses it.
+        assert!(stopped.unreleasable(Some(1)).is_none());
+        let again = stopped.unreleasable(None).unwrap();
+        stopped.use_again(again, true);
+        assert_eq!(stopped.current(None).unwrap().generation, 1);
+        assert!(stopped.unreleasable(None).is_none());
+        // By the next one.
+        stopped.retire();
+        stopped.release_tried(1, Release::NoLogOut);
+        let next = start();
+        assert!(next.current(None).is_some() && next.unreleased().is_empty());
+        let refused = stopped.unreleasable(None).unwrap();
+        stopped.use_again(refused, false);
+        assert!(stopped.current(None).is_none() && stopped.still_held().is_empty());
+        assert!(start().current(None).is_none());
     }
 
     #[test]

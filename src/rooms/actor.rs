@@ -423,7 +423,6 @@ impl Actor {
             setting_names: self.setting_names.clone(),
             spellings: self.knowledge.spellings().clone(),
             check: None,
-            missing: self.knowledge.missing().clone(),
             mode_lock: self.knowledge.mode_lock().clone(),
             readings: self.new_readings.clone(),
         }

@@ -22,18 +22,20 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use self::answer::{accepted_body, lacks_spelling};
-use super::missing::Missing;
 use super::mode_lock::ModeLock;
 use super::new_readings::NewReadings;
 use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading};
-use super::refusal::{unsupported, without_secrets};
+use super::refusal::without_secrets;
 use super::spellings::Spellings;
 use crate::catalogue::{
-    AnswerKind, CATALOGUE, Call, Command, Context, Ended, Method, Operation, Params, Plan, Request,
-    SETTING, StateTopic, TopicKind, Urgency, Variant, setting_names, truth,
+    AnswerKind, CATALOGUE, Call, Command, Context, Ended, Evidence, Method, Operation, Params,
+    Plan, Request, SETTING, StateTopic, TopicKind, Urgency, Variant, setting_names, truth,
 };
 use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{Device, Problem, RequestError};
+
+/// What `session/renew` says where a new session would have left the old one at the device.
+const NOT_RENEWED: &str = "the device has no log-out and still takes the session, so it is used on";
 
 /// Values of the room that a command may depend on.
 #[derive(Debug, Clone, Default)]
@@ -55,8 +57,6 @@ pub struct CommandEnvironment {
     pub setting_names: Arc<[String]>,
     /// Which spellings of requests the device has, as far as it is known.
     pub spellings: Spellings,
-    /// What the device lacks, as far as it is known.
-    pub missing: Missing,
     /// What the provider that runs the device refuses, as far as it is known.
     pub mode_lock: ModeLock,
     /// Takes what the command reads.
@@ -78,8 +78,6 @@ pub struct Executed {
     pub unanswered: bool,
     /// The spelling that the device has, where the command has several: its topic, and the index.
     pub spelled: Option<(&'static str, usize)>,
-    /// What the device turned out to lack.
-    pub missing: Missing,
     /// What the provider that runs the device turned out to refuse.
     pub mode_lock: ModeLock,
 }
@@ -104,7 +102,6 @@ pub async fn execute(
         camera_may_move: false,
         sent: false,
         silence: readiness::Silence::default(),
-        found_missing: Missing::default(),
         found_locked: ModeLock::default(),
     };
     let result = executor.run(call).await;
@@ -115,7 +112,6 @@ pub async fn execute(
         unanswered: executor.unanswered,
         spelled: executor.spelled,
         camera_may_move: executor.camera_may_move,
-        missing: executor.found_missing,
         mode_lock: executor.found_locked,
     }
 }
@@ -140,7 +136,6 @@ struct Executor<'a> {
     spelled: Option<(&'static str, usize)>,
     camera_may_move: bool,
     silence: readiness::Silence,
-    found_missing: Missing,
     found_locked: ModeLock,
 }
 
@@ -282,9 +277,6 @@ impl Executor<'_> {
         let offset = self.preset_offset(operation).await?;
         let mut request = call.request_spelled(variant, offset)?;
         request.repeatable &= !self.sends_once;
-        if let Some(status) = self.environment.missing.status_of(&request, Instant::now()) {
-            return Err(unsupported(status));
-        }
         // What ends a movement or a call is always sent.
         if command.urgency == Urgency::InTurn
             && let Some(refusal) = self.environment.mode_lock.refusal_of(&request)
@@ -295,9 +287,6 @@ impl Executor<'_> {
         let sent = self.send(&request, operation, command).await;
         if let Err(failure) = &sent {
             self.note_locked(&request, failure);
-            if let Some(status) = failure.status {
-                self.note_missing(&request, operation, Some(command), status);
-            }
         }
         sent
     }
@@ -382,17 +371,7 @@ impl Executor<'_> {
     ) -> Result<Reading, Failure> {
         let params = self.with_conference(operation, given);
         let settings = self.environment.setting_names.clone();
-        let request = match Request::read(operation, &params, &settings) {
-            Ok(request) => request,
-            Err(failure) => {
-                let outcome = ReadOutcome::Failed(failure);
-                return Ok(Reading::without_response(operation, outcome));
-            }
-        };
-        if let Some(status) = self.environment.missing.status_of(&request, Instant::now()) {
-            let outcome = ReadOutcome::Unsupported(status);
-            return Ok(Reading::without_response(operation, outcome));
-        }
+        let request = Request::read(operation, &params, &settings)?;
         if let Some(refusal) = self.environment.mode_lock.refusal_of(&request) {
             return Err(refusal);
         }
@@ -408,11 +387,7 @@ impl Executor<'_> {
                 return Err(failure);
             }
         };
-        let reading = Reading::of(operation, &response);
-        if let ReadOutcome::Unsupported(status) = reading.outcome {
-            self.note_missing(&request, operation, None, status);
-        }
-        Ok(reading)
+        Ok(Reading::of(operation, &response))
     }
 
     /// Adds the conference that is up, if the operation is about one and the topic names none.
@@ -457,13 +432,20 @@ impl Executor<'_> {
     }
 
     async fn renew_session(&mut self, call: &Call) -> Result<Success, Failure> {
+        let before = self.device.session_generation();
         self.device.log_out().await;
         match self.device.log_in().await {
             Ok(session) => {
-                let outcome = ReadOutcome::Value(session.clone());
-                let operation = call.variant().operation;
-                self.keep(Reading::without_response(operation, outcome));
-                Ok(Success::new(200, session))
+                self.keep(Reading {
+                    operation: call.variant().operation,
+                    outcome: ReadOutcome::Value(session.clone()),
+                    evidence: Evidence::Neutral,
+                });
+                let mut success = Success::new(200, session);
+                if before.is_some() && before == self.device.session_generation() {
+                    success.warning = Some(NOT_RENEWED.into());
+                }
+                Ok(success)
             }
             Err(problem) => Err(self.fail(RequestError::Problem(problem), true)),
         }

@@ -13,7 +13,6 @@ use tokio::time::Instant;
 
 use super::boot_time::BootTime;
 use super::calls::Calls;
-use super::missing::Missing;
 use super::mode_lock::ModeLock;
 use super::paired::PairedDevices;
 use super::publisher::RoomPublisher;
@@ -39,7 +38,6 @@ pub struct RoomKnowledge {
     learned_preset_offset: Option<i8>,
     preset_names: Arc<PresetNames>,
     spellings: Spellings,
-    missing: Missing,
     mode_lock: ModeLock,
     rest: Rest,
     paired: PairedDevices,
@@ -65,7 +63,6 @@ impl RoomKnowledge {
             learned_preset_offset: None,
             preset_names,
             spellings: Spellings::default(),
-            missing: Missing::default(),
             mode_lock: ModeLock::default(),
             rest: Rest::default(),
             paired: PairedDevices::default(),
@@ -91,11 +88,6 @@ impl RoomKnowledge {
         &mut self.spellings
     }
 
-    /// What the device lacks.
-    pub fn missing(&mut self) -> &mut Missing {
-        &mut self.missing
-    }
-
     /// What the provider that runs the device refuses.
     pub fn mode_lock(&mut self) -> &mut ModeLock {
         &mut self.mode_lock
@@ -104,7 +96,6 @@ impl RoomKnowledge {
     /// After a log-in the firmware may be another.
     pub fn logged_in(&mut self) {
         self.spellings.logged_in();
-        self.missing.logged_in();
         self.mode_lock.logged_in();
     }
 
@@ -156,7 +147,6 @@ impl RoomKnowledge {
         match outcome {
             ReadOutcome::Value(answer) => {
                 self.spellings.read_worked(operation);
-                self.missing.read_is_there(operation);
                 if operation.feeds(BOOT_TIME)
                     && let Some(uptime) = uptime(answer)
                 {
@@ -173,7 +163,6 @@ impl RoomKnowledge {
                 }
             }
             ReadOutcome::Unsupported(_) => {
-                self.missing.read_is_missing(operation);
                 if self.spellings.read_is_missing(operation) {
                     self.clear(operation);
                 }
@@ -273,7 +262,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::catalogue::State;
+    use crate::catalogue::{Evidence, State};
     use crate::state::StateStore;
 
     struct Fixture {
@@ -302,8 +291,11 @@ mod tests {
                 operation.poll.is_some() && operation.states.iter().any(feeds)
             };
             let operation = operations().find(reads).unwrap();
-            let reading = Reading::without_response(operation, outcome);
-            self.knowledge.apply(&reading);
+            self.knowledge.apply(&Reading {
+                operation,
+                outcome,
+                evidence: Evidence::Neutral,
+            });
         }
 
         fn state(&self, state: &str) -> Option<String> {

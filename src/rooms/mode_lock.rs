@@ -4,18 +4,34 @@
 //! refused too. A device that has it can go back at any moment, so there each request is sent. Everything is
 //! forgotten at the next log-in, and when another provider runs.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::missing::Target;
 use crate::catalogue::{
-    PROVIDERS, Request, SYSTEM_MODE, StateTopic, active_persona, is_own_provider,
+    Method, PROVIDERS, Request, SYSTEM_MODE, StateTopic, active_persona, is_own_provider,
 };
 use crate::command::{ErrorCode, Failure};
 
 /// How many refusals are remembered. Ids in paths come from clients, who must not fill the memory.
 const MOST_REMEMBERED: usize = 64;
+
+/// The method and path of a request, which is what a provider refuses.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Target {
+    method: Method,
+    path: Vec<Cow<'static, str>>,
+}
+
+impl Target {
+    fn of(request: &Request) -> Self {
+        Self {
+            method: request.method,
+            path: request.path.clone(),
+        }
+    }
+}
 
 /// The refusals of a device that has no provider of Poly's.
 #[derive(Debug, Clone, Default)]

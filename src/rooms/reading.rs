@@ -83,7 +83,8 @@ fn is_nothing(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 
-/// A read of an operation's states, to be published.
+/// A read of an operation's states, to be published: what the device has answered just now. Nothing that is
+/// remembered is one, or an answer about the moment would be taken for many.
 #[derive(Debug, Clone)]
 pub struct Reading {
     /// The operation that was read.
@@ -102,15 +103,6 @@ impl Reading {
             operation,
             outcome,
             evidence,
-        }
-    }
-
-    /// A result that no response brought, so that it says nothing of the device.
-    pub fn without_response(operation: &'static Operation, outcome: ReadOutcome) -> Self {
-        Self {
-            operation,
-            outcome,
-            evidence: Evidence::Neutral,
         }
     }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use poly2mqtt_simulator::{Options, SimulatedDevice};
+use poly2mqtt_simulator::{Firmware, Options, SimulatedDevice};
 use serde_json::{Value, json};
 
 use poly2mqtt_test_support::free_port;
@@ -324,6 +324,33 @@ async fn the_document_tells_what_a_device_lacks_and_its_clock() {
     );
     assert_eq!(device.sessions(), 0);
     device.stop().await;
+}
+
+/// Such a device holds the session of each check for days.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_a_check_leaves_is_told() {
+    for (firmware, left) in [(Firmware::V4_4, 1), (Firmware::V4_6_2, 0)] {
+        let options = Options {
+            firmware,
+            ..Options::default()
+        };
+        let device = SimulatedDevice::start(options).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let (url, certificate) = (device.url(), device.fingerprint());
+        let text = format!(
+            "{OFF}[rooms.1]\nurl = \"{url}\"\npassword = \"456\"\ncertificate = \"{certificate}\"\n"
+        );
+        let path = config(dir.path(), &text);
+        let lines = tokio::task::spawn_blocking(move || connect(&path));
+        let told = stdout(&lines.await.unwrap());
+        assert_eq!(device.sessions(), left, "{told}");
+        assert_eq!(
+            told.contains("has left a session there"),
+            left == 1,
+            "{told}"
+        );
+        device.stop().await;
+    }
 }
 
 #[test]

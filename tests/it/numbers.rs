@@ -11,7 +11,7 @@ use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::Value;
 
 use poly2mqtt_test_support::BrokerKind;
-use poly2mqtt_test_support::door::{Doors, http, token};
+use poly2mqtt_test_support::door::{Doors, http, post, token};
 use poly2mqtt_test_support::gateway::Gateway;
 
 /// More digits than any number has in most languages.
@@ -111,6 +111,33 @@ async fn what_is_meant_reaches_the_device() {
         assert_eq!(newest(&it.device), wanted, "{topic} {payload}");
     }
     it.stop().await;
+}
+
+/// A list where one text is wanted, at each door: nothing is dialled.
+#[tokio::test]
+async fn a_list_is_no_address() {
+    let doors = Doors::start().await;
+    let mut ws = doors.ws("/ws").await;
+    let mut tcp = doors.tcp().await;
+    let topic = "room/1/call/dial";
+    for payload in ["[\"a@example.com\"]", "[]", "[41]"] {
+        let wanted = format!("address takes a text that is not empty, not {payload}");
+        let is_refused = |result: &Value| {
+            let error = &result["error"];
+            assert_eq!(error["code"], "invalid_payload", "{result}");
+            assert_eq!(error["message"], wanted, "{result}");
+        };
+        let frame = format!("\"topic\":\"{topic}\",\"payload\":{payload}");
+        is_refused(&ws.ask(7, &frame).await["payload"]);
+        is_refused(&post(&doors.url(&format!("/{topic}")), payload).await.1);
+        tcp.send(&format!("{topic} {payload}\n")).await;
+        while !tcp.line().await.unwrap().contains(&wanted) {}
+    }
+    let journal = doors.device.journal();
+    let dialled =
+        |entry: &JournalEntry| entry.method == "POST" && entry.path == "/rest/conferences";
+    assert!(!journal.iter().any(dialled));
+    doors.stop().await;
 }
 
 #[tokio::test]

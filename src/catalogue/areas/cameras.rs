@@ -209,18 +209,14 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             State::with(states::CONNECTED_SOURCES, |list, _| connected(list)),
         ])
         .poll(Class::Normal),
-    get("/rest/cameras/near/people")
-        .comes_and_goes()
-        .commands(&[Command::new(
-            "camera/near/people/get",
-            "Answers with the cameras of the room that show people, as a list like `camera/near`.",
-        )]),
-    get("/rest/cameras/near/content")
-        .comes_and_goes()
-        .commands(&[Command::new(
-            "camera/near/content/get",
-            "Answers with the inputs of the room that show content, as a list like `camera/near`.",
-        )]),
+    get("/rest/cameras/near/people").commands(&[Command::new(
+        "camera/near/people/get",
+        "Answers with the cameras of the room that show people, as a list like `camera/near`.",
+    )]),
+    get("/rest/cameras/near/content").commands(&[Command::new(
+        "camera/near/content/get",
+        "Answers with the inputs of the room that show content, as a list like `camera/near`.",
+    )]),
     get("/rest/cameras/near/{source_id}").commands(&[Command::new(
         "camera/near/{source_id}/get",
         "Answers with one camera or input of the room, as an object of `camera/near`.",
@@ -248,62 +244,56 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     )),
     get("/rest/cameras/near/selectedpeople")
         .shape(Shape::Object)
-        .comes_and_goes()
         .one_of(CAMERA_MEMBERS)
         .states(&[State::whole(states::NEAR_SELECTED_PEOPLE)])
         .poll(Class::Normal),
-    post("/rest/cameras/near/selectedpeople")
-        .comes_and_goes()
-        .commands(actions!(
-            "camera/near/selected_people",
-            words::NEAR_PEOPLE,
-            &[states::NEAR_SELECTED_PEOPLE],
-            start(
-                commands::MOVE.as_str(),
-                "Starts to move, zoom or focus the camera in use; it stops after `duration_ms`, at \
+    post("/rest/cameras/near/selectedpeople").commands(actions!(
+        "camera/near/selected_people",
+        words::NEAR_PEOPLE,
+        &[states::NEAR_SELECTED_PEOPLE],
+        start(
+            commands::MOVE.as_str(),
+            "Starts to move, zoom or focus the camera in use; it stops after `duration_ms`, at \
                  `camera/stop`, or after 10 seconds."
-            )
-            .entities(&[
-                direction("camera_left", "Camera left", LEFT, "mdi:arrow-left-bold"),
-                direction(
-                    "camera_right",
-                    "Camera right",
-                    RIGHT,
-                    "mdi:arrow-right-bold"
-                ),
-                direction("camera_up", "Camera up", UP, "mdi:arrow-up-bold"),
-                direction("camera_down", "Camera down", DOWN, "mdi:arrow-down-bold"),
-                direction(
-                    "camera_zoom_in",
-                    "Camera zoom in",
-                    ZOOM_IN,
-                    "mdi:magnify-plus"
-                ),
-                direction(
-                    "camera_zoom_out",
-                    "Camera zoom out",
-                    ZOOM_OUT,
-                    "mdi:magnify-minus"
-                ),
-            ]),
-            stop(
-                commands::STOP.as_str(),
-                "Stops the camera in use at once, before all waiting commands."
-            )
-        )),
+        )
+        .entities(&[
+            direction("camera_left", "Camera left", LEFT, "mdi:arrow-left-bold"),
+            direction(
+                "camera_right",
+                "Camera right",
+                RIGHT,
+                "mdi:arrow-right-bold"
+            ),
+            direction("camera_up", "Camera up", UP, "mdi:arrow-up-bold"),
+            direction("camera_down", "Camera down", DOWN, "mdi:arrow-down-bold"),
+            direction(
+                "camera_zoom_in",
+                "Camera zoom in",
+                ZOOM_IN,
+                "mdi:magnify-plus"
+            ),
+            direction(
+                "camera_zoom_out",
+                "Camera zoom out",
+                ZOOM_OUT,
+                "mdi:magnify-minus"
+            ),
+        ]),
+        stop(
+            commands::STOP.as_str(),
+            "Stops the camera in use at once, before all waiting commands."
+        )
+    )),
     get("/rest/cameras/near/selectedcontent")
         .shape(Shape::Object)
-        .comes_and_goes()
         .one_of(CAMERA_MEMBERS)
         .states(&[State::whole(states::NEAR_SELECTED_CONTENT)])
         .poll(Class::Normal),
-    post("/rest/cameras/near/selectedcontent")
-        .comes_and_goes()
-        .commands(actions!(
-            "camera/near/selected_content",
-            words::NEAR_CONTENT,
-            &[states::NEAR_SELECTED_CONTENT]
-        )),
+    post("/rest/cameras/near/selectedcontent").commands(actions!(
+        "camera/near/selected_content",
+        words::NEAR_CONTENT,
+        &[states::NEAR_SELECTED_CONTENT]
+    )),
     get("/rest/cameras/near/presets/all")
         .shape(Shape::List)
         .known_by(&[("index", MemberKind::Number), ("stored", MemberKind::Flag)])
@@ -358,13 +348,11 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .states(&[State::whole(states::FAR_SELECTED_PEOPLE)])
         .poll(Class::Slow)
         .or_none(),
-    post("/rest/cameras/far/selectedpeople")
-        .comes_and_goes()
-        .commands(actions!(
-            "camera/far/selected_people",
-            words::FAR_PEOPLE,
-            &[states::FAR_SELECTED_PEOPLE]
-        )),
+    post("/rest/cameras/far/selectedpeople").commands(actions!(
+        "camera/far/selected_people",
+        words::FAR_PEOPLE,
+        &[states::FAR_SELECTED_PEOPLE]
+    )),
     get("/rest/cameras/far/{source_id}").commands(&[Command::new(
         "camera/far/{source_id}/get",
         "Answers with one camera at the other end of the call, as an object of `camera/far`.",

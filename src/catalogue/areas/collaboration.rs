@@ -73,56 +73,46 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         })])
         .poll(Class::Normal)
         .or_none(),
-    post("/rest/collaboration")
-        .comes_and_goes()
-        .commands(&[Command::new(
-            "collaboration/end",
-            "Ends the session in which content is shared.",
-        )
-        .fixed(&[("action", "END")])
-        .refresh(&[states::COLLABORATION])]),
-    post("/rest/collaboration/content")
-        .comes_and_goes()
-        .commands(&[Command::new(
-            "collaboration/content/save",
-            "Begins to save what is shared, and answers with a `context_id` by which \
+    post("/rest/collaboration").commands(&[Command::new(
+        "collaboration/end",
+        "Ends the session in which content is shared.",
+    )
+    .fixed(&[("action", "END")])
+    .refresh(&[states::COLLABORATION])]),
+    post("/rest/collaboration/content").commands(&[Command::new(
+        "collaboration/content/save",
+        "Begins to save what is shared, and answers with a `context_id` by which \
              `collaboration/content/get` fetches it.",
-        )
-        .kind(TopicKind::Query)
-        .leaves()
-        .fields(Some("pin"), PIN)
-        .once()
-        .slow()]),
-    get("/rest/collaboration/content")
-        .comes_and_goes()
-        .commands(&[Command::new(
-            "collaboration/content/get",
-            "Answers with content that was saved, as a file.",
-        )
-        .fields(Some("context_id"), CONTENT)
-        .file("collaboration/content", "application/octet-stream", false)
-        .slow()]),
+    )
+    .kind(TopicKind::Query)
+    .leaves()
+    .fields(Some("pin"), PIN)
+    .once()
+    .slow()]),
+    get("/rest/collaboration/content").commands(&[Command::new(
+        "collaboration/content/get",
+        "Answers with content that was saved, as a file.",
+    )
+    .fields(Some("context_id"), CONTENT)
+    .file("collaboration/content", "application/octet-stream", false)
+    .slow()]),
     // A GET that sets: it is a command and never polled.
-    get("/rest/collaboration/contentssavestatus")
-        .comes_and_goes()
-        .commands(&[Command::new(
-            "collaboration/content/saving/set",
-            "Allows people in the session to save what is shared, or forbids it.",
-        )
-        .kind(TopicKind::Command)
-        .fields(Some("enabled"), SAVING)]),
-    get("/rest/collaboration/contentsavestatus")
-        .comes_and_goes()
-        .commands(&[Command::fallback("collaboration/content/saving/set")
-            .kind(TopicKind::Command)
-            .fields(Some("enabled"), SAVING_TRUE_FALSE)]),
-    get("/rest/collaboration/content/all")
-        .comes_and_goes()
-        .commands(&[Command::new(
-            "collaboration/content/all/get",
-            "Answers with everything that was saved in the session, as one ZIP file.",
-        )
-        .fields(Some("pin"), PIN)
-        .file("collaboration/content/all", "application/zip", false)
-        .slow()]),
+    get("/rest/collaboration/contentssavestatus").commands(&[Command::new(
+        "collaboration/content/saving/set",
+        "Allows people in the session to save what is shared, or forbids it.",
+    )
+    .kind(TopicKind::Command)
+    .fields(Some("enabled"), SAVING)]),
+    get("/rest/collaboration/contentsavestatus").commands(&[Command::fallback(
+        "collaboration/content/saving/set",
+    )
+    .kind(TopicKind::Command)
+    .fields(Some("enabled"), SAVING_TRUE_FALSE)]),
+    get("/rest/collaboration/content/all").commands(&[Command::new(
+        "collaboration/content/all/get",
+        "Answers with everything that was saved in the session, as one ZIP file.",
+    )
+    .fields(Some("pin"), PIN)
+    .file("collaboration/content/all", "application/zip", false)
+    .slow()]),
 ];

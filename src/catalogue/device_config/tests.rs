@@ -204,12 +204,17 @@ fn one_setting_is_sent_as_a_list_of_one() {
 #[test]
 fn values_are_secrets_of_the_command() {
     for (payload, wanted) in [
-        (r#"{"name":"a.b","value":"s1"}"#, vec!["s1"]),
+        (r#"{"name":"a.b","value":"hunter2"}"#, vec!["hunter2"]),
         (
-            r#"{"vars":[{"name":"a.b","value":"s1"},{"name":"c.d","value":42}]}"#,
-            vec!["s1", "42"],
+            r#"{"vars":[{"name":"a.b","value":"hunter2"},{"name":"c.d","value":4242}]}"#,
+            vec!["hunter2", "4242"],
         ),
+        // The usual values of settings are in most of what a device says.
         (r#"{"name":"a.b","value":""}"#, vec![]),
+        (r#"{"name":"a.b","value":400}"#, vec![]),
+        (r#"{"name":"a.b","value":"SIP"}"#, vec![]),
+        (r#"{"name":"a.b","value":true}"#, vec![]),
+        (r#"{"name":"a.b","value":"False"}"#, vec![]),
     ] {
         assert_eq!(call("config/set", payload).secrets(), wanted, "{payload}");
     }

@@ -1,6 +1,7 @@
 //! What payloads are read as, and what is said about those that are not.
 
 use super::*;
+use crate::catalogue::{Command, operations};
 use proptest::prelude::*;
 
 const VOLUME: Payload = Payload::Fields {
@@ -235,6 +236,62 @@ fn an_address_is_text() {
             "{payload}"
         );
     }
+}
+
+#[test]
+fn a_list_is_no_text() {
+    for payload in ["[\"a@b\"]", "[ ]", "[1]", "[\n{\"address\":\"a\"}]", "[[]]"] {
+        let told = dial(payload).unwrap_err();
+        let wanted = "address takes a text that is not empty, not [";
+        assert!(told.starts_with(wanted), "{payload}: {told}");
+    }
+    assert!(read("[40]").unwrap_err().ends_with("not [40]"));
+    let many = format!("[{}1]", "1,".repeat(MOST_VALUES));
+    for payload in ["[\"a@b\"", "[\"a@b\",]", "['a@b']", "[{]", many.as_str()] {
+        let told = dial(payload).unwrap_err();
+        assert!(told.starts_with("address is "), "{payload}: {told}");
+    }
+    for text in ["[2001:db8::1]:5060", "[Board] room", "[a]", "["] {
+        assert_eq!(dial(text).unwrap()["address"], text);
+    }
+}
+
+/// The same JSON is taken or refused alike, bare and in an object, by each command that takes a bare value.
+#[test]
+fn a_bare_value_is_what_it_is_in_an_object() {
+    let mut compared = 0;
+    let commands = operations().flat_map(|operation| operation.commands);
+    for Command { topic, payload, .. } in commands {
+        let Payload::Fields {
+            bare: Some(bare), ..
+        } = payload
+        else {
+            continue;
+        };
+        for value in [
+            "[]",
+            "[\"a@b\"]",
+            "[1]",
+            "[[\"a\"]]",
+            "[{}]",
+            "true",
+            "false",
+            "1.5",
+            "1e3",
+            "40",
+            "-0",
+            "\"a@b\"",
+            "\"\"",
+            "\"[1]\"",
+            "null",
+        ] {
+            let taken = |given: &str| payload.read(topic, given.as_bytes(), false).values.ok();
+            let object = format!("{{\"{bare}\":{value}}}");
+            assert_eq!(taken(value), taken(&object), "{topic} {value}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 0);
 }
 
 #[test]

@@ -67,6 +67,10 @@ async fn log_in(device: &Device, room: &RoomConfig, started: Instant) -> Found {
         found.facts.insert("fingerprint".into(), fingerprint.into());
     }
     device.close().await;
+    if device.leaves_session() {
+        let told = "; it has no log-out, so this check has left a session there";
+        found.report.push_str(told);
+    }
     found
 }
 

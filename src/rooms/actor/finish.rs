@@ -128,7 +128,6 @@ impl Actor {
         self.take_read_back(executed.readings, executed.spelled);
         // A device that is not understood, or something before it, may answer so to everything.
         if self.availability.is_online() {
-            self.knowledge.missing().add(executed.missing);
             self.knowledge.mode_lock().add(executed.mode_lock);
         }
         self.schedule_stop(effect, executed.result.as_ref().err());

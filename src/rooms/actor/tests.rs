@@ -16,7 +16,6 @@ use super::*;
 use crate::catalogue::{Evidence, Method, operations};
 use crate::command::{ErrorCode, Failure, Outcome, Success};
 use crate::device::ProblemCode;
-use crate::rooms::missing::Missing;
 use crate::rooms::mode_lock::ModeLock;
 use crate::rooms::reading::{ReadOutcome, Reading};
 use crate::rooms::supervisor::{self, Supervisor};
@@ -122,7 +121,6 @@ impl Fixture {
             unanswered: code == Some(ErrorCode::Timeout),
             spelled: None,
             camera_may_move: false,
-            missing: Missing::default(),
             mode_lock: ModeLock::default(),
         };
         self.actor.finish(Done::Commanded {
@@ -142,7 +140,6 @@ impl Fixture {
             problem: None,
             unanswered: false,
             spelled: None,
-            missing: Missing::default(),
             mode_lock: ModeLock::default(),
             camera_may_move: false,
         })));
@@ -253,7 +250,6 @@ async fn the_states_a_command_read_are_published_before_its_result() {
             unanswered: false,
             spelled: None,
             camera_may_move: false,
-            missing: Missing::default(),
             mode_lock: ModeLock::default(),
         }),
     });

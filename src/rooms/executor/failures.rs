@@ -3,10 +3,8 @@
 //!
 //! [`crate::rooms::refusal`] has the words. Sends nothing.
 
-use tokio::time::Instant;
-
 use super::Executor;
-use crate::catalogue::{Command, Operation, Request};
+use crate::catalogue::Request;
 use crate::command::Failure;
 use crate::device::RequestError;
 use crate::rooms::refusal::{no_response, no_response_to_read, too_large, unusable_answer};
@@ -45,19 +43,6 @@ impl Executor<'_> {
     pub(super) fn note_locked(&mut self, request: &Request, failure: &Failure) {
         for lock in [&mut self.environment.mode_lock, &mut self.found_locked] {
             lock.note(request, failure);
-        }
-    }
-
-    pub(super) fn note_missing(
-        &mut self,
-        request: &Request,
-        operation: &Operation,
-        command: Option<&Command>,
-        status: u16,
-    ) {
-        let now = Instant::now();
-        for missing in [&mut self.environment.missing, &mut self.found_missing] {
-            missing.note(request, operation, command, status, now);
         }
     }
 }

@@ -64,7 +64,6 @@ impl Fixture {
             spellings: Spellings::default(),
             readings: Arc::default(),
             check: None,
-            missing: Missing::default(),
             mode_lock: ModeLock::default(),
         };
         execute(&self.device, call, environment, Transfer::None).await

@@ -7,7 +7,7 @@ use std::time::Duration;
 use poly2mqtt::app::{App, AppOptions};
 use poly2mqtt::config::{BrokerUrl, RoomId};
 use poly2mqtt::device::DeviceTimings;
-use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
+use poly2mqtt_simulator::{Fault, FaultKind, Firmware, Options, SimulatedDevice};
 use tokio::runtime::Runtime;
 
 use poly2mqtt_test_support::SOON;
@@ -119,6 +119,28 @@ async fn a_session_is_asked_for_by_another_request_where_one_hangs() {
     let it = Killable::begin(&device, directory.path()).await;
     it.has(&device, "room/1/system/info").await;
     assert_eq!(logins(&device), 1);
+    it.stop().await;
+    device.stop().await;
+}
+
+/// Firmware 4.4 has no log-out, and holds each session for days.
+#[tokio::test]
+async fn a_session_that_the_device_cannot_free_is_used_by_the_next_start() {
+    let options = Options {
+        firmware: Firmware::V4_4,
+        ..Options::default()
+    };
+    let device = SimulatedDevice::start(options).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        let it = Killable::start(&device, directory.path()).await;
+        it.stop().await;
+        assert_eq!((logins(&device), device.sessions()), (1, 1));
+        assert_eq!(files(directory.path()), 1);
+    }
+    device.expire_sessions();
+    let it = Killable::start(&device, directory.path()).await;
+    assert_eq!((logins(&device), device.sessions()), (2, 1));
     it.stop().await;
     device.stop().await;
 }

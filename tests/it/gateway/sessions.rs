@@ -7,7 +7,7 @@ use poly2mqtt::config::{Certificate, Secret};
 use poly2mqtt_simulator::{Fault, FaultKind, Firmware, JournalEntry, Options, SimulatedDevice};
 
 use poly2mqtt_test_support::client::text;
-use poly2mqtt_test_support::gateway::{Gateway, spoilt, timings};
+use poly2mqtt_test_support::gateway::{Gateway, configured, spoilt, timings};
 use poly2mqtt_test_support::{BrokerKind, SOON};
 
 fn is_login(entry: &JournalEntry) -> bool {
@@ -234,6 +234,45 @@ async fn a_log_out_that_the_device_lacks_is_not_repeated() {
         assert_eq!(log_outs.count(), 1, "{fault:?}");
         it.stop().await;
     }
+}
+
+/// Its session is used on: such a device holds each for days, and has few.
+#[tokio::test]
+async fn a_device_without_a_log_out_has_one_session_of_the_gateways() {
+    let mut it = start(Options {
+        firmware: Firmware::V4_4,
+        ..Options::default()
+    })
+    .await;
+    let works = async |it: &Gateway| {
+        let result = it.client.command("room/1/audio/mute", "").await;
+        assert_eq!(result["ok"], true, "{result}");
+        assert_eq!((logins(it), it.device.sessions()), (1, 1));
+    };
+    for name in ["Boardroom", "Lobby", "Office"] {
+        let mut config = it.config.clone();
+        configured(&mut config, "1").name = Some(name.into());
+        it.client.clear();
+        it.service.reload(config).await.unwrap();
+        it.online().await;
+        works(&it).await;
+    }
+    for _ in 0..2 {
+        let result = it.client.command("room/1/session/renew", "").await;
+        assert_eq!(result["ok"], true, "{result}");
+        let warning = result["warning"].as_str().unwrap();
+        assert!(warning.contains("no log-out"), "{result}");
+        works(&it).await;
+    }
+    // A session that has ended is not used on.
+    it.device.expire_sessions();
+    let result = it.client.command("room/1/session/renew", "").await;
+    assert!(
+        result["ok"] == true && result["warning"].is_null(),
+        "{result}"
+    );
+    assert_eq!((logins(&it), it.device.sessions()), (2, 1));
+    it.stop().await;
 }
 
 /// A log-in reply that cannot be read says nothing about the password. A session that came with it is
