@@ -19,6 +19,7 @@ use crate::doors::mqtt::shared::messages::{
     CommandId, DONE, MOVED, command_of, read_done, read_marker,
 };
 use crate::gateway_id::MessageOwner;
+use crate::standstill::received_now;
 use crate::topics::{Below, GATEWAY_INFO, Topic, is_gateway_topic};
 
 /// The answer of a deputy to what its owner may have carried out.
@@ -173,7 +174,7 @@ impl Receiver {
                 room: room.clone(),
                 command,
                 publish,
-                received: now,
+                received: received_now(),
             },
         };
         let is_open = shared.rules().may_act();
