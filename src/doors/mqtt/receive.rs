@@ -145,7 +145,10 @@ impl Receiver {
         let is_retained = publish.retain || is_marked;
         let is_state =
             is_retained && subscriber.retained_arrived(store, topic, payload, owner, mark.id);
-        if is_marked && !publish.retain && self.first_commands.lacks_flag(received) {
+        if !is_retained {
+            subscriber.unretained_arrived(store, topic, payload);
+        }
+        if is_marked && !publish.retain && self.first_commands.lacks_flag(now) {
             context.telemetry.broker_lacks_retain_flag();
         }
         if is_state || is_marked {

@@ -154,6 +154,14 @@ impl Receiver {
                 return 0;
             }
         }
+        if !is_marked
+            && !publish.retain
+            && let Some(room) = room
+            && shared.owns(room)
+        {
+            let context = &self.context;
+            (context.subscriber).unretained_arrived(&context.store, topic, &publish.payload);
+        }
         let Some((room, command)) = prefix.command(full_topic) else {
             return 0;
         };
