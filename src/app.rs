@@ -78,6 +78,8 @@ pub struct App {
     /// Looks at these certificates once a day.
     certificate_watch: JoinHandle<()>,
     home_assistant: Option<Publisher>,
+    /// Notices when the process stood still.
+    standstill_watch: JoinHandle<()>,
     /// Publishes `gateway/health`.
     health: JoinHandle<()>,
     /// Publishes `gateway/log`.

@@ -74,7 +74,8 @@ pub struct Submission {
     pub payload: Bytes,
     /// When it expires, if the sender set an expiry.
     pub expires: Option<Instant>,
-    /// When the gateway received it: its age counts from then.
+    /// When the gateway received it: its age counts from then. What may have waited while the process stood still was
+    /// received when that began: `standstill.rs`.
     pub received: Instant,
     /// The rights of the sender.
     pub authority: CommandAuthority,

@@ -25,8 +25,9 @@
 //! `gateway_id` (whose message at a broker it is), `guesses` (slowing down wrong tokens and passwords), `json`
 //! (numbers, ids and flaws of JSON), `listed` (lists and counts in words), `deflate` (compression of what stays in
 //! memory), `os_error` (errors of the system in words), `visible` (characters that cannot be seen), `sleep` (a time
-//! that there may not be), `boot_instant` (a clock that also runs while the machine sleeps) and `telemetry` (log
-//! lines, counters, health). Simulated devices are a package of their own, `simulator/`.
+//! that there may not be), `boot_instant` (a clock that also runs while the machine sleeps), `standstill` (whether the
+//! process ran all the time) and `telemetry` (log lines, counters, health). Simulated devices are a package of their
+//! own, `simulator/`.
 //!
 //! `ARCHITECTURE.md` follows one command through the code and answers "where do I find…".
 
@@ -56,6 +57,7 @@ pub mod rooms;
 mod secret;
 pub mod setup;
 mod sleep;
+mod standstill;
 pub mod state;
 pub mod telemetry;
 pub mod topics;

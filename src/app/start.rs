@@ -23,6 +23,7 @@ use crate::doors::clients::{ClientStates, Clients};
 use crate::guesses::Guesses;
 use crate::net::{ListenSetting, bind};
 use crate::rooms::Rooms;
+use crate::standstill;
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::Telemetry;
 use crate::topics::{GATEWAY_AVAILABILITY, ONLINE};
@@ -176,6 +177,7 @@ impl App {
         let tcp = clients::start_tcp(&config, tcp_socket, tls.as_ref(), shares.tcp, &clients)?;
         let health = tokio::spawn(health::publish(telemetry.clone(), sampler, store.clone()));
         let gateway_log = tokio::spawn(gateway_log::publish(telemetry.clone(), store.clone()));
+        let standstill_watch = tokio::spawn(standstill::watch(telemetry.clone()));
         let certificate_watch = tokio::spawn(own_certificates.clone().watch());
         Ok(Self {
             broker,
@@ -191,6 +193,7 @@ impl App {
             own_certificates,
             certificate_watch,
             home_assistant,
+            standstill_watch,
             health,
             gateway_log,
             store,

@@ -38,6 +38,7 @@ use crate::doors::access::{Access, Grant};
 use crate::doors::payers::{Payer, Payers, PayersPlace};
 use crate::net::Place;
 use crate::network::Network;
+use crate::standstill::received_now;
 use crate::telemetry::{ClientRefusal, FloodKind, Telemetry};
 use frame_cache::FrameCache;
 
@@ -183,7 +184,7 @@ impl Clients {
             command: reply.command().to_owned(),
             payload,
             expires: None,
-            received: Instant::now(),
+            received: received_now(),
             authority,
             door,
             transfer,

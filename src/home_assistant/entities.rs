@@ -231,6 +231,8 @@ pub struct Param {
     pub pattern: &'static str,
     /// In topics.
     pub topic: String,
+    /// In keys and unique ids.
+    pub key: String,
     /// In names.
     pub name: String,
     /// In what automations call the entity: like the name, but not what a person configured.
@@ -274,7 +276,7 @@ impl Scope<'_> {
             Some(param) => text.replace(param.pattern, with(param)),
             None => text.to_owned(),
         };
-        let key = id_text(&fill(entity.key, |param| &param.topic), '_');
+        let key = id_text(&fill(entity.key, |param| &param.key), '_');
         let attributed = entity.attributes.and(match &platform {
             Platform::Sensor { state_topic, .. } | Platform::BinarySensor { state_topic, .. } => {
                 Some(state_topic.clone())

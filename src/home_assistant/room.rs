@@ -1,5 +1,7 @@
 //! The device of a room.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::document::{Component, DeviceInfo, Document, Origin};
 use super::entities::{CatalogueEntity, Param, Scope, catalogue_entities, read_only};
 use super::facts::RoomFacts;
@@ -9,7 +11,7 @@ use super::{Namespace, id_text};
 use crate::catalogue::{
     CALLS, DEVICES, Enabled, Entity, EntityKind, PRESET_NUMBERS, RoomEvent, StateTopic, TOUCH_PANEL,
 };
-use crate::topics::{GATEWAY_AVAILABILITY, RoomTopics};
+use crate::topics::{GATEWAY_AVAILABILITY, RoomTopics, decode_level};
 
 /// The entities about the connection to the device: available even if the device is offline.
 const ROOM_ENTITIES: &[(&str, Entity)] = &[
@@ -170,13 +172,14 @@ fn add(
                 pattern: "{index}",
                 name: name.to_owned(),
                 id: number.clone(),
+                key: number.clone(),
                 topic: number,
             };
             let (key, component) = entity.component(scope, Some(&param), options);
             components.push((key, switched_on(component, entity, facts)));
         }
     } else if key.contains("{name}") {
-        let params: Vec<Param> = match entity.state() {
+        let mut params: Vec<Param> = match entity.state() {
             Some(TOUCH_PANEL) => {
                 let panels = panel_names(facts).into_iter();
                 panels
@@ -186,10 +189,11 @@ fn add(
             _ => {
                 let is_its = |part: &&str| entity.entity.parts.is_none_or(|parts| parts(part));
                 let parts = facts.parts().filter(is_its);
-                let param = |part| named(part, part_name(part), part_name(part));
+                let param = |part| named(part, in_words(&part_name(part)), part_name(part));
                 parts.map(param).collect()
             }
         };
+        tell_apart(&mut params);
         for param in params {
             components.push(entity.component(scope, Some(&param), options));
         }
@@ -204,9 +208,30 @@ fn named(level: &str, name: String, id: String) -> Param {
     Param {
         pattern: "{name}",
         topic: level.to_owned(),
+        key: level.to_owned(),
         name,
         id,
     }
+}
+
+/// Numbers those that would have equal keys: a key has neither capitals nor signs, but a device's own words may differ
+/// in nothing else.
+fn tell_apart(params: &mut [Param]) {
+    let mut keys = BTreeSet::new();
+    let mut numbers = BTreeMap::new();
+    for param in params {
+        let own = id_text(&param.key, '_');
+        let number = numbers.entry(own.clone()).or_insert(1);
+        while !keys.insert(id_text(&param.key, '_')) {
+            *number += 1;
+            param.key = format!("{own}_{number}");
+        }
+    }
+}
+
+/// A topic level as people read it: the encoding is for topics.
+fn in_words(level: &str) -> String {
+    decode_level(level).unwrap_or_else(|_| level.to_owned())
 }
 
 fn switched_on(component: Component, entity: &CatalogueEntity, facts: &RoomFacts) -> Component {
@@ -228,8 +253,8 @@ fn panel_names(facts: &RoomFacts) -> Vec<(&str, String)> {
     let named = panels.map(|(level, name)| {
         let shared = facts.panels.values().filter(|other| *other == name).count() > 1;
         let text = match name.as_str() {
-            "" => level.clone(),
-            name if shared => format!("{name} {level}"),
+            "" => in_words(level),
+            name if shared => format!("{name} {}", in_words(level)),
             name => name.to_owned(),
         };
         (level.as_str(), text)
@@ -249,5 +274,44 @@ fn part_name(part: &str) -> String {
         "autoanswerp2p" => "automatic answer".into(),
         "globaldirectory" => "global directory".into(),
         other => other.replace(['.', '_'], " "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(levels: &[&str]) -> Vec<Param> {
+        let param = |level: &&str| named(level, in_words(level), (*level).to_owned());
+        let mut params: Vec<Param> = levels.iter().map(param).collect();
+        tell_apart(&mut params);
+        params
+    }
+
+    #[test]
+    fn what_differs_in_case_or_signs_alone_has_different_keys() {
+        for (levels, keys) in [
+            (&["DUP", "dup"][..], &["DUP", "dup_2"][..]),
+            (&["a-b", "a_b", "a_b_2"], &["a-b", "a_b_2", "a_b_2_2"]),
+            (&["mr.audio", "sip"], &["mr.audio", "sip"]),
+        ] {
+            let params = params(levels);
+            let own: Vec<_> = params.iter().map(|param| &*param.key).collect();
+            assert_eq!(own, keys);
+            // The topic stays what it is.
+            assert!(
+                params
+                    .iter()
+                    .map(|param| &*param.topic)
+                    .eq(levels.iter().copied())
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_not_encoded() {
+        for (level, name) in [("A%2FB%2BC%23", "A/B+C#"), ("8L1", "8L1"), ("a%00", "a%00")] {
+            assert_eq!(params(&[level])[0].name, name);
+        }
     }
 }

@@ -81,6 +81,7 @@ mod setup_page;
 mod shared_rooms;
 mod shares;
 mod spellings;
+mod standstill;
 mod startup;
 mod tcp;
 mod two_gateways;

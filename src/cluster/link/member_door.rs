@@ -22,6 +22,7 @@ use super::wire::{CommandHead, OutcomeHead};
 use super::{Holder, LARGEST_MESSAGE, LinkSettings, RoomHolders};
 use crate::command::{Download, Outcome, Submit, Transfer};
 use crate::secret::SecretDigest;
+use crate::standstill::received_now;
 use crate::state::StateStore;
 use crate::telemetry::Telemetry;
 
@@ -138,7 +139,7 @@ impl MemberDoor {
             // The member may have gone away.
             let _ = sender.send(outcome);
         };
-        let passed = head.received(payload, transfer, Instant::now(), deliver);
+        let passed = head.received(payload, transfer, received_now(), deliver);
         passed.submit_to(&*self.rooms);
         if let Some(arrival) = arrival
             && let Ok(head) = arrival.head.await

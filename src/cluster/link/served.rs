@@ -21,6 +21,7 @@ use super::wire::{CommandHead, OutcomeHead};
 use super::{HOLDERS_LOOK_INTERVAL, Holder, LONGEST_SILENCE, MOST_UNANSWERED};
 use crate::command::{Outcome, Transfer};
 use crate::net::{FlushRule, turn};
+use crate::standstill::received_now;
 use crate::state::{Change, Item, Outbox, OutboxReply, RoomStatus, Subscriber};
 use crate::topics::{AVAILABILITY, PROBLEM, RoomTopics, Topic};
 
@@ -264,7 +265,7 @@ impl ServedMember {
         self.door.telemetry().command_from_member();
         let member = self.clone();
         let deliver = move |outcome| member.result(id, outcome);
-        let passed = command.received(payload, Transfer::None, Instant::now(), deliver);
+        let passed = command.received(payload, Transfer::None, received_now(), deliver);
         passed.submit_to(self.door.rooms());
     }
 

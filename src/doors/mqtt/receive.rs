@@ -28,6 +28,7 @@ use crate::command::{
     CommandAuthority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
 use crate::home_assistant::InboundMessage;
+use crate::standstill::received_now;
 use crate::state::StateStore;
 use crate::topics::{
     ALL_GATEWAY_TOPICS, ALL_ROOMS, Filter, Topic, check_response, is_gateway_topic,
@@ -68,6 +69,7 @@ pub struct ReceivedCommand {
     room: Arc<str>,
     command: String,
     publish: Publish,
+    /// Its age and its expiry count from then.
     received: Instant,
 }
 
@@ -113,8 +115,8 @@ impl Receiver {
 
     /// A publish arrived. True if it is a command, whose result will be in the outbox.
     pub fn publish(&mut self, publish: Publish) -> bool {
-        let received = Instant::now();
-        let is_repeated = self.redeliveries.is_repeated(&publish, received);
+        let now = Instant::now();
+        let is_repeated = self.redeliveries.is_repeated(&publish, now);
         // Another client's live message has the flag at a broker that does not set it on others.
         if publish.retain && !self.first_commands.is_flag_lacking() {
             self.first_commands_over();
@@ -143,7 +145,10 @@ impl Receiver {
         let is_retained = publish.retain || is_marked;
         let is_state =
             is_retained && subscriber.retained_arrived(store, topic, payload, owner, mark.id);
-        if is_marked && !publish.retain && self.first_commands.lacks_flag(received) {
+        if !is_retained {
+            subscriber.unretained_arrived(store, topic, payload);
+        }
+        if is_marked && !publish.retain && self.first_commands.lacks_flag(now) {
             context.telemetry.broker_lacks_retain_flag();
         }
         if is_state || is_marked {
@@ -168,7 +173,7 @@ impl Receiver {
             room: Arc::from(room),
             command: command.to_owned(),
             publish,
-            received,
+            received: received_now(),
         };
         if self.first_commands.until().is_none() {
             self.command(command, came_retained, None);

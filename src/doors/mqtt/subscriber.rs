@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::leftovers::{Leftovers, Retained, Unclaimed};
 use super::message::Delivery;
 use super::other_gateways::{GatewayInfo, OtherGateways};
-use super::restores::Restores;
+use super::restores::{LostState, Restores};
 use crate::command::DoorKind;
 use crate::gateway_id::GatewayId;
 use crate::gateway_id::MessageOwner;
@@ -120,6 +120,12 @@ impl MqttSubscriber {
         true
     }
 
+    /// A message came that is none of a gateway, and is not retained either: the broker still holds what it held, but
+    /// whoever is subscribed has got this in place of the state.
+    pub fn unretained_arrived(&self, store: &StateStore, topic: &str, payload: &[u8]) {
+        self.restore(store, topic, payload, MessageOwner::Unknown);
+    }
+
     /// Publishes a state of this gateway again that somebody else has cleared, or overwritten since the
     /// broker has told what it holds. What another gateway writes is its state too: that is left alone.
     fn restore(&self, store: &StateStore, topic: &str, payload: &[u8], owner: MessageOwner) {
@@ -129,15 +135,24 @@ impl MqttSubscriber {
             MessageOwner::Unknown => payload.is_empty() || *self.may_clear.borrow(),
         };
         if is_lost && store.get(topic).is_some_and(|own| own.payload != payload) {
-            self.lost(topic);
+            self.overwritten(topic);
         }
     }
 
-    /// The broker does not hold this state any more.
-    pub fn lost(&self, topic: &str) {
-        if self.restores().lost(topic, Instant::now()) {
+    /// Another program has cleared this state or has written over it. The log is told if it does so again and again.
+    fn overwritten(&self, topic: &str) {
+        if self.lost(topic) == (LostState::Later { is_first: true }) {
+            self.telemetry.state_does_not_stay(topic);
+        }
+    }
+
+    /// The broker, or who is subscribed, does not have this state any more. It is published again, now or later.
+    pub fn lost(&self, topic: &str) -> LostState {
+        let lost = self.restores().lost(topic, Instant::now());
+        if lost == LostState::PublishNow {
             self.outbox.push_state(&Arc::from(topic));
         }
+        lost
     }
 
     /// Publishes again what was lost again and had to wait.
@@ -422,6 +437,27 @@ mod tests {
     }
 
     #[test]
+    fn what_only_subscribers_got_is_made_good_too() {
+        let (store, door) = setup();
+        store.set(VOLUME, StateValue::text("5"));
+        assert_eq!(waiting(&door), [VOLUME]);
+        // The broker still tells what it holds, perhaps without the flag.
+        door.unretained_arrived(&store, VOLUME, b"99");
+        assert!(waiting(&door).is_empty());
+        door.settle(&store, Instant::now());
+        door.unretained_arrived(&store, VOLUME, b"5");
+        assert!(waiting(&door).is_empty());
+        door.unretained_arrived(&store, VOLUME, b"99");
+        assert_eq!(waiting(&door), [VOLUME]);
+        // Retained or not, it is the same topic, and has the same minute.
+        door.unretained_arrived(&store, VOLUME, b"99");
+        door.retained_arrived(&store, VOLUME, b"99", MessageOwner::Unknown, None);
+        assert!(waiting(&door).is_empty());
+        door.restore_due(Instant::now() + Duration::from_secs(60));
+        assert_eq!(waiting(&door), [VOLUME]);
+    }
+
+    #[test]
     fn what_is_no_state_of_this_gateway_is_not_restored() {
         let (store, door) = setup();
         door.settle(&store, Instant::now());
@@ -435,6 +471,7 @@ mod tests {
             (VOLUME, b"5"),
         ] {
             door.retained_arrived(&store, topic, payload, MessageOwner::Unknown, None);
+            door.unretained_arrived(&store, topic, payload);
             assert!(waiting(&door).is_empty(), "{topic}");
         }
     }

@@ -2,11 +2,12 @@
 
 use std::fmt::Display;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
 use super::APP;
-use crate::telemetry::Telemetry;
+use crate::telemetry::{Telemetry, time_in_words};
 
 /// Documented in docs/first-room.md.
 const CLIENTS: &str = "poly2mqtt::app::clients";
@@ -41,6 +42,20 @@ impl Telemetry {
             tcp,
             broker,
             "the limit of open files is low (ulimit -n, LimitNOFILE); fewer clients can connect"
+        );
+    }
+}
+
+/// The process.
+impl Telemetry {
+    /// The process did not run for so long.
+    pub fn stood_still(&self, time: Duration) {
+        let time = time_in_words(time.as_secs());
+        tracing::warn!(
+            target: APP,
+            time,
+            "the gateway stood still: its process was stopped, its machine slept, or it got no processor; commands \
+             that came meanwhile count as received when that began"
         );
     }
 }

@@ -104,6 +104,11 @@ impl Telemetry {
         self.metrics.broker_received.inc();
     }
 
+    /// Another client has written over a state again, or cleared it again, soon after it was published again.
+    pub fn state_does_not_stay(&self, topic: &str) {
+        self.warn_of_message(MessageProblem::StateDoesNotStay, topic);
+    }
+
     /// A message for Home Assistant's publisher was dropped, because too many wait.
     pub fn inbound_dropped(&self, topic: &str) {
         self.warn_of_message(MessageProblem::InboundDropped, topic);

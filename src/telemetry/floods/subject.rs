@@ -71,6 +71,7 @@ pub enum MessageProblem {
     SubscriptionRefused,
     NotSent,
     InboundDropped,
+    StateDoesNotStay,
 }
 
 impl MessageProblem {
@@ -81,6 +82,10 @@ impl MessageProblem {
             Self::SubscriptionRefused => "the broker refuses a subscription",
             Self::NotSent => "a message could not be sent",
             Self::InboundDropped => "a message was dropped: too many arrived at once",
+            Self::StateDoesNotStay => {
+                "another client writes over a state, or clears it, again and again: it is published again once a \
+                 minute, and is wrong for others in between"
+            }
         }
     }
 }

@@ -17,6 +17,8 @@ const STATE: &str = "room/1/audio/volume";
 const AVAILABILITY: &str = "gateway/availability";
 const OF_ROOMS: &str = "nothing of these rooms";
 const OF_GATEWAYS: &str = "another gateway with the same topics is not noticed";
+/// What another client goes on to write over.
+const DOES_NOT_STAY: &str = "again and again";
 const OF_WILDCARDS: &str = "below a wildcard";
 /// Longer than the gateway waits for the answer, and than it takes to look.
 const ANSWERED: Duration = Duration::from_secs(4);
@@ -186,6 +188,7 @@ async fn a_state_that_somebody_clears_or_overwrites_comes_back() {
     }
     let broker = TestBroker::start(BrokerKind::Mosquitto).await;
     let client = Client::connect(broker.port()).await;
+    let (log, _guard) = thread_log();
     let it = setup(settings(&broker)).await;
     let topics = [
         STATE,
@@ -219,6 +222,31 @@ async fn a_state_that_somebody_clears_or_overwrites_comes_back() {
             .filter(|one| one.payload == r#"{"own":5}"#)
             .count();
         assert_eq!(own, 1, "{topic}: no fight");
+    }
+    // Without the flag the broker still holds the state, but whoever is subscribed got this in its place.
+    let others = ["room/1/call/state", "room/1/availability", "gateway/health"];
+    for topic in others {
+        it.store.set(topic, StateValue::text(r#"{"own":6}"#));
+        client.expect(topic, r#"{"own":6}"#).await;
+        client.clear();
+        for payload in ["99", "99", "", r#"{"own":6}"#] {
+            client
+                .publish_with(topic, payload, false, Default::default())
+                .await;
+        }
+        client
+            .until("the state after what is wrong", |client| {
+                let all = client.messages(topic);
+                let own = all.iter().filter(|one| one.payload == r#"{"own":6}"#);
+                // One of them is the client's own.
+                all.len() == 5 && own.count() == 2
+            })
+            .await;
+        sleep(Duration::from_millis(300)).await;
+        assert_eq!(client.messages(topic).len(), 5, "{topic}: no fight");
+        let said = lines(&log, DOES_NOT_STAY);
+        let said: Vec<_> = said.iter().filter(|line| line.contains(topic)).collect();
+        assert_eq!(said.len(), 1, "{topic}: {said:?}");
     }
     // What is not the gateway's stays cleared.
     client.clear();

@@ -19,6 +19,7 @@ use crate::doors::mqtt::shared::messages::{
     CommandId, DONE, MOVED, command_of, read_done, read_marker,
 };
 use crate::gateway_id::MessageOwner;
+use crate::standstill::received_now;
 use crate::topics::{Below, GATEWAY_INFO, Topic, is_gateway_topic};
 
 /// The answer of a deputy to what its owner may have carried out.
@@ -150,6 +151,14 @@ impl Receiver {
                 return 0;
             }
         }
+        if !is_marked
+            && !publish.retain
+            && let Some(room) = room
+            && shared.owns(room)
+        {
+            let context = &self.context;
+            (context.subscriber).unretained_arrived(&context.store, topic, &publish.payload);
+        }
         let Some((room, command)) = prefix.command(full_topic) else {
             return 0;
         };
@@ -170,7 +179,7 @@ impl Receiver {
                 room: room.clone(),
                 command,
                 publish,
-                received: now,
+                received: received_now(),
             },
         };
         let is_open = shared.rules().may_act();

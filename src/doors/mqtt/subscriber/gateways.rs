@@ -34,8 +34,15 @@ impl MqttSubscriber {
         let own = store.get(topic);
         // Its own messages come back too. They say nothing of another process with its id.
         let is_own = own.as_ref().is_some_and(|own| own.payload == payload);
-        if is_live && payload.is_empty() && own.is_some() {
-            self.lost(topic);
+        // What no gateway says: another program has written it.
+        let is_of_nobody = mark.id.is_none()
+            && match topic {
+                GATEWAY_AVAILABILITY => payload != b"online" && payload != b"offline",
+                GATEWAY_INFO => GatewayInfo::read(payload).is_none(),
+                _ => !is_own,
+            };
+        if is_live && own.is_some() && (payload.is_empty() || is_of_nobody) {
+            self.overwritten(topic);
         } else if topic == GATEWAY_INFO && is_own {
             self.hears_itself.fetch_or(is_live, Ordering::Relaxed);
         } else if topic == GATEWAY_INFO {
@@ -148,7 +155,7 @@ mod tests {
     use crate::gateway_id::GatewayId;
     use crate::state::{Item, RoomStatus, StateValue};
     use crate::telemetry::{Sample, Telemetry};
-    use crate::topics::split_room;
+    use crate::topics::{GATEWAY_HEALTH, split_room};
 
     struct Setup {
         store: Arc<StateStore>,
@@ -231,6 +238,26 @@ mod tests {
         it.store
             .set(GATEWAY_AVAILABILITY, StateValue::text("offline"));
         it.tells(GATEWAY_AVAILABILITY, "offline", Some("zz"), true);
+        assert!(it.waiting().is_empty());
+    }
+
+    #[test]
+    fn what_another_program_writes_at_a_topic_of_the_gateway_does_not_stay() {
+        for topic in [GATEWAY_AVAILABILITY, GATEWAY_INFO, GATEWAY_HEALTH] {
+            let it = setup();
+            it.store.set(GATEWAY_HEALTH, StateValue::text("{}"));
+            it.tells(topic, "99", None, false);
+            it.tells(topic, "99", Some("zz"), true);
+            assert!(it.waiting().is_empty(), "{topic}");
+            it.tells(topic, "99", None, true);
+            assert_eq!(it.waiting(), [topic]);
+            // Again within the minute: later.
+            it.tells(topic, "99", None, true);
+            assert!(it.waiting().is_empty(), "{topic}");
+        }
+        // Of a program of another kind, at a topic that the gateway does not have.
+        let it = setup();
+        it.tells("gateway/other", "99", None, true);
         assert!(it.waiting().is_empty());
     }
 
