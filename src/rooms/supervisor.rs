@@ -72,11 +72,7 @@ pub async fn run(supervisor: Box<Supervisor>, mut stops: CameraStops) -> CameraS
         }
         supervisor.failed();
         Box::pin(supervisor.stop_cameras(&mut stops)).await;
-        let waited = tokio::select! {
-            waited = timeout(delay, supervisor.stop.asked()) => waited,
-            never = supervisor.answer_checks() => match never {},
-        };
-        if waited.is_ok() {
+        if Box::pin(supervisor.wait(delay)).await {
             Box::pin(supervisor.end(&mut stops)).await;
             return stops;
         }
@@ -106,6 +102,14 @@ impl Supervisor {
         self.publisher.offline(&problem, &offline);
         let telemetry = &self.settings.device.telemetry;
         telemetry.room_failed(&self.settings.id);
+    }
+
+    /// Waits this long, or until the room is asked to stop: then true.
+    async fn wait(&self, delay: Duration) -> bool {
+        tokio::select! {
+            waited = timeout(delay, self.stop.asked()) => waited.is_ok(),
+            never = self.answer_checks() => match never {},
+        }
     }
 
     /// Answers the checks of the room that come: nobody else takes them out of the queue.
@@ -261,10 +265,10 @@ mod tests {
         };
         let answers = submit(&second, "audio/volume/set", "5");
         let mut stops = CameraStops::default();
-        let start = Bytes::from_static(br#"{"direction":"left","duration_ms":300000}"#);
+        let start = Bytes::from_static(br#"{"direction":"left","duration_ms":300}"#);
         let start = Call::parse("camera/move", &start, &mut None).unwrap();
         let motion = Motion::of(&start).unwrap();
-        stops.schedule(&motion, Instant::now() + motion.duration);
+        stops.schedule(&motion, Instant::now() + Duration::from_secs(300));
         let task = tokio::spawn(run(Box::new(supervisor), stops));
         let text = |topic: &str| {
             let value = store.get(topic)?;

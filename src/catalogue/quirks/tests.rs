@@ -274,11 +274,12 @@ async fn check(name: &str) {
         "403 for a stale session" => {
             let journal = read_in_a_stale_session().await;
             let journal: Vec<_> = journal.iter().map(String::as_str).collect();
-            let [first, .., login, last] = journal.as_slice() else {
+            let [first, .., login, released, last] = journal.as_slice() else {
                 panic!("{journal:?}");
             };
             assert_eq!(*first, "GET /rest/audio 403");
             assert_eq!(*login, "POST /rest/session 200");
+            assert_eq!(*released, "DELETE /rest/session 400");
             assert_eq!(*last, "GET /rest/audio 200");
         }
         "XSRF token" => {

@@ -119,33 +119,6 @@ async fn a_refused_change_does_not_cost_a_valid_session() {
     it.stop().await;
 }
 
-/// Reads never ask for a token, also where they are sent by POST.
-#[tokio::test]
-async fn a_refused_read_costs_no_log_in() {
-    let it = Gateway::start(
-        BrokerKind::Embedded,
-        Options {
-            firmware: Firmware::V4_0,
-            ..Options::default()
-        },
-    )
-    .await;
-    let refused = Fault::on("/rest/", FaultKind::Status(403)).method("POST");
-    it.online().await;
-    it.client.message("room/1/system/devices").await;
-    it.device.add_fault(refused);
-    it.device.clear_journal();
-    let again = |device: &SimulatedDevice| {
-        let journal = device.journal();
-        let refused = journal.iter().filter(|entry| entry.fault.is_some());
-        refused.count() >= 4
-    };
-    assert!(it.device.wait_for(SOON, again).await);
-    assert_eq!(logins(&it), 0);
-    it.device.clear_faults();
-    it.stop().await;
-}
-
 /// Many requests find the session stale at the same time: one log-in is enough for all of them.
 #[tokio::test]
 async fn one_log_in_serves_all() {
