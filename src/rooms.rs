@@ -36,6 +36,7 @@ mod refusal;
 mod rest;
 mod room;
 mod schedule;
+mod session_places;
 mod settings;
 mod sharing;
 mod spellings;
@@ -57,7 +58,7 @@ pub use settings::device_settings;
 pub use sharing::{Leaving, PreviousOwner, RoomSharing};
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -69,9 +70,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Config, RoomId};
-use crate::device::{
-    DeviceTimings, LoginLimiter, SessionFile, SessionMemory, SessionStore, SharedLimits,
-};
+use crate::device::{DeviceTimings, LoginLimiter, SharedLimits};
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{RoomSample, Telemetry};
 use crate::topics::GATEWAY_INFO;
@@ -80,6 +79,7 @@ use dispatch::NotRunning;
 use ending::{EndingRoom, EndingRooms};
 use room::Room;
 use schedule::PollIntervals;
+use session_places::SessionPlaces;
 use settings::RoomSettings;
 
 /// How long a room that is replaced may finish what it began. Its commands are refused meanwhile,
@@ -97,10 +97,8 @@ pub struct Rooms {
     telemetry: Arc<Telemetry>,
     /// What all rooms together may do at once.
     limits: SharedLimits,
-    /// The directory in which sessions are kept.
-    runtime: Option<PathBuf>,
-    /// Where they are kept without one.
-    sessions: SessionMemory,
+    /// Where sessions are kept.
+    sessions: SessionPlaces,
     /// The other gateways, if the rooms are shared with any.
     sharing: Option<Arc<dyn RoomSharing>>,
     rooms: RwLock<BTreeMap<Arc<str>, RunningRoom>>,
@@ -139,8 +137,7 @@ impl Rooms {
             store,
             timings,
             limits: SharedLimits::default(),
-            runtime: runtime.filter(|directory| is_usable(directory, &telemetry)),
-            sessions: SessionMemory::default(),
+            sessions: SessionPlaces::new(runtime, &telemetry),
             telemetry,
             sharing,
             rooms: RwLock::default(),
@@ -171,7 +168,7 @@ impl Rooms {
         if self.stopping.is_cancelled() {
             return Ok(());
         }
-        self.remove_unused_sessions(config);
+        self.sessions.remove_unused(config);
         let mut failed = BTreeMap::new();
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         for id in config.rooms.keys() {
@@ -389,11 +386,7 @@ impl Rooms {
                 device.session_store = Some(sharing.sessions(&id, room));
                 device.fence = sharing.fence(&id);
             }
-            None => {
-                let file = self.session_file(&id, room).map(SessionStore::File);
-                let memory = || self.sessions.of(&id, &room.url, &room.user);
-                device.session_store = Some(file.unwrap_or_else(memory));
-            }
+            None => device.session_store = Some(self.sessions.of(&id, room)),
         }
         RoomSettings {
             id,
@@ -414,28 +407,6 @@ impl Rooms {
             readiness: room.readiness,
             readiness_dial: room.readiness_dial.clone(),
         }
-    }
-
-    /// Where a room's sessions are stored, if they are.
-    fn session_file(&self, id: &str, room: &config::RoomConfig) -> Option<SessionFile> {
-        let runtime = self.runtime.as_ref()?;
-        let telemetry = self.telemetry.clone();
-        Some(SessionFile::new(
-            runtime, id, &room.url, &room.user, telemetry,
-        ))
-    }
-
-    /// Removes the sessions of rooms that are configured no more.
-    fn remove_unused_sessions(&self, config: &Config) {
-        if let Some(runtime) = &self.runtime {
-            let rooms = config.rooms.iter();
-            let used = rooms.filter_map(|(id, room)| self.session_file(&id.shared(), room));
-            SessionFile::remove_unused(runtime, &used.collect::<Vec<_>>());
-        }
-        self.sessions.retain(|id, url, user| {
-            let room = config.rooms.get(id);
-            room.is_some_and(|room| room.url == *url && room.user == user)
-        });
     }
 
     /// Stops all rooms at once; each finishes what it began by `deadline`. Those that a reload has begun to end have
@@ -499,14 +470,4 @@ impl Rooms {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether sessions may be stored in this directory. If not, the log says why, and the gateway works
-/// without.
-fn is_usable(directory: &Path, telemetry: &Telemetry) -> bool {
-    let checked = SessionFile::check_directory(directory);
-    if let Err(why) = &checked {
-        telemetry.runtime_directory_unusable(why);
-    }
-    checked.is_ok()
 }

@@ -10,7 +10,7 @@ use super::*;
 use crate::command::{
     CommandAuthority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
-use crate::device::{DeviceFence, KeptSessions, SharedSessions};
+use crate::device::{DeviceFence, KeptSessions, SessionStore, SharedSessions};
 
 const CONFIG: &str = "[mqtt]\nurl = \"off\"\n[rooms.1]\nurl = \"https://127.0.0.1:1\"\n\
                       password = \"456\"\ncertificate = \"insecure\"\n";

@@ -240,6 +240,8 @@ async fn what_a_device_without_a_poly_provider_refuses_is_asked_for_once() {
 async fn reads_that_are_refused_from_the_start_are_not_asked_over_and_over() {
     let it = Gateway::start_with(BrokerKind::Embedded, firmware(Firmware::V5_0), |room| {
         room.poll.fast = Duration::from_millis(100);
+        // Longer than a busy machine takes for the reads below.
+        room.poll.slow = Duration::from_secs(60);
     })
     .await;
     let path = "/rest/conferences";
