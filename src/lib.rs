@@ -25,7 +25,8 @@
 //! `gateway_id` (whose message at a broker it is), `guesses` (slowing down wrong tokens and passwords), `json`
 //! (numbers, ids and flaws of JSON), `deflate` (compression of what stays in memory), `os_error` (errors of the
 //! system in words), `visible` (characters that cannot be seen), `sleep` (a time that there may not be),
-//! `boot_instant` (a clock that also runs while the machine sleeps) and `telemetry` (log lines, counters, health).
+//! `boot_instant` (a clock that also runs while the machine sleeps), `byte_budget` (a bound for bytes that wait)
+//! and `telemetry` (log lines, counters, health).
 //! Simulated devices are a package of their own, `simulator/`.
 //!
 //! `ARCHITECTURE.md` follows one command through the code and answers "where do I find…".
@@ -33,6 +34,7 @@
 pub mod app;
 pub mod boot_instant;
 pub mod broker;
+mod byte_budget;
 pub mod catalogue;
 pub mod cli;
 pub mod cluster;
