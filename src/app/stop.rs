@@ -83,11 +83,12 @@ impl App {
             if let Some(mqtt) = self.mqtt {
                 mqtt.stop(deadline).await;
             }
-            if let Some(cluster) = self.cluster {
-                cluster.stop(deadline).await;
-            }
         };
         join(clients, mqtt).await;
+        // After the links: the others give up the link to a gateway that is no member, with what is still on its way.
+        if let Some(cluster) = self.cluster {
+            cluster.stop(deadline).await;
+        }
         // Last, because the MQTT door publishes `offline` through it.
         if let Some(broker) = self.broker {
             broker.stop().await;

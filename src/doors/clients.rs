@@ -23,6 +23,7 @@ pub mod plain;
 mod serve;
 mod states;
 mod transport;
+mod unsent;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -70,6 +70,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::byte_budget::ByteBudget;
 use crate::command::Submit;
 use crate::home_assistant::{DOCUMENT_HEADER, DocumentLimits, InboundMessage};
 use crate::state::{StateStore, StateValue, Subscriber};
@@ -77,6 +78,7 @@ use crate::telemetry::{Telemetry, broker_span};
 use crate::topics::GATEWAY_AVAILABILITY;
 use connection::Connection;
 use error::SizeCause;
+use message::LARGE_RESULT_BYTES;
 use refusals::Obstacle;
 use retained_reader::read_retained;
 use subscriber::MqttSubscriber;
@@ -113,6 +115,8 @@ struct DoorContext {
     store: Arc<StateStore>,
     extra_topics: Option<ExtraTopics>,
     subscriber: Arc<MqttSubscriber>,
+    /// What files and large results take, wherever they wait.
+    large_results: ByteBudget,
     gateway: Arc<dyn Submit>,
     telemetry: Arc<Telemetry>,
     connected: watch::Sender<bool>,
@@ -132,6 +136,7 @@ impl DoorContext {
                 settings.gateway_id.clone(),
                 telemetry.clone(),
             )),
+            large_results: ByteBudget::new(LARGE_RESULT_BYTES.max(settings.max_payload)),
             settings,
             store,
             extra_topics: None,

@@ -23,7 +23,7 @@ use processor_time::{OwnTime, SharedTime};
 
 pub use partial_message::{LARGE_MESSAGE, PartialMessage, TooMuch};
 pub use processor_time::{Admitted, OWN_TIME, metered};
-pub use waiting_bytes::{WAITING_BYTES, WAITING_BYTES_OF_PAYER, WaitingBytes};
+pub use waiting_bytes::{TOO_MUCH_WAITS, WAITING_BYTES, WAITING_BYTES_OF_PAYER, WaitingBytes};
 
 /// Of two places of clients one payer gets one: a token of all panels has enough, and others have the rest.
 pub const PLACES_OF_PAYER: (usize, usize) = (1, 2);

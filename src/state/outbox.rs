@@ -13,7 +13,6 @@
 
 mod queue;
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -198,9 +197,16 @@ impl<R: OutboxReply> Outbox<R> {
         self.lock().pop()
     }
 
-    /// Takes the next item that is of none of these rooms, if there is one.
-    pub fn try_next_but(&self, rooms: &HashSet<Arc<str>>) -> Option<Item<R>> {
-        self.lock().pop_but(rooms)
+    /// Takes the next item that may go now, if there is one. Others of its room keep their places.
+    pub fn try_next_of(&self, may_go: impl Fn(&Item<R>) -> bool) -> Option<Item<R>> {
+        self.lock().pop_of(may_go)
+    }
+
+    /// Drops everything that waits.
+    pub fn clear(&self) {
+        let all = std::mem::take(&mut *self.lock());
+        // Without the lock: what is dropped may be much.
+        drop(all);
     }
 
     /// Waits until an item is added, or one was added since the last wait. Meant for one reader.

@@ -26,7 +26,8 @@ use crate::topics::{OFFLINE, RoomTopics, Topic, is_about_availability};
 use known::{KnownRooms, StatesAction};
 
 /// How long a client waits for the states of a room that it asked for. The owner sends them within
-/// milliseconds; without an answer the client gets what is known.
+/// milliseconds. Without an answer a subscriber gets them when they come, and what is asked for over HTTP is answered
+/// `timeout`, unless it is known.
 const SNAPSHOT_TIMEOUT: Duration = Duration::from_secs(2);
 /// While many rooms arrive, whether all have is looked at this often.
 const ARRIVAL_LOOK_INTERVAL: Duration = Duration::from_millis(10);
@@ -267,8 +268,8 @@ impl RoomsElsewhere {
         }
     }
 
-    /// Waits until the states of wanted rooms have come, but not for ever.
-    pub async fn arrival(&self, wanted: &Wanted) {
+    /// Waits until the states of wanted rooms have come, but not for ever: false if some have not.
+    pub async fn arrival(&self, wanted: &Wanted) -> bool {
         let mut arrived = self.arrived.subscribe();
         let arrival = async {
             while !self.lock().have_arrived(&wanted.rooms) {
@@ -280,7 +281,7 @@ impl RoomsElsewhere {
                 }
             }
         };
-        let _ = timeout(SNAPSHOT_TIMEOUT, arrival).await;
+        timeout(SNAPSHOT_TIMEOUT, arrival).await.is_ok()
     }
 
     /// The value of a state, of any room and of the gateway.

@@ -14,9 +14,10 @@ use tokio::time::Instant;
 
 use super::frame::{Depth, FrameHead, LinkFrame, NoFrame};
 use super::passed::PassedCommand;
-use super::pieces::{OutgoingFrame, OutgoingPieces};
+use super::pieces::{Content, OutgoingFrame, OutgoingPieces};
 use super::wire::{CommandHead, OutcomeHead};
 use super::{MOST_UNANSWERED, Member};
+use crate::command::Submission;
 
 /// The longest that a command may take at its owner, which answers every command by itself: a check of a room
 /// takes minutes. Only an owner with a fault lets this pass.
@@ -226,7 +227,7 @@ impl Link {
         self.to_write.notified().await;
     }
 
-    /// The next message to write. A command counts as sent from its first piece on.
+    /// The next message to write. A command counts as sent from its first byte on.
     pub fn next_message(&self) -> Option<Bytes> {
         let mut state = self.lock();
         let came = std::mem::take(&mut state.pieces_came);
@@ -235,8 +236,9 @@ impl Link {
         }
         while let Some(outgoing) = state.next_frame() {
             let whole = state.pieces.frame(outgoing);
-            if whole.is_some() {
-                return whole;
+            let next = whole.or_else(|| state.pieces.next());
+            if next.is_some() {
+                return next;
             }
         }
         state.pieces.next()
@@ -289,18 +291,22 @@ impl Link {
 }
 
 impl LinkState {
-    /// The next frame, of no room that has a large one on its way.
+    /// The next frame that goes now, as a whole or in part: of no room that has a large one on its way.
     fn next_frame(&mut self) -> Option<OutgoingFrame> {
-        let busy = self.pieces.rooms();
-        if !busy.contains("")
+        if self.pieces.may_go("", &Content::Other)
             && let Some(head) = self.next_watch_frame()
         {
             return Some(OutgoingFrame::of_none(head));
         }
         loop {
-            let busy = self.pieces.rooms();
-            let room = |id: &u64| Some(&self.unanswered.get(id)?.passed.submission.room);
-            let may_go = |id: &u64| room(id).is_none_or(|room| !busy.contains(room));
+            let pieces = &self.pieces;
+            let may_go = |id: &u64| {
+                let Some(unanswered) = self.unanswered.get(id) else {
+                    return true;
+                };
+                let Submission { room, payload, .. } = &unanswered.passed.submission;
+                pieces.may_go(room, &Content::Other) && pieces.goes_at_once(payload.len())
+            };
             let position = self.unsent.iter().position(may_go)?;
             let id = self.unsent.remove(position)?;
             if let Some(unanswered) = self.unanswered.get_mut(&id) {
@@ -309,11 +315,11 @@ impl LinkState {
                 let submission = &unanswered.passed.submission;
                 return Some(OutgoingFrame {
                     room: submission.room.clone(),
+                    content: Content::Other,
                     frame: LinkFrame {
                         head: FrameHead::Command { id, command },
                         body: submission.payload.clone(),
                     },
-                    counted: None,
                 });
             }
         }

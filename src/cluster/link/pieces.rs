@@ -1,12 +1,11 @@
 //! Large frames go over a link in pieces, and what is small goes between them.
 //!
 //! Without that, the results of all rooms would wait until the file of one has passed, and a member that hears nothing
-//! but the middle of a file for too long would give the link up. Owns how much is on its way, and that the frames of a
-//! room keep their order: while a large one is on its way, the others of its room wait. Pure.
+//! but the middle of a file for too long would give the link up. Owns how much is on its way, and which frames of a
+//! room may not overtake a large one. Pure.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
 
@@ -27,10 +26,10 @@ const MOST_ALTERNATING: usize = 16;
 pub struct OutgoingFrame {
     /// The room that it is of; empty: none.
     pub room: Arc<str>,
+    /// What it is.
+    pub content: Content,
     /// The frame.
     pub frame: LinkFrame,
-    /// Held until it has been sent.
-    pub counted: Option<CountedBytes>,
 }
 
 impl OutgoingFrame {
@@ -38,34 +37,34 @@ impl OutgoingFrame {
     pub fn of_none(head: FrameHead) -> Self {
         Self {
             room: Arc::default(),
+            content: Content::Other,
             frame: LinkFrame::head(head),
-            counted: None,
         }
     }
 }
 
-/// Bytes that count as waiting while this lives.
-#[derive(Debug)]
-pub struct CountedBytes {
-    count: Arc<AtomicUsize>,
-    bytes: usize,
+/// What a frame of a room is, as far as its order matters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// The state of this topic.
+    State(Arc<str>),
+    /// The result of this command.
+    Result(Arc<str>),
+    /// Commands, events, and what is said about states.
+    Other,
 }
 
-impl CountedBytes {
-    /// Counts these too, unless there would be more than `most`.
-    pub fn new(count: &Arc<AtomicUsize>, bytes: usize, most: usize) -> Option<Self> {
-        let counted = Self {
-            count: count.clone(),
-            bytes,
-        };
-        let before = count.fetch_add(bytes, Ordering::Relaxed);
-        (before + bytes <= most).then_some(counted)
-    }
-}
-
-impl Drop for CountedBytes {
-    fn drop(&mut self) {
-        self.count.fetch_sub(self.bytes, Ordering::Relaxed);
+impl Content {
+    /// Whether it may not arrive before this large one, which was to be sent earlier. States that a command led to go
+    /// before its result, and those that are all before it is said that they are all. A result may take its time: other
+    /// commands, and what they lead to, do not wait for the file that one of them has fetched.
+    fn waits_for(&self, large: &Self) -> bool {
+        match (large, self) {
+            (Self::State(large), Self::State(topic)) => large == topic,
+            (Self::Result(large), Self::Result(command)) => large == command,
+            (Self::Result(_), _) => false,
+            (Self::State(_) | Self::Other, _) => true,
+        }
     }
 }
 
@@ -80,7 +79,8 @@ pub struct OutgoingPieces {
     waiting: VecDeque<LargeFrame>,
     /// The whole size of those that alternate.
     alternating_bytes: usize,
-    rooms: HashSet<Arc<str>>,
+    /// What they are, by their rooms.
+    large: HashMap<Arc<str>, Vec<Content>>,
     next_number: u64,
     untaken: usize,
 }
@@ -88,13 +88,13 @@ pub struct OutgoingPieces {
 #[derive(Debug)]
 struct LargeFrame {
     room: Arc<str>,
+    content: Content,
     number: u64,
     size: usize,
     /// What is left of the head, with its length.
     head: Bytes,
     /// What is left of the body.
     body: Bytes,
-    _counted: Option<CountedBytes>,
 }
 
 impl LargeFrame {
@@ -126,18 +126,32 @@ impl OutgoingPieces {
         }
     }
 
-    /// The rooms that have a large frame on its way. No other frame of these may be handed to
+    /// Whether nothing large is on its way.
+    pub fn is_empty(&self) -> bool {
+        self.large.is_empty()
+    }
+
+    /// Whether a frame of this room need not wait for a large one. Otherwise it may not be handed to
     /// [`OutgoingPieces::frame`].
-    pub fn rooms(&self) -> &HashSet<Arc<str>> {
-        &self.rooms
+    pub fn may_go(&self, room: &str, content: &Content) -> bool {
+        let large = self.large.get(room);
+        large.is_none_or(|all| !all.iter().any(|large| content.waits_for(large)))
+    }
+
+    /// Whether a command with a body of so many bytes would go at once, as a whole or with its first piece.
+    pub fn goes_at_once(&self, body: usize) -> bool {
+        // Its head is far below the other half.
+        let is_whole = !self.takes_pieces || body <= PIECE_BYTES / 2;
+        let may_begin = self.untaken < MOST_UNTAKEN_PIECES && self.waiting.is_empty();
+        is_whole || may_begin && self.has_place(PIECE_BYTES + body)
     }
 
     /// The bytes of a frame, if it is to go as a whole. Otherwise its pieces come from [`OutgoingPieces::next`].
     pub fn frame(&mut self, outgoing: OutgoingFrame) -> Option<Bytes> {
         let OutgoingFrame {
             room,
+            content,
             frame: LinkFrame { head, body },
-            counted,
         } = outgoing;
         if !self.takes_pieces {
             return Some(encode(&head, &body));
@@ -149,32 +163,40 @@ impl OutgoingPieces {
             whole.extend_from_slice(&body);
             return Some(whole.freeze());
         }
-        self.rooms.insert(room.clone());
+        let large = self.large.entry(room.clone()).or_default();
+        large.push(content.clone());
         self.waiting.push_back(LargeFrame {
             room,
+            content,
             number: self.next_number,
             size,
             head,
             body,
-            _counted: counted,
         });
         self.next_number += 1;
         self.begin();
         None
     }
 
-    /// Lets those that wait alternate too, as far as the other end keeps them.
+    /// Lets those that wait alternate too, as far as the other end keeps them. Each begins at once.
     fn begin(&mut self) {
-        while let Some(next) = self.waiting.front() {
-            let is_full = self.alternating.len() >= MOST_ALTERNATING
-                || self.alternating_bytes + next.size > LARGEST_MESSAGE;
-            // One alone goes at any size.
-            if is_full && !self.alternating.is_empty() {
-                return;
-            }
+        let has_place = |it: &Self| {
+            let next = it.waiting.front();
+            next.is_some_and(|next| it.has_place(next.size))
+        };
+        while has_place(self)
+            && let Some(next) = self.waiting.pop_front()
+        {
             self.alternating_bytes += next.size;
-            self.alternating.extend(self.waiting.pop_front());
+            self.alternating.push_front(next);
         }
+    }
+
+    fn has_place(&self, bytes: usize) -> bool {
+        let is_full = self.alternating.len() >= MOST_ALTERNATING
+            || self.alternating_bytes + bytes > LARGEST_MESSAGE;
+        // One alone goes at any size.
+        !is_full || self.alternating.is_empty()
     }
 
     /// The next piece, if one may be sent now.
@@ -187,12 +209,22 @@ impl OutgoingPieces {
         let piece = large.cut();
         if large.is_over() {
             self.alternating_bytes -= large.size;
-            self.rooms.remove(&large.room);
+            self.ended(&large);
             self.begin();
         } else {
             self.alternating.push_back(large);
         }
         Some(piece)
+    }
+
+    fn ended(&mut self, ended: &LargeFrame) {
+        if let Some(of_room) = self.large.get_mut(&ended.room) {
+            let position = of_room.iter().position(|large| *large == ended.content);
+            position.map(|position| of_room.remove(position));
+            if of_room.is_empty() {
+                self.large.remove(&ended.room);
+            }
+        }
     }
 
     /// The other end has taken so many pieces.
@@ -249,11 +281,11 @@ mod tests {
     fn outgoing(room: &str, bytes: usize) -> OutgoingFrame {
         OutgoingFrame {
             room: room.into(),
+            content: Content::Other,
             frame: LinkFrame {
                 head: FrameHead::Event(format!("room/{room}/event/x")),
                 body: vec![b'x'; bytes].into(),
             },
-            counted: None,
         }
     }
 
@@ -272,7 +304,7 @@ mod tests {
         assert!(pieces.frame(outgoing("1", 1000)).is_some());
         assert!(pieces.frame(outgoing("1", 100_000)).is_none());
         assert!(pieces.frame(outgoing("2", 40_000)).is_none());
-        assert_eq!(pieces.rooms().len(), 2);
+        assert!(!pieces.may_go("1", &Content::Other) && !pieces.may_go("2", &Content::Other));
         let mut came = Vec::new();
         while let Some(next) = pieces.next() {
             assert!(next.len() < PIECE_BYTES + 100);
@@ -285,7 +317,7 @@ mod tests {
             came,
             [outgoing("2", 40_000).frame, outgoing("1", 100_000).frame]
         );
-        assert!(pieces.rooms().is_empty());
+        assert!(pieces.is_empty());
         assert_eq!((received.begun.len(), received.bytes), (0, 0));
     }
 
@@ -323,7 +355,7 @@ mod tests {
         let large = outgoing("1", 100_000).frame;
         let whole = pieces.frame(outgoing("1", 100_000)).unwrap();
         assert_eq!(LinkFrame::decode(whole), Ok(large));
-        assert!(pieces.rooms().is_empty());
+        assert!(pieces.is_empty());
     }
 
     #[test]
@@ -344,18 +376,48 @@ mod tests {
     }
 
     #[test]
-    fn bytes_count_until_their_frame_is_sent() {
-        let count = Arc::new(AtomicUsize::new(0));
-        let counted = CountedBytes::new(&count, 100_000, 150_000);
-        assert!(CountedBytes::new(&count, 100_000, 150_000).is_none());
-        let mut pieces = OutgoingPieces::new(true);
-        pieces.frame(OutgoingFrame {
-            counted,
-            ..outgoing("1", 100_000)
-        });
-        pieces.next();
-        assert_eq!(count.load(Ordering::Relaxed), 100_000);
-        while pieces.next().is_some() {}
-        assert_eq!(count.load(Ordering::Relaxed), 0);
+    fn a_large_frame_keeps_back_what_may_not_arrive_before_it() {
+        let state = |topic: &str| Content::State(topic.into());
+        let result = |command: &str| Content::Result(command.into());
+        for (large, overtake, wait) in [
+            (
+                result("system/logs/get"),
+                vec![
+                    state("room/1/audio/volume"),
+                    result("audio/volume/set"),
+                    Content::Other,
+                ],
+                vec![result("system/logs/get")],
+            ),
+            (
+                state("room/1/camera/snapshot/near"),
+                vec![state("room/1/audio/volume")],
+                vec![
+                    state("room/1/camera/snapshot/near"),
+                    result("audio/volume/set"),
+                    Content::Other,
+                ],
+            ),
+            (
+                Content::Other,
+                vec![],
+                vec![state("room/1/audio/volume"), result("a/b"), Content::Other],
+            ),
+        ] {
+            let mut pieces = OutgoingPieces::new(true);
+            pieces.frame(OutgoingFrame {
+                content: large.clone(),
+                ..outgoing("1", 100_000)
+            });
+            for next in &overtake {
+                assert!(pieces.may_go("1", next), "{large:?} {next:?}");
+            }
+            for next in &wait {
+                assert!(!pieces.may_go("1", next), "{large:?} {next:?}");
+                assert!(pieces.may_go("2", next));
+            }
+            while pieces.next().is_some() {}
+            assert!(pieces.is_empty() && wait.iter().all(|next| pieces.may_go("1", next)));
+        }
     }
 }

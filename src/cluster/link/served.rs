@@ -16,9 +16,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::frame::{Depth, FrameHead, LinkFrame, NoFrame};
 use super::member_door::MemberDoor;
-use super::pieces::{CountedBytes, OutgoingFrame, OutgoingPieces, ReceivedPieces};
+use super::pieces::{Content, OutgoingFrame, OutgoingPieces, ReceivedPieces};
 use super::wire::{CommandHead, OutcomeHead};
 use super::{HOLDERS_LOOK_INTERVAL, Holder, LONGEST_SILENCE, MOST_UNANSWERED};
+use crate::byte_budget::ByteBudget;
 use crate::command::{Outcome, Transfer};
 use crate::net::{FlushRule, turn};
 use crate::standstill::received_now;
@@ -52,7 +53,7 @@ struct ServedMember {
     /// More of their pieces may be sent.
     pieces_taken: Notify,
     /// Bytes of files that wait.
-    file_bytes: Arc<AtomicUsize>,
+    files: ByteBudget,
     /// Commands whose answers were not sent yet.
     unanswered: AtomicUsize,
 }
@@ -93,7 +94,7 @@ where
         outbox: Outbox::default(),
         pieces: Mutex::new(OutgoingPieces::new(takes_pieces)),
         pieces_taken: Notify::new(),
-        file_bytes: Arc::default(),
+        files: ByteBudget::new(MOST_FILE_BYTES),
         unanswered: AtomicUsize::new(0),
     });
     let subscriber: Arc<dyn Subscriber> = member.clone();
@@ -153,8 +154,7 @@ async fn send<K: Sink<Bytes> + Unpin>(member: &ServedMember, mut sink: K) {
                 continue;
             }
             message = next => message,
-            // Last, so that what waits is still sent.
-            () = member.door.stopping() => {
+            () = member.door.stopping(), if member.has_sent_all() => {
                 let _ = timeout(SEND_TIMEOUT, sink.close()).await;
                 return;
             }
@@ -260,7 +260,11 @@ impl ServedMember {
         self.unanswered.fetch_add(1, Ordering::Relaxed);
         if !self.is_here(command.room()) {
             let room = command.room().into();
-            return self.reply(room, LinkFrame::head(FrameHead::NotHere(id)), None);
+            return self.reply(
+                room,
+                Content::Other,
+                LinkFrame::head(FrameHead::NotHere(id)),
+            );
         }
         self.door.telemetry().command_from_member();
         let member = self.clone();
@@ -270,27 +274,24 @@ impl ServedMember {
     }
 
     fn result(&self, id: u64, mut outcome: Outcome) {
-        let mut counted = None;
         if let Ok(success) = &mut outcome.result
             && let Some(file) = &mut success.file
-            && let Some(bytes) = &file.bytes
         {
-            counted = CountedBytes::new(&self.file_bytes, bytes.len(), MOST_FILE_BYTES);
-            if counted.is_none() {
-                file.bytes = None;
-            }
+            let bytes = file.bytes.take();
+            file.bytes = bytes.and_then(|bytes| self.files.counted(bytes));
         }
         let room = outcome.room.clone();
+        let content = Content::Result(outcome.command.as_str().into());
         let (outcome, body) = OutcomeHead::new(outcome);
         let head = FrameHead::Result { id, outcome };
-        self.reply(room, LinkFrame { head, body }, counted);
+        self.reply(room, content, LinkFrame { head, body });
     }
 
-    fn reply(&self, room: Arc<str>, frame: LinkFrame, counted: Option<CountedBytes>) {
+    fn reply(&self, room: Arc<str>, content: Content, frame: LinkFrame) {
         self.outbox.push_reply(OutgoingFrame {
             room,
+            content,
             frame,
-            counted,
         });
     }
 
@@ -337,7 +338,7 @@ impl ServedMember {
             complete,
             number,
         };
-        self.reply(room.into(), LinkFrame::head(all_sent), None);
+        self.reply(room.into(), Content::Other, LinkFrame::head(all_sent));
     }
 
     /// Rooms have come here or left since the look with this number: the states of those that came are sent to a member
@@ -396,7 +397,14 @@ impl ServedMember {
     /// What is sent next, if there is something: what is small first.
     fn try_next_message(&self) -> Option<Bytes> {
         let mut pieces = self.lock_pieces();
-        while let Some(item) = self.outbox.try_next_but(pieces.rooms()) {
+        let next = |pieces: &OutgoingPieces| match pieces.is_empty() {
+            true => self.outbox.try_next(),
+            false => {
+                let may_go = |item: &Item<_>| pieces.may_go(item.room(), &content(item));
+                self.outbox.try_next_of(may_go)
+            }
+        };
+        while let Some(item) = next(&pieces) {
             let whole = self.frame(item).and_then(|frame| pieces.frame(frame));
             if whole.is_some() {
                 return whole;
@@ -407,7 +415,7 @@ impl ServedMember {
 
     /// The frame that says an item.
     fn frame(&self, item: Item<OutgoingFrame>) -> Option<OutgoingFrame> {
-        let room: Arc<str> = item.room().into();
+        let (room, content): (Arc<str>, _) = (item.room().into(), content(&item));
         let frame = match item {
             Item::Reply(outgoing) => {
                 let head = &outgoing.frame.head;
@@ -439,9 +447,24 @@ impl ServedMember {
         };
         Some(OutgoingFrame {
             room,
+            content,
             frame,
-            counted: None,
         })
+    }
+
+    /// Whether everything that there is to send has been sent. Nothing to send now is less: large frames wait until the
+    /// other end has taken earlier pieces.
+    fn has_sent_all(&self) -> bool {
+        self.outbox.is_empty() && self.lock_pieces().is_empty()
+    }
+}
+
+/// What an item is, as far as its order matters.
+fn content(item: &Item<OutgoingFrame>) -> Content {
+    match item {
+        Item::State(topic) => Content::State(topic.clone()),
+        Item::Event(..) => Content::Other,
+        Item::Reply(frame) => frame.content.clone(),
     }
 }
 

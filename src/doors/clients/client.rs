@@ -5,19 +5,21 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
 use super::frame::{FrameAnswer, FrameError};
+use super::unsent::{Outgoing, SMALL_ANSWER, UNCOUNTED_BYTES, UnsentAnswer, refused, size};
 use super::{Clients, FrameFormat, OutgoingFrame, help, json, plain};
 use crate::cluster::link::{Wanted, WantedRooms};
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Transfer};
 use crate::doors::access::Grant;
-use crate::doors::payers::{Payer, WaitingBytes};
+use crate::doors::payers::{Admitted, Payer, WaitingBytes};
 use crate::json::JsonText;
-use crate::state::{Change, Item, Outbox, OutboxReply, StateValue, Subscriber};
+use crate::state::{Change, Item, Outbox, StateValue, Subscriber};
 use crate::topics::{Below, Filter, FilteredRooms, Filters, Topic, split_room};
 use crate::visible::quoted_start;
 
@@ -33,42 +35,11 @@ pub const PAUSE_READING_BYTES: usize = 1 << 20;
 const MOST_UNSENT_BYTES: usize = 32 << 20;
 /// Room for one pong, the largest that a ping can ask for.
 const PONG_BYTES: usize = 128;
+
+/// What sending a state that is queued for a subscription costs: about so much, whoever it is sent to.
+const SENDING_A_STATE: Duration = Duration::from_micros(2);
 /// While the states for a subscription are looked up, others run after this many topics.
 const TOPICS_AT_ONCE: usize = 1024;
-
-/// A client's unsent answers up to this size are not counted among those of all clients: few are larger, and
-/// what all clients may have of it is bounded by their number.
-const UNCOUNTED_BYTES: usize = 64 << 10;
-
-/// An answer that waits to be sent, as frames. A pong has none: the transport sends it itself.
-#[derive(Debug, Default)]
-pub struct UnsentAnswer {
-    frames: Vec<OutgoingFrame>,
-    /// The size of its text.
-    bytes: usize,
-    /// The size of its file.
-    file_bytes: usize,
-    /// What it takes of what all clients share, if it is large.
-    held: Vec<WaitingBytes>,
-}
-
-/// What is sent next.
-#[derive(Debug)]
-pub struct Outgoing {
-    /// The frames.
-    pub frames: Vec<OutgoingFrame>,
-    /// To be dropped when they have been sent.
-    pub held: Vec<WaitingBytes>,
-}
-
-impl From<Vec<OutgoingFrame>> for Outgoing {
-    fn from(frames: Vec<OutgoingFrame>) -> Self {
-        let held = Vec::new();
-        Self { frames, held }
-    }
-}
-
-impl OutboxReply for UnsentAnswer {}
 
 /// One connected client.
 #[derive(Debug)]
@@ -86,6 +57,8 @@ pub struct Client {
     unsent_answers: AtomicUsize,
     /// The size of the answers that wait to be sent.
     unsent_bytes: AtomicUsize,
+    /// Of these, what is not counted among those of all clients.
+    uncounted_bytes: AtomicUsize,
     /// An answer was dropped, so the client must be closed.
     lost_an_answer: AtomicBool,
     /// It has been closed; results of its commands are of no use.
@@ -115,6 +88,7 @@ impl Client {
             outbox: Outbox::default(),
             unsent_answers: AtomicUsize::new(0),
             unsent_bytes: AtomicUsize::new(0),
+            uncounted_bytes: AtomicUsize::new(0),
             lost_an_answer: AtomicBool::new(false),
             left: AtomicBool::new(false),
             answer_taken: Notify::new(),
@@ -154,12 +128,16 @@ impl Client {
         self.filters().matches(topic) && self.grant.sees_topic(topic)
     }
 
-    /// Queues all states that match, and from now on every change. Gives how many it queued. An answer given after this
-    /// comes after those states.
+    /// Queues all states that match, at the cost of what was `admitted`, and from now on every change. An answer given
+    /// after this comes after those states.
     ///
     /// # Errors
     /// The client has too many filters; none of these was added.
-    pub async fn subscribe(&self, filters: &[Filter]) -> Result<usize, FrameError> {
+    pub async fn subscribe(
+        &self,
+        filters: &[Filter],
+        admitted: &Admitted,
+    ) -> Result<(), FrameError> {
         let most = self.clients.limits.max_subscriptions;
         if self.filters().len() + filters.len() > most {
             let message = format!("a client may subscribe to {most} filters; use + and #");
@@ -174,19 +152,20 @@ impl Client {
         let mut added = Filters::default();
         filters.iter().cloned().for_each(|filter| added.add(filter));
         let states = &self.clients.states;
-        let mut queued = 0;
         for start in added.starts() {
             for topics in states.topics_below(start).chunks(TOPICS_AT_ONCE) {
+                let mut queued = 0;
                 for topic in topics {
                     if added.matches(topic) && self.grant.sees_topic(topic) {
                         self.outbox.push_state(topic);
                         queued += 1;
                     }
                 }
+                admitted.charge(SENDING_A_STATE * queued);
                 yield_now().await;
             }
         }
-        Ok(queued)
+        Ok(())
     }
 
     /// What a person can send, with the rooms that this client may see.
@@ -312,21 +291,28 @@ impl Client {
     }
 
     /// Queues an answer. `file` is what its file takes.
-    fn queue(&self, id: Option<&JsonText>, answer: FrameAnswer, file: Option<WaitingBytes>) {
-        let texts = match self.format {
-            FrameFormat::Json => vec![json::write_answer(id, &answer)],
-            FrameFormat::Plain => plain::write_answer(&answer),
-        };
-        let bytes: usize = texts.iter().map(String::len).sum();
+    fn queue(&self, id: Option<&JsonText>, mut answer: FrameAnswer, file: Option<WaitingBytes>) {
+        let mut texts = self.texts(id, &answer);
         let mut held: Vec<_> = file.into_iter().collect();
-        if bytes + self.unsent_bytes.load(Ordering::Relaxed) > UNCOUNTED_BYTES {
-            let Some(text) = self.payer.reserve(bytes) else {
+        let mut uncounted_bytes = size(&texts);
+        let uncounted_before = self.uncounted_bytes.load(Ordering::Relaxed);
+        if uncounted_before + uncounted_bytes > UNCOUNTED_BYTES {
+            if let Some(text) = self.payer.reserve(uncounted_bytes) {
+                held.push(text);
+                uncounted_bytes = 0;
+            } else if uncounted_before > UNCOUNTED_BYTES {
+                // It reads not even what is small.
                 self.lost_an_answer.store(true, Ordering::Relaxed);
                 // Wakes whoever sends, and closes the client then.
                 return self.push(UnsentAnswer::default());
-            };
-            held.push(text);
+            } else if uncounted_bytes > SMALL_ANSWER {
+                // Others have what there is, and it reads well: it is told.
+                answer = refused(&answer);
+                texts = self.texts(id, &answer);
+                uncounted_bytes = size(&texts);
+            }
         }
+        let bytes = size(&texts);
         let mut file_bytes = 0;
         let mut frames: Vec<OutgoingFrame> = texts
             .into_iter()
@@ -342,14 +328,27 @@ impl Client {
         self.push(UnsentAnswer {
             frames,
             bytes,
+            uncounted_bytes,
             file_bytes,
             held,
         });
     }
 
+    fn texts(&self, id: Option<&JsonText>, answer: &FrameAnswer) -> Vec<String> {
+        match self.format {
+            FrameFormat::Json => vec![json::write_answer(id, answer)],
+            FrameFormat::Plain => plain::write_answer(answer),
+        }
+    }
+
     fn push(&self, answer: UnsentAnswer) {
         self.unsent_bytes.fetch_add(answer.bytes, Ordering::Relaxed);
+        let uncounted = answer.uncounted_bytes;
+        self.uncounted_bytes.fetch_add(uncounted, Ordering::Relaxed);
         self.outbox.push_reply(answer);
+        if self.left.load(Ordering::Relaxed) {
+            self.outbox.clear();
+        }
     }
 
     /// Waits while too many answers are unsent, or too large ones: the client sends faster than it reads.
@@ -402,6 +401,8 @@ impl Client {
             Item::Reply(answer) => {
                 self.unsent_answers.fetch_sub(1, Ordering::Relaxed);
                 self.unsent_bytes.fetch_sub(answer.bytes, Ordering::Relaxed);
+                let uncounted = answer.uncounted_bytes;
+                self.uncounted_bytes.fetch_sub(uncounted, Ordering::Relaxed);
                 self.file_bytes
                     .fetch_sub(answer.file_bytes, Ordering::Relaxed);
                 self.answer_taken.notify_one();
@@ -430,11 +431,12 @@ impl Client {
         self.lost_an_answer.load(Ordering::Relaxed)
     }
 
-    /// Ends its subscriptions: nothing more is queued for a client that left, though one of its
-    /// commands may still run.
+    /// Ends its subscriptions, and drops what waits for it: nothing is kept for a client that left, though one of its
+    /// commands may still run, and keeps the client until it ends.
     pub fn leave(&self) {
         self.left.store(true, Ordering::Relaxed);
         self.change_filters(|filters| *filters = Filters::default());
+        self.outbox.clear();
         *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

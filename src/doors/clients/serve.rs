@@ -8,8 +8,9 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::client::{Client, Outgoing};
+use super::client::Client;
 use super::frame::{FrameAnswer, FrameError, FrameRequest};
+use super::unsent::Outgoing;
 use super::{
     Clients, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming,
     OtherProtocol, OutgoingFrame, json, plain,
@@ -24,9 +25,6 @@ use crate::topics::Filter;
 /// How long a closed client may take to read the reason and to disconnect. A connection that is
 /// dropped while the client still sends is reset, and a reset discards the reason.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// What sending a state that is queued for a subscription costs: about so much, whoever it is sent to.
-const SENDING_A_STATE: Duration = Duration::from_micros(2);
 
 /// A client that was let in.
 #[derive(Debug)]
@@ -57,7 +55,7 @@ pub async fn serve_client(
     clients.telemetry.client_connected(door);
     let debt = Debt::default();
     let admitted = debt.begin(&client).await;
-    let subscribed = client.subscribe(&new.filters);
+    let subscribed = client.subscribe(&new.filters, &admitted);
     let subscribed = metered(subscribed, |cost| admitted.charge(cost)).await;
     if let Err(error) = subscribed {
         client.answer(None, FrameAnswer::Error(error));
@@ -180,13 +178,8 @@ async fn handle_frame(client: &Arc<Client>, text: &str, admitted: &Admitted) {
         Ok(FrameRequest::Command { topic, payload }) => {
             return client.command(frame.id, &topic, payload);
         }
-        Ok(FrameRequest::Subscribe(filters)) => match client.subscribe(&filters).await {
-            Ok(queued) => {
-                admitted.charge(
-                    SENDING_A_STATE.saturating_mul(u32::try_from(queued).unwrap_or(u32::MAX)),
-                );
-                FrameAnswer::Subscribed(filters)
-            }
+        Ok(FrameRequest::Subscribe(filters)) => match client.subscribe(&filters, admitted).await {
+            Ok(()) => FrameAnswer::Subscribed(filters),
             Err(error) => FrameAnswer::Error(error),
         },
         Ok(FrameRequest::Unsubscribe(filters)) => {

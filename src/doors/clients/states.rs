@@ -60,10 +60,14 @@ impl ClientStates {
     }
 
     /// Waits until the states of a room have come, if another gateway has it. They are kept up to date for
-    /// a little while.
-    pub async fn fetch(&self, room: &str) {
+    /// a little while. False if they did not come in time: what is not known of the room may exist.
+    pub async fn fetch(&self, room: &str) -> bool {
+        let Some(elsewhere) = &self.elsewhere else {
+            return true;
+        };
         let room = std::iter::once(Arc::from(room));
-        self.want(WantedRooms::These(room.collect())).await;
+        let wanted = elsewhere.want(WantedRooms::These(room.collect()));
+        elsewhere.arrival(&wanted).await
     }
 
     /// Whether a topic is one of this gateway.

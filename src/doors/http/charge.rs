@@ -18,7 +18,7 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use super::response;
 use crate::command::ErrorCode;
-use crate::doors::payers::{Admitted, LARGE_MESSAGE, Payer, WaitingBytes, metered};
+use crate::doors::payers::{Admitted, LARGE_MESSAGE, Payer, TOO_MUCH_WAITS, WaitingBytes, metered};
 
 /// What one request has cost so far.
 #[derive(Debug, Clone, Default)]
@@ -56,7 +56,7 @@ pub async fn admit(parts: &Parts, payer: &Arc<Payer>) {
     let admitted = payer.admit().await;
     if let Some(charge) = parts.extensions.get::<Charge>() {
         let mut state = charge.lock();
-        admitted.charge(std::mem::take(&mut state.unpaid));
+        admitted.charge_before(std::mem::take(&mut state.unpaid));
         state.paid_by = Some((payer.clone(), admitted));
     }
 }
@@ -87,10 +87,7 @@ fn held(payer: &Payer, response: Response) -> Response {
                 held: Some(held),
             })
         }),
-        None => {
-            let message = "too many large answers wait to be read; read them, or try again later";
-            response::error_code(ErrorCode::Busy, message)
-        }
+        None => response::error_code(ErrorCode::Busy, TOO_MUCH_WAITS),
     }
 }
 

@@ -117,7 +117,9 @@ pub async fn room(
     }
     let start = RoomTopics::new(room).start();
     let store = &state.clients.states;
-    store.fetch(room).await;
+    if !store.fetch(room).await {
+        return not_arrived(room);
+    }
     let states: Map<String, Value> = store
         .topics_below(&start)
         .into_iter()
@@ -136,6 +138,14 @@ pub async fn room(
         response.headers_mut().insert(LINK, link);
     }
     response
+}
+
+/// Nobody knows whether there is what was asked for.
+fn not_arrived(room: &str) -> Response {
+    let message = format!(
+        "the gateway that has room \"{room:.64}\" has not sent all its states in time; try again"
+    );
+    response::error_code(ErrorCode::Timeout, &message)
 }
 
 /// There is no such room. Those that the client may see and could mean are named.
@@ -184,7 +194,7 @@ async fn get(
     if !grant.sees(request.room) {
         return other_room(grant, request.room);
     }
-    state.clients.states.fetch(request.room).await;
+    let arrived = state.clients.states.fetch(request.room).await;
     let topic = request.state_topic();
     if let Some(value) = topic.and_then(|topic| state.clients.states.get(&topic)) {
         return response::state(&value);
@@ -199,6 +209,9 @@ async fn get(
             request.topic
         );
         return not_allowed("POST", &message);
+    }
+    if !arrived {
+        return not_arrived(request.room);
     }
     let start = RoomTopics::new(request.room).start();
     let topics = state.clients.states.topics_below(&start);

@@ -5,12 +5,19 @@
 use bytes::Bytes;
 
 use super::shared::messages::{COMMAND_PROPERTY, CommandId};
-use crate::command::{ErrorCode, Outcome, Success};
+use crate::byte_budget::ByteBudget;
+use crate::command::{ErrorCode, Failure, Outcome, Success};
 use crate::state::OutboxReply;
 use crate::topics::{Prefix, RoomTopics};
 
-/// The bytes that a result takes while it waits, besides what its sender made long.
+/// The bytes that a result takes while it waits, besides what its sender or its answer made long.
 pub const USUAL_RESULT: usize = 1 << 10;
+/// A result with more bytes is large: its bytes count among those of all files and large results that wait, also while
+/// they are in flight or are to be sent again.
+pub const LARGE_RESULT: usize = 16 << 10;
+/// At most so many bytes of files and large results wait for the broker, as for one client of the other doors. More
+/// only where `mqtt.max_payload` allows a file that is larger.
+pub const LARGE_RESULT_BYTES: usize = 32 << 20;
 
 /// Where a result goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,7 +34,50 @@ pub struct ReplyAddress {
 #[derive(Debug)]
 pub struct Delivery {
     pub address: ReplyAddress,
+    /// Without the answer's body, which is in `payload`. A file that did not fit into what may wait has no bytes: its
+    /// result names the URL where it can be fetched.
     pub outcome: Box<Outcome>,
+    /// The result as JSON.
+    pub payload: Bytes,
+}
+
+impl Delivery {
+    /// Of an outcome. What is large of it takes its part of `large` for as long as it waits.
+    pub fn new(address: ReplyAddress, mut outcome: Outcome, large: &ByteBudget) -> Self {
+        if let Ok(success) = &mut outcome.result
+            && let Some(file) = &mut success.file
+        {
+            let bytes = file.bytes.take();
+            // One that is a state is published as that.
+            let bytes = bytes.filter(|_| !file.is_state);
+            file.bytes = bytes.and_then(|bytes| large.counted(bytes));
+        }
+        let mut payload = outcome.to_json();
+        let size = payload.len();
+        if size > LARGE_RESULT {
+            if let Some(counted) = large.counted(payload.clone()) {
+                payload = counted;
+            } else if outcome.result.is_ok() {
+                let why = "too many files and large answers wait for the broker";
+                outcome.result = Err(too_large(size, why));
+                payload = outcome.to_json();
+            }
+        }
+        if let Ok(success) = &mut outcome.result {
+            success.body = serde_json::Value::Null;
+        }
+        Self {
+            address,
+            outcome: Box::new(outcome),
+            payload,
+        }
+    }
+}
+
+/// Why a command that was carried out has no answer.
+pub fn too_large(size: usize, why: impl std::fmt::Display) -> Failure {
+    let message = format!("the answer has {size} bytes: {why}");
+    Failure::new(ErrorCode::TooLarge, message)
 }
 
 impl OutboxReply for Delivery {
@@ -41,13 +91,19 @@ impl OutboxReply for Delivery {
         }
     }
 
-    /// What its sender made long counts. A device's answers are as many as a room's requests.
+    /// What is large of the answer is counted elsewhere.
     fn size(&self) -> usize {
         let response = self.address.response.as_ref().map_or(0, String::len);
         let correlation = self.address.correlation.as_ref().map_or(0, Bytes::len);
         let request_id = self.outcome.request_id.as_ref();
         let request_id = request_id.map_or(0, |id| id.as_str().len());
-        USUAL_RESULT + self.outcome.command.len() + response + correlation + request_id
+        let payload = Some(self.payload.len()).filter(|size| *size <= LARGE_RESULT);
+        USUAL_RESULT
+            + self.outcome.command.len()
+            + response
+            + correlation
+            + request_id
+            + payload.unwrap_or_default()
     }
 }
 
@@ -109,16 +165,19 @@ fn length_of_variable_integer(value: usize) -> usize {
     }
 }
 
-/// The messages of a result: the file it brought, then the result itself. A file that is a
-/// state is not among them: it is published as a state.
+/// The messages of a result: the file it brought, then the result itself.
 pub fn result_messages(prefix: &Prefix, delivery: &Delivery) -> Vec<Message> {
-    let Delivery { address, outcome } = delivery;
+    let Delivery {
+        address,
+        outcome,
+        payload,
+    } = delivery;
     let room = RoomTopics::new(&outcome.room);
     let mut messages = Vec::new();
     if let Ok(Success {
         file: Some(file), ..
     }) = &outcome.result
-        && let Some(bytes) = file.bytes.as_ref().filter(|_| !file.is_state)
+        && let Some(bytes) = &file.bytes
     {
         let topic = prefix.add(&room.below(&file.topic));
         messages.push(Message {
@@ -139,7 +198,7 @@ pub fn result_messages(prefix: &Prefix, delivery: &Delivery) -> Vec<Message> {
     messages.push(Message {
         correlation: address.correlation.clone(),
         user,
-        ..Message::plain(topic, outcome.to_json(), Some("application/json".into()))
+        ..Message::plain(topic, payload.clone(), Some("application/json".into()))
     });
     messages
 }

@@ -83,7 +83,7 @@ impl MessageMaker<'_> {
         let Some((size, obstacle)) = obstacle else {
             return messages;
         };
-        let failed = result_messages(prefix, &failed(delivery, size, &obstacle));
+        let failed = result_messages(prefix, &failed(self.context, delivery, size, &obstacle));
         let checked = failed
             .into_iter()
             .filter_map(|message| self.checked(message));
@@ -206,21 +206,22 @@ fn state_message(context: &DoorContext, topic: &Arc<str>) -> Option<Message> {
 pub mod tests {
     use std::time::Duration;
 
+    use super::super::message::LARGE_RESULT_BYTES;
     use super::super::receive::tests::context;
     use super::*;
+    use crate::byte_budget::ByteBudget;
     use crate::command::{Failure, FileAnswer, Outcome, Success};
 
     pub fn delivery(result: Result<Success, Failure>) -> Item<Delivery> {
-        Item::Reply(Delivery {
-            address: Default::default(),
-            outcome: Box::new(Outcome {
-                room: "1".into(),
-                command: "camera/snapshot/get".into(),
-                request_id: None,
-                took: Duration::ZERO,
-                result,
-            }),
-        })
+        let outcome = Outcome {
+            room: "1".into(),
+            command: "camera/snapshot/get".into(),
+            request_id: None,
+            took: Duration::ZERO,
+            result,
+        };
+        let large = ByteBudget::new(LARGE_RESULT_BYTES);
+        Item::Reply(Delivery::new(Default::default(), outcome, &large))
     }
 
     fn file(size: usize) -> Item<Delivery> {

@@ -241,14 +241,13 @@ impl Receiver {
             correlation,
             command: shared.as_ref().map(|shared| shared.id),
         };
-        let subscriber = context.subscriber.clone();
+        let (subscriber, large) = (context.subscriber.clone(), context.large_results.clone());
         let deliver = move |outcome: Outcome| {
             let outcome = match &shared {
                 Some(shared) => shared.told(outcome),
                 None => outcome,
             };
-            let outcome = Box::new(outcome);
-            let delivery = Delivery { address, outcome };
+            let delivery = Delivery::new(address, outcome, &large);
             match shared.map(|reply| (reply.origin, reply)) {
                 Some((ResultOrigin::Owned(term), reply)) => {
                     let settled = reply.is_repeated.then_some(reply.id);

@@ -13,13 +13,13 @@ use rumqttc::v5::mqttbytes::v5::{Packet, Publish, PublishProperties};
 
 use super::DoorContext;
 use super::inflight::SentMessage;
-use super::message::{Delivery, Message};
+use super::message::{Delivery, Message, too_large};
 use super::message_maker::MessageMaker;
 use super::refusals::{Obstacle, Refusals};
 use super::session::BrokerSession;
 use super::shared::messages::CommandId;
 
-use crate::command::{ErrorCode, Failure};
+use crate::command::Outcome;
 use crate::state::Item;
 use crate::topics::{Topic, is_gateway_topic};
 
@@ -124,7 +124,7 @@ pub fn refused(
             if delivery.outcome.result.is_err() {
                 return false;
             }
-            let failed = failed(&delivery, size, obstacle);
+            let failed = failed(context, &delivery, size, obstacle);
             context.subscriber.outbox.push_reply(failed);
             true
         }
@@ -133,14 +133,17 @@ pub fn refused(
 }
 
 /// A small result in the place of one that cannot be published.
-pub(super) fn failed(delivery: &Delivery, size: usize, obstacle: &Obstacle) -> Delivery {
-    let mut outcome = delivery.outcome.clone();
-    let message = format!("the answer has {size} bytes: {obstacle}");
-    outcome.result = Err(Failure::new(ErrorCode::TooLarge, message));
-    Delivery {
-        address: delivery.address.clone(),
-        outcome,
-    }
+pub(super) fn failed(
+    context: &DoorContext,
+    delivery: &Delivery,
+    size: usize,
+    obstacle: &Obstacle,
+) -> Delivery {
+    let outcome = Outcome {
+        result: Err(too_large(size, obstacle)),
+        ..(*delivery.outcome).clone()
+    };
+    Delivery::new(delivery.address.clone(), outcome, &context.large_results)
 }
 
 /// Writes that a message is left out.
@@ -193,7 +196,7 @@ mod tests {
     use super::super::session::SessionLimits;
     use super::super::settings::tests::settings;
     use super::*;
-    use crate::command::{FileAnswer, Success};
+    use crate::command::{ErrorCode, FileAnswer, Success};
     use crate::home_assistant::DocumentLimits;
     use crate::state::StateStore;
 

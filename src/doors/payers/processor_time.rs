@@ -4,7 +4,12 @@
 //! it is handled, and taken off the payer's account afterwards. An account fills up slowly. While a payer's
 //! own is empty, its next request waits until some of its own time has come back, or some of the time that
 //! all such payers share, one after the other. So whoever asks for much, over however many connections, gets
-//! the time that is left over, and commands of others wait for one of its requests at most.
+//! the time that is left over.
+//!
+//! A rate alone protects nobody where the gateway gets less of a processor than all accounts fill up with, as in a
+//! small container: none is ever empty there. So a payer's requests also take turns: the next one is admitted when the
+//! one before has been worked on, until it waits for something or is done. Commands of others wait for one of its
+//! requests at most, however many connections it has.
 //!
 //! Only the work of the doors counts: what a device does for a command, and the waiting for it, do not.
 
@@ -14,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep_until};
 
 use super::Payer;
@@ -99,12 +105,14 @@ impl Account {
     }
 }
 
+/// Whose turn it is. Others wait in their order.
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
 /// The account of one payer, and its queue.
 #[derive(Debug)]
 pub struct OwnTime {
     account: Account,
-    /// Whose turn it is. Others wait in their order.
-    turn: tokio::sync::Mutex<()>,
+    turn: Turn,
 }
 
 impl OwnTime {
@@ -112,7 +120,7 @@ impl OwnTime {
     pub fn new(most: Duration) -> Self {
         Self {
             account: Account::new(most, OWN_MILLISECOND_IN),
-            turn: tokio::sync::Mutex::default(),
+            turn: Turn::default(),
         }
     }
 
@@ -126,14 +134,14 @@ impl OwnTime {
 #[derive(Debug)]
 pub struct SharedTime {
     account: Account,
-    turn: tokio::sync::Mutex<()>,
+    turn: Turn,
 }
 
 impl Default for SharedTime {
     fn default() -> Self {
         Self {
             account: Account::new(SHARED_TIME, SHARED_MILLISECOND_IN),
-            turn: tokio::sync::Mutex::default(),
+            turn: Turn::default(),
         }
     }
 }
@@ -143,11 +151,20 @@ impl Default for SharedTime {
 pub struct Admitted {
     payer: Arc<Payer>,
     from_shared: bool,
+    /// Until it has been worked on for the first time, the next ones wait.
+    turns: Mutex<Vec<OwnedMutexGuard<()>>>,
 }
 
 impl Admitted {
-    /// Takes off the account what handling it has cost.
+    /// Takes off the account what handling it has cost so far. The next ones may be admitted.
     pub fn charge(&self, cost: Duration) {
+        self.charge_before(cost);
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.clear();
+    }
+
+    /// Takes off the account what it has cost before it was admitted.
+    pub fn charge_before(&self, cost: Duration) {
         let account = match self.from_shared {
             true => &self.payer.shared.time.account,
             false => &self.payer.time.account,
@@ -158,24 +175,26 @@ impl Admitted {
 
 /// Waits until a request of this payer may be handled.
 pub async fn admit(payer: &Arc<Payer>) -> Admitted {
-    let admitted = |from_shared| Admitted {
+    let admitted = |from_shared, turns| Admitted {
         payer: payer.clone(),
         from_shared,
+        turns: Mutex::new(turns),
     };
-    let _turn = payer.time.turn.lock().await;
+    let turn = payer.time.turn.clone().lock_owned().await;
     let Some(own_at) = payer.time.account.empty_until(Instant::now()) else {
-        return admitted(false);
+        return admitted(false, vec![turn]);
     };
     let shared = async {
         let shared = &payer.shared.time;
-        let _turn = shared.turn.lock().await;
+        let turn = shared.turn.clone().lock_owned().await;
         if let Some(at) = shared.account.empty_until(Instant::now()) {
             sleep_until(at).await;
         }
+        turn
     };
     tokio::select! {
-        () = sleep_until(own_at) => admitted(false),
-        () = shared => admitted(true),
+        () = sleep_until(own_at) => admitted(false, vec![turn]),
+        shared = shared => admitted(true, vec![turn, shared]),
     }
 }
 
@@ -240,6 +259,37 @@ mod tests {
         // They share the rest, and none goes without.
         let (least, most) = (all.iter().min().unwrap(), all.iter().max().unwrap());
         assert!(least * 2 > *most, "{all:?}");
+    }
+
+    /// However little of a processor there is: no time passes here, so no account is ever empty.
+    #[tokio::test(start_paused = true)]
+    async fn a_payers_requests_are_worked_on_one_after_the_other() {
+        let payers = Payers::new(OWN_TIME);
+        let payer = payers.of(PayerId::Token(1));
+        let first = payer.admit().await;
+        first.charge_before(Duration::ZERO);
+        let mut others: Vec<_> = (0..100).map(|_| Box::pin(payer.admit())).collect();
+        for other in &mut others {
+            assert!(futures_util::poll!(other).is_pending());
+        }
+        // Others wait for none of them.
+        let other = payers.of(PayerId::Token(2));
+        assert!(futures_util::poll!(std::pin::pin!(other.admit())).is_ready());
+        let mut last = first;
+        for mut next in others {
+            assert!(futures_util::poll!(&mut next).is_pending());
+            // It has been worked on, and may wait for its device as long as that takes.
+            last.charge(Duration::ZERO);
+            let std::task::Poll::Ready(admitted) = futures_util::poll!(&mut next) else {
+                panic!("the next one waits");
+            };
+            last = admitted;
+        }
+        // One that goes before it was worked on gives its turn back.
+        let mut next = Box::pin(payer.admit());
+        assert!(futures_util::poll!(&mut next).is_pending());
+        drop(last);
+        assert!(futures_util::poll!(&mut next).is_ready());
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,6 +12,10 @@ pub const WAITING_BYTES: usize = 96 << 20;
 /// Of it, what one payer may have.
 pub const WAITING_BYTES_OF_PAYER: usize = WAITING_BYTES / 2;
 
+/// What a client is told whose answer finds no place.
+pub const TOO_MUCH_WAITS: &str =
+    "too many large answers wait to be read; read them, or try again later";
+
 /// One permit stands for so many bytes.
 const BYTES_OF_PERMIT: usize = 1 << 10;
 

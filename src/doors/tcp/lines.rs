@@ -93,10 +93,6 @@ impl LineSource {
         let read = self.read.read_buf(&mut self.buffer);
         let read = match &mut self.partial {
             None => read.await,
-            Some(partial) if line == 0 => {
-                partial.is_whole();
-                read.await
-            }
             Some(partial) => {
                 partial.has(line)?;
                 tokio::select! {
@@ -118,7 +114,13 @@ impl LineSource {
 impl FrameSource for LineSource {
     async fn next(&mut self) -> Incoming {
         loop {
-            match self.parser.next(&mut self.buffer, self.max_line) {
+            let parsed = self.parser.next(&mut self.buffer, self.max_line);
+            if let (Some(Parsed::Line(_) | Parsed::NoText(_)), Some(partial)) =
+                (&parsed, &mut self.partial)
+            {
+                partial.is_whole();
+            }
+            match parsed {
                 Some(Parsed::Line(line)) => return Incoming::Text(line),
                 Some(Parsed::NoText(why)) => return Incoming::NoText(why),
                 Some(Parsed::Telnet(answer)) => {
@@ -205,6 +207,7 @@ mod tests {
     use tokio::io::duplex;
 
     use super::*;
+    use crate::doors::payers::{OWN_TIME, PayerId, Payers, WAITING_BYTES_OF_PAYER};
 
     #[tokio::test]
     async fn a_line_may_come_in_pieces_and_the_next_waits() {
@@ -259,5 +262,28 @@ mod tests {
         let mut answers = [0; 6];
         client.read_exact(&mut answers).await.unwrap();
         assert_eq!(&answers, b"\xff\xfc\x01\xff\xfe\x1f");
+    }
+
+    /// Where lines come one after the other, each read ends amid the next one.
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_a_large_line_ends_with_it() {
+        let (mut client, stream) = duplex(64 << 10);
+        let (mut source, _sink) = split(Box::new(stream), 8);
+        let payer = Payers::new(OWN_TIME).of(PayerId::Token(1));
+        let limits = ClientLimits::default();
+        source.is_admitted(&limits, payer.clone());
+        let large = format!("{}\r\nroom/1/au", " ".repeat(20 << 10));
+        client.write_all(large.as_bytes()).await.unwrap();
+        assert!(matches!(source.next().await, Incoming::Text(_)));
+        for _ in 0..5 {
+            let next = async {
+                tokio::time::sleep(limits.body_timeout / 2).await;
+                client.write_all(b"dio/mute\r\nroom/1/au").await.unwrap();
+            };
+            let (line, ()) = tokio::join!(source.next(), next);
+            assert_eq!(line, Incoming::Text("room/1/audio/mute".into()));
+        }
+        // Nothing is reserved for it any more.
+        assert!(payer.reserve(WAITING_BYTES_OF_PAYER).is_some());
     }
 }

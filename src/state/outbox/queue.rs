@@ -176,33 +176,32 @@ impl<R: OutboxReply> OutboxQueue<R> {
         None
     }
 
-    /// Takes the next item that is of none of these rooms.
-    pub(super) fn pop_but(&mut self, rooms: &HashSet<Arc<str>>) -> Option<Item<R>> {
-        if rooms.is_empty() {
-            return self.pop();
-        }
-        let queues = &self.rooms;
-        let queue = |room: &Arc<str>| queues.get(room).filter(|_| !rooms.contains(room));
-        let mut urgent = self.urgent.iter();
-        let urgent = urgent.position(|room| queue(room).is_some_and(|queue| queue.urgent > 0));
-        let mut turns = self.turns.iter();
-        let room = match urgent {
-            // By turns, as in `pop`.
-            Some(position) => self.urgent.get(position).cloned()?,
-            None => {
-                let has_items =
-                    |room: &&Arc<str>| queue(room).is_some_and(|it| !it.items.is_empty());
-                turns.find(has_items).cloned()?
-            }
+    /// Takes the next item that may go: the first one of its room that may, so what may go must not depend on others of
+    /// its room that may not.
+    pub(super) fn pop_of(&mut self, may_go: impl Fn(&Item<R>) -> bool) -> Option<Item<R>> {
+        let first = |room: &Arc<str>| {
+            let mut items = self.rooms.get(room)?.items.iter();
+            items.position(&may_go)
         };
+        let is_urgent = |room: &Arc<str>| self.rooms.get(room).is_some_and(|it| it.urgent > 0);
+        let mut urgent = self.urgent.iter().enumerate();
+        let urgent = urgent.find_map(|(turn, room)| {
+            let position = is_urgent(room).then(|| first(room))??;
+            Some((Some(turn), room, position))
+        });
+        let mut turns = self.turns.iter();
+        let found = urgent.or_else(|| turns.find_map(|room| Some((None, room, first(room)?))));
+        let (turn, room, position) = found?;
+        let room = room.clone();
         let queue = self.rooms.get_mut(&room)?;
-        let item = queue.items.pop_front()?;
+        let item = queue.items.remove(position)?;
         if item.is_urgent() {
             queue.urgent -= 1;
-            let is_urgent = queue.urgent > 0;
-            if let Some(position) = urgent
-                && let Some(room) = self.urgent.remove(position)
-                && is_urgent
+            // By turns, as in `pop`.
+            let has_more = queue.urgent > 0;
+            if let Some(turn) = turn
+                && let Some(room) = self.urgent.remove(turn)
+                && has_more
             {
                 self.urgent.push_back(room);
             }

@@ -282,3 +282,31 @@ fn every_item_comes_once_and_each_room_in_order() {
     pushed.sort();
     assert_eq!(numbers, pushed);
 }
+
+#[test]
+fn what_may_not_go_now_keeps_its_place_and_others_go() {
+    let outbox = Outbox::default();
+    for room in ["1", "2"] {
+        outbox.push_reply(RoomReply(room, 1));
+        outbox.push_state(&format!("room/{room}/audio/volume").into());
+        outbox.push_reply(RoomReply(room, 2));
+    }
+    let name = |item: Item<RoomReply>| match item {
+        Item::Reply(RoomReply(room, number)) => format!("{room}: {number}"),
+        Item::State(topic) => topic.to_string(),
+        Item::Event(..) => unreachable!(),
+    };
+    let is_first_of_1 = |item: &Item<RoomReply>| matches!(item, Item::Reply(RoomReply("1", 1)));
+    let next = || outbox.try_next_of(|item| !is_first_of_1(item));
+    let went: Vec<_> = std::iter::from_fn(next).map(name).collect();
+    let of = |room: &str| {
+        let is_of = |name: &&String| {
+            name.starts_with(&format!("{room}:")) || name.starts_with(&format!("room/{room}/"))
+        };
+        went.iter().filter(is_of).cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(of("1"), ["room/1/audio/volume", "1: 2"]);
+    assert_eq!(of("2"), ["2: 1", "room/2/audio/volume", "2: 2"]);
+    assert_eq!(outbox.try_next().map(name), Some("1: 1".into()));
+    assert!(outbox.is_empty() && outbox.try_next().is_none());
+}

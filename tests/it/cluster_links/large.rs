@@ -116,3 +116,92 @@ async fn a_client_gets_all_states_of_a_room_though_an_earlier_answer_is_on_its_w
     assert_eq!(volume.status(), 200);
     cluster.stop().await;
 }
+
+/// Waits until the device has answered with its logs, and the file has begun to pass.
+async fn logs_pass(cluster: &Cluster) {
+    until(
+        || "the device is asked for its logs".into(),
+        async || {
+            let journal = cluster.devices["2"].journal();
+            journal
+                .iter()
+                .any(|entry| entry.path == "/rest/system/logs")
+        },
+    )
+    .await;
+    // At any other time nothing is tried, but nothing fails.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+}
+
+#[tokio::test]
+async fn the_states_of_a_room_and_its_other_commands_do_not_wait_for_its_file() {
+    let cluster = two_at_b().await;
+    let file = FaultKind::Huge(LARGE);
+    cluster.devices["2"].add_fault(Fault::on("/rest/system/logs", file));
+    // The file takes six seconds.
+    cluster.path_to("b", Path::Slow(1 << 20));
+    let mut ws = cluster.ws("a", "/ws").await;
+    let logs = async {
+        let result = ws.ask(1, "\"topic\":\"room/2/system/logs/get\"").await;
+        assert_eq!(result["payload"]["ok"], true, "{result}");
+        Instant::now()
+    };
+    let others = async {
+        logs_pass(&cluster).await;
+        let volume = get(&cluster.url("a", "/room/2/audio/volume")).await;
+        assert_eq!(volume.status(), 200);
+        let all: Value = get(&cluster.url("a", "/room/2"))
+            .await
+            .json()
+            .await
+            .unwrap();
+        assert!(all.as_object().unwrap().len() > 20, "{all}");
+        let url = cluster.url("a", "/room/2/audio/volume/set");
+        let (status, result) = post(&url, "44").await;
+        assert_eq!(status, 200, "{result}");
+        Instant::now()
+    };
+    let (file_came, others_came) = tokio::join!(logs, others);
+    assert!(others_came < file_came);
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_sends_what_is_on_its_way_in_pieces() {
+    let mut cluster = two_at_b().await;
+    let file = FaultKind::Huge(LARGE / 4);
+    cluster.devices["2"].add_fault(Fault::on("/rest/system/logs", file));
+    cluster.path_to("b", SLOW);
+    let mut ws = cluster.ws("a", "/ws").await;
+    let logs = ws.ask(1, "\"topic\":\"room/2/system/logs/get\"");
+    let b = cluster.gateways.remove("b").unwrap();
+    let stopped = async {
+        logs_pass(&cluster).await;
+        b.service.stop().await;
+    };
+    let (result, ()) = tokio::join!(logs, stopped);
+    assert_eq!(result["payload"]["ok"], true, "{result}");
+    cluster.stop().await;
+}
+
+#[tokio::test]
+async fn a_state_that_did_not_come_in_time_is_not_said_to_be_none() {
+    let cluster = two().await;
+    cluster.path_to("b", Path::Frozen);
+    let ask = async |path: &str| {
+        let answer = get(&cluster.url("a", path)).await;
+        (answer.status(), answer.text().await.unwrap())
+    };
+    let (state, room) = tokio::join!(ask("/room/2/audio/volume"), ask("/room/2"));
+    for (status, text) in [state, room] {
+        let is_said = text.contains("\"timeout\"") && text.contains("has not sent");
+        assert!(status == 504 && is_said, "{status} {text}");
+    }
+    cluster.path_to("b", Path::Clear);
+    until(
+        || "the states come".into(),
+        async || ask("/room/2/audio/volume").await.0 == 200,
+    )
+    .await;
+    cluster.stop().await;
+}

@@ -132,11 +132,12 @@ async fn commands_of_other_rooms_overtake_a_large_one_and_those_of_its_room_do_n
     let mut other = command(&outcomes);
     other.submission.room = "2".into();
     link.pass(other).unwrap();
+    assert!(matches!(frame(&link), Some(FrameHead::Piece { .. })));
     assert!(matches!(
         frame(&link),
         Some(FrameHead::Command { id: 2, .. })
     ));
-    let mut pieces = 0;
+    let mut pieces = 1;
     let after = loop {
         match frame(&link) {
             Some(FrameHead::Piece { .. }) => pieces += 1,
@@ -171,4 +172,35 @@ async fn what_is_wanted_is_asked_for_again_after_each_connect() {
     assert_eq!(link.watch(&one, None), 3);
     let unwatched = FrameHead::Unwatch(vec!["1".into()]);
     assert_eq!(frame(&link), Some(unwatched));
+}
+
+/// A large command of which no byte has gone is nobody's yet.
+#[tokio::test]
+async fn large_commands_that_wait_behind_others_were_not_sent() {
+    const COMMANDS: usize = 20;
+    let (outcomes, _outcome) = mpsc::channel();
+    let link = link();
+    link.connected(true);
+    for room in 0..COMMANDS {
+        let mut large = command(&outcomes);
+        large.submission.room = room.to_string().into();
+        large.submission.payload = vec![b' '; 100 << 10].into();
+        link.pass(large).unwrap();
+    }
+    // As much as may be on its way: the other end takes nothing.
+    let mut begun = std::collections::HashSet::new();
+    while let Some(head) = frame(&link) {
+        let FrameHead::Piece { of, .. } = head else {
+            panic!("{head:?}");
+        };
+        begun.insert(of);
+    }
+    let mut small = command(&outcomes);
+    small.submission.room = "small".into();
+    link.pass(small).unwrap();
+    assert!(matches!(frame(&link), Some(FrameHead::Command { .. })));
+    let ended = link.ended("why");
+    assert!(begun.len() > 1 && begun.len() < COMMANDS);
+    assert_eq!(ended.sent.len(), begun.len() + 1);
+    assert_eq!(ended.unsent.len(), COMMANDS - begun.len());
 }

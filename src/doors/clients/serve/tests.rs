@@ -9,7 +9,7 @@ use crate::command::{Failure, FileAnswer, Outcome, Reply, Submission, Submit, Su
 use crate::config;
 use crate::doors::access::{Access, Sender};
 use crate::doors::clients::ClientLimits;
-use crate::doors::payers::WAITING_BYTES_OF_PAYER;
+use crate::doors::payers::{PayerId, WAITING_BYTES_OF_PAYER};
 use crate::guesses::Guesses;
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::Telemetry;
@@ -200,12 +200,95 @@ async fn a_file_comes_without_its_bytes_while_too_much_waits_for_others_of_its_p
         assert_eq!(outgoing.frames.len(), 1 + usize::from(comes));
         std::mem::forget(outgoing.held);
     }
-    assert!(!client.lost_an_answer());
-    // A large answer has no such way out: the client asked for it, and reads nothing.
+    // Whoever reads well is told that there is no place for what is large, and loses nothing else.
+    let body = serde_json::Value::from("x".repeat(100 << 10));
+    let large = Outcome {
+        result: Ok(Success::new(200, body)),
+        ..file_of(0)
+    };
+    client.result(None, large);
     client.answer(None, FrameAnswer::Text(vec!["x".repeat(100 << 10)]));
-    let _woken = client.next().await;
-    assert!(client.lost_an_answer());
+    for _ in ["result", "text"] {
+        let told = sent(&client).await;
+        assert!(told.contains("busy") && told.len() < 1000, "{told}");
+    }
+    assert!(!client.lost_an_answer());
+    // Who reads not even what is small is closed.
+    for answers in 0.. {
+        assert!(answers < UNREAD_PONGS);
+        client.answer(None, FrameAnswer::Pong);
+        if client.lost_an_answer() {
+            break;
+        }
+    }
     drop(waits);
+}
+
+/// More than anybody may leave unread.
+const UNREAD_PONGS: usize = 10_000;
+
+/// The text that the client is sent next.
+async fn sent(client: &Client) -> String {
+    let next = client.next().await;
+    match client.outgoing(next).frames.first() {
+        Some(OutgoingFrame::Text(text)) => text.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_kept_for_a_client_that_has_left_while_its_command_runs() {
+    let clients = clients();
+    let new = new_client(&clients, Vec::new()).await;
+    let payer = new.payer.clone();
+    // What a running command keeps.
+    let client = Client::new(
+        clients,
+        new.grant,
+        new.payer,
+        DoorKind::WebSocket,
+        FrameFormat::Json,
+    );
+    client.result(None, file_of(1 << 20));
+    assert!(payer.reserve(WAITING_BYTES_OF_PAYER).is_none());
+    client.leave();
+    client.result(None, file_of(1 << 20));
+    client.answer(None, FrameAnswer::Text(vec!["x".repeat(100 << 10)]));
+    assert!(client.is_idle());
+    assert!(payer.reserve(WAITING_BYTES_OF_PAYER).is_some());
+}
+
+/// Whether they are asked for by a frame or in the address.
+#[tokio::test(start_paused = true)]
+async fn states_that_are_asked_for_cost_something() {
+    let store = StateStore::new();
+    for n in 0..1000 {
+        store.set(&format!("room/1/x{n}"), StateValue::text("1"));
+    }
+    let limits = ClientLimits {
+        own_processor_time: Duration::from_millis(1),
+        ..ClientLimits::default()
+    };
+    let clients = clients_with(store, limits);
+    // The time that all share is used up.
+    let owes = clients.payers.of(PayerId::Token(1));
+    for _ in ["its own", "what all share"] {
+        owes.admit().await.charge(Duration::from_secs(1));
+    }
+    let filters = vec![Filter::new("room/#").unwrap()];
+    let new = new_client(&clients, Vec::new()).await;
+    let payer = new.payer.clone();
+    let door = DoorKind::Tcp;
+    let client = Client::new(clients, new.grant, new.payer, door, FrameFormat::Plain);
+    for is_first in [true, false] {
+        let mut admitted = std::pin::pin!(payer.admit());
+        let std::task::Poll::Ready(admitted) = futures_util::poll!(&mut admitted) else {
+            assert!(!is_first);
+            return;
+        };
+        assert!(is_first);
+        client.subscribe(&filters, &admitted).await.unwrap();
+    }
 }
 
 fn file_of(bytes: usize) -> Outcome {
@@ -262,17 +345,21 @@ async fn what_was_sent_is_flushed_to_a_client_that_leaves() {
 }
 
 fn clients() -> Arc<Clients> {
-    let text = "[mqtt]\nurl = \"off\"\n[rooms.1]\nurl = \"https://192.0.2.1\"\npassword = \"x\"";
-    let config = config::read("file".into(), text, []).unwrap().config;
     let store = StateStore::new();
     store.set("room/1/audio/volume", StateValue::text("40"));
+    clients_with(store, ClientLimits::default())
+}
+
+fn clients_with(store: Arc<StateStore>, limits: ClientLimits) -> Arc<Clients> {
+    let text = "[mqtt]\nurl = \"off\"\n[rooms.1]\nurl = \"https://192.0.2.1\"\npassword = \"x\"";
+    let config = config::read("file".into(), text, []).unwrap().config;
     let access = Access::new(&config.http, Guesses::new(Arc::default()));
     Clients::new(
         store,
         Arc::new(NoRooms),
         access,
         Arc::<Telemetry>::default(),
-        ClientLimits::default(),
+        limits,
     )
 }
 

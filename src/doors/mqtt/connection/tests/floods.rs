@@ -1,6 +1,8 @@
 //! Clients whose commands come faster than the broker takes what the gateway answers.
 
 use super::*;
+use crate::command::{FileAnswer, Success};
+use crate::doors::mqtt::message::LARGE_RESULT_BYTES;
 
 /// Commands come faster than the broker acknowledges their results. The gateway reads on all the same: the
 /// acknowledgements come behind the commands.
@@ -38,4 +40,65 @@ async fn a_flood_of_commands_takes_bounded_memory_and_costs_other_rooms_no_resul
             break;
         }
     }
+}
+
+/// A broker that takes files more slowly than devices give them.
+#[tokio::test(start_paused = true)]
+async fn files_and_large_answers_take_bounded_memory_and_every_command_has_its_result() {
+    const COMMANDS: usize = 100;
+    const FILE: usize = 512 << 10;
+    let mut it = start();
+    it.broker.greet().await;
+    tokio::time::sleep(2 * SETTLE_TIME).await;
+    for n in 0..2 * COMMANDS {
+        let hold = Packet::Publish(Publish {
+            pkid: 0,
+            qos: QoS::AtMostOnce,
+            ..publish("av/room/1/hold", &n.to_string())
+        });
+        it.broker.send(hold).await;
+    }
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let held = std::mem::take(&mut *it.gateway.held.lock().unwrap());
+    assert_eq!(held.len(), 2 * COMMANDS);
+    let file = |is_state| FileAnswer {
+        topic: "system/logs".into(),
+        content_type: "application/gzip".into(),
+        size: Some(FILE as u64),
+        bytes: Some(vec![0; FILE].into()),
+        is_state,
+    };
+    for (n, submission) in held.into_iter().enumerate() {
+        let result = match n {
+            // A state is not kept a second time.
+            0 => Success::file(200, file(true)),
+            1..COMMANDS => Success::file(200, file(false)),
+            _ => Success::new(200, "x".repeat(100 << 10).into()),
+        };
+        submission.reply.answer(Ok(result));
+    }
+    let waiting = it.context.large_results.waiting();
+    assert!(
+        (LARGE_RESULT_BYTES / 2..=LARGE_RESULT_BYTES).contains(&waiting),
+        "{waiting}"
+    );
+    let (mut results, mut files, mut left_out) = (0, 0, 0);
+    while results < 2 * COMMANDS {
+        let message = it.broker.publish().await;
+        it.broker.acknowledge(&message).await;
+        match topic(&message) {
+            "av/room/1/system/logs" => files += 1,
+            "av/room/1/hold/result" => {
+                results += 1;
+                let text = String::from_utf8_lossy(&message.payload);
+                left_out += usize::from(text.contains("too_large"));
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(files, LARGE_RESULT_BYTES / FILE);
+    assert_eq!(left_out, COMMANDS);
+    assert_eq!(counted(&it.context, "left_out"), 0);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(it.context.large_results.waiting(), 0);
 }
