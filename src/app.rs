@@ -161,6 +161,11 @@ impl App {
         self.tcp.as_ref().map(TcpDoor::addr)
     }
 
+    /// The clients of WebSocket, HTTP and lines.
+    pub fn clients(&self) -> &Arc<Clients> {
+        &self.clients
+    }
+
     /// The rooms that run here.
     pub fn rooms(&self) -> &Arc<Rooms> {
         &self.rooms

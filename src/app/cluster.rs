@@ -151,6 +151,7 @@ impl JoiningCluster {
         placed.follow(&handle);
         let links = LinkSettings {
             name: cluster.name.as_str().into(),
+            advertise: cluster.advertise.as_str().into(),
             token: cluster.token.secret().clone(),
             tls: Some(tls),
         };

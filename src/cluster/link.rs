@@ -22,6 +22,7 @@ mod member_door;
 mod passed;
 mod peer;
 mod pieces;
+mod proof;
 mod router;
 mod served;
 mod wire;
@@ -46,6 +47,9 @@ pub use file::{FILE_ANSWER_HEADER, FILE_HEADER, FileAnswered};
 pub use frame::{LARGEST_HEAD, LinkFrame, NoFrame};
 pub use holders::{Holder, HolderChanges, Member, RoomHolders};
 pub use member_door::MemberDoor;
+pub use proof::{
+    BegunExchange, Dialled, Exchange, NONCE_HEADER, PROOF_HEADER, PROOF_PATH, TokenProof,
+};
 pub use router::Router;
 pub use served::MemberMessage;
 
@@ -63,7 +67,7 @@ pub const DOWNLOAD_HEADER: &str = "x-poly2mqtt-download";
 /// The header with the version of what members say to each other.
 pub const FORMAT_HEADER: &str = "x-poly2mqtt-format";
 /// That version. Members of different versions have no link.
-pub const FORMAT: &str = "1";
+pub const FORMAT: &str = "2";
 
 /// The header of a member that takes large frames in pieces, with the value 1. A member of a version without it gets
 /// them as a whole.
@@ -93,7 +97,9 @@ const HOLDERS_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 pub struct LinkSettings {
     /// Its own name.
     pub name: Arc<str>,
-    /// The token that the members show each other.
+    /// The address that it tells the others.
+    pub advertise: Arc<str>,
+    /// The token that the members prove to each other.
     pub token: secrecy::SecretString,
     /// What is trusted where a member's address begins with `https`.
     pub tls: Option<ClientTls>,

@@ -426,6 +426,11 @@ impl Authenticator {
         self.sessions.store_held();
     }
 
+    /// Stores what is not stored yet: another gateway uses the device next.
+    pub fn store_sessions(&self) {
+        self.sessions.store_unreleased();
+    }
+
     /// Tries again to release the sessions that the device still holds.
     fn release_in_background(self: &Arc<Self>) {
         let this = Arc::downgrade(self);

@@ -169,6 +169,7 @@ impl Device {
     /// Ends the use of the device by this gateway, and leaves the session to the one that uses it next.
     pub fn hand_over(&self) {
         self.authenticator.close();
+        self.authenticator.store_sessions();
     }
 
     /// Carries a request out: logs in where that is needed, repeats where that is safe, and holds

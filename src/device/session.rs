@@ -14,6 +14,10 @@ const ID_COOKIE: &str = "session_id";
 /// The cookie that holds the token against cross-site requests.
 const TOKEN_COOKIE: &str = "XSRF-TOKEN";
 
+/// The longest id or token, in bytes. Those of devices have some tens; all sessions of a cluster are in one store, which
+/// no device is to fill.
+const LONGEST_SECRET: usize = 1 << 10;
+
 /// A session at the device.
 #[derive(Clone)]
 pub struct Session {
@@ -38,7 +42,7 @@ impl std::fmt::Debug for Session {
 }
 
 impl Session {
-    /// None if the id or the token cannot stand in a header.
+    /// None if the id or the token cannot stand in a header, or is too long.
     pub(super) fn new(
         id: String,
         token: Option<String>,
@@ -113,6 +117,9 @@ impl Session {
 
 /// The session's id goes back byte for byte: it may hold `+` and `/`.
 fn headers(id: &str, token: Option<&str>) -> Option<SessionHeaders> {
+    if id.len().max(token.map_or(0, str::len)) > LONGEST_SECRET {
+        return None;
+    }
     let cookie = match token {
         Some(token) => format!("{ID_COOKIE}={id}; {TOKEN_COOKIE}={token}"),
         None => format!("{ID_COOKIE}={id}"),
@@ -195,6 +202,10 @@ mod tests {
         assert!(!session.renew_token(&renewed), "it is known");
         assert!(!session.renew_token(&cookies(&["XSRF-TOKEN=a\nb"])));
         assert!(!session.renew_token(&[]));
+        let (longest, too_long) = ("x".repeat(LONGEST_SECRET), "x".repeat(LONGEST_SECRET + 1));
+        assert!(!session.renew_token(&cookies(&[&format!("XSRF-TOKEN={too_long}")])));
+        let id = |id: &str| Session::from_cookies(&cookies(&[&format!("session_id={id}")]), 1);
+        assert!(id(&longest).is_some() && id(&too_long).is_none());
         assert_eq!(session.headers().cookie, "session_id=a; XSRF-TOKEN=t");
         assert_eq!(session.headers().token.as_ref().unwrap(), "t");
     }

@@ -7,6 +7,9 @@
 //! or each end of a session would use up one more. Sends nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use serde_json::Value;
 
@@ -18,6 +21,10 @@ use super::session_store::SessionStore;
 const MOST_UNRELEASED: usize = 4;
 /// How often the release of a session is tried that the device does not confirm.
 const MOST_RELEASE_TRIES: u32 = 8;
+
+/// How often a renewed token is stored at most. A device may send one with each answer, and a store that all rooms share
+/// keeps each for a while. Whoever finds an older one logs in.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The known sessions of one device.
 #[derive(Debug)]
@@ -35,6 +42,10 @@ struct KnownSessions {
     unreleasable: Option<Arc<Session>>,
     /// What the device refused lately: kept for the gateway that uses it next.
     log_ins: Option<Value>,
+    /// The token was renewed, and that is not stored yet.
+    is_renewed: bool,
+    /// When a renewed token was stored last.
+    renewal_stored: Option<Instant>,
 }
 
 impl KnownSessions {
@@ -61,8 +72,8 @@ impl Sessions {
             known: Mutex::new(KnownSessions {
                 current,
                 unreleased: unreleased.collect(),
-                unreleasable: None,
                 log_ins: found.log_ins,
+                ..KnownSessions::default()
             }),
             store,
         }
@@ -76,6 +87,7 @@ impl Sessions {
     fn change(&self, change: impl FnOnce(&mut KnownSessions)) {
         let mut known = self.lock();
         change(&mut known);
+        known.is_renewed = false;
         if let Some(store) = &self.store {
             let unreleased = known.unreleased.iter().map(|(session, _)| session);
             let held = unreleased.chain(&known.unreleasable);
@@ -89,6 +101,7 @@ impl Sessions {
 
     /// The current session, unless it is of the stale generation.
     pub fn current(&self, stale: Option<u64>) -> Option<Arc<Session>> {
+        self.store_renewed();
         let current = self.lock().current.clone();
         current.filter(|session| Some(session.generation) != stale)
     }
@@ -140,9 +153,10 @@ impl Sessions {
     }
 
     /// Stores the sessions that the device still holds, also if that was done long ago: whoever uses the device next
-    /// looks for them soon, and a store may hold them for a while only.
+    /// looks for them soon, and a store may hold them for a while only. And a token that was just renewed.
     pub fn store_held(&self) {
-        if !self.still_held().is_empty() {
+        let is_renewed = self.lock().is_renewed;
+        if is_renewed || !self.still_held().is_empty() {
             self.change(|_| {});
         }
     }
@@ -210,16 +224,33 @@ impl Sessions {
 
     /// Puts the token that these cookies set into the current session, if it is of this generation.
     pub fn renew_token(&self, generation: u64, cookies: &[String]) {
-        let mut renewed = false;
-        if !cookies.is_empty()
-            && let Some(current) = &mut self.lock().current
+        if cookies.is_empty() {
+            return;
+        }
+        let mut known = self.lock();
+        if let Some(current) = &mut known.current
             && current.generation == generation
+            && Arc::make_mut(current).renew_token(cookies)
         {
-            renewed = Arc::make_mut(current).renew_token(cookies);
+            known.is_renewed = true;
         }
-        if renewed {
-            self.change(|_| {});
+        drop(known);
+        self.store_renewed();
+    }
+
+    /// Stores a renewed token, unless another one was stored a moment ago. Then that is done later: each request asks
+    /// for the session.
+    fn store_renewed(&self) {
+        let mut known = self.lock();
+        let now = Instant::now();
+        let last = known.renewal_stored;
+        let is_due = last.is_none_or(|last| now.duration_since(last) >= RENEWAL_INTERVAL);
+        if !known.is_renewed || !is_due {
+            return;
         }
+        known.renewal_stored = Some(now);
+        drop(known);
+        self.change(|_| {});
     }
 }
 
@@ -402,6 +433,33 @@ mod tests {
         let unreleased = sessions.unreleased();
         let generations: Vec<_> = unreleased.iter().map(|it| it.generation).collect();
         assert_eq!(generations, [3, 4, 5, 6]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_is_renewed_with_each_answer_is_stored_now_and_then_and_at_the_end() {
+        let recorder = Arc::<Recorder>::default();
+        let sessions = Sessions::new(Some(SessionStore::Shared(recorder.clone())));
+        sessions.set_current(session("a", 1));
+        let stored = || recorder.0.lock().unwrap().len() - 1;
+        let minutes = 10;
+        for second in 0..minutes * 60 {
+            sessions.current(None).unwrap();
+            sessions.renew_token(1, &[format!("XSRF-TOKEN=t{second}")]);
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        let most = minutes * 2;
+        assert!((most - 1..=most).contains(&stored()), "{}", stored());
+        let newest = || recorder.0.lock().unwrap().last().unwrap().clone().unwrap();
+        assert!(!newest().contains("t599"));
+        // The next request stores it when it may.
+        tokio::time::advance(RENEWAL_INTERVAL).await;
+        sessions.current(None).unwrap();
+        assert!(newest().contains("t599"));
+        // The end stores it at once.
+        sessions.renew_token(1, &["XSRF-TOKEN=last".to_owned()]);
+        assert!(!newest().contains("last"));
+        sessions.store_unreleased();
+        assert!(newest().contains("last"));
     }
 
     #[test]

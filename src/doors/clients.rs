@@ -36,7 +36,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::command::{DoorKind, ErrorCode, Failure, Reply, Submission, Submit, Transfer};
 use crate::doors::access::{Access, Grant};
-use crate::doors::payers::{Payer, Payers, PayersPlace};
+use crate::doors::payers::{Payer, PayerId, Payers, PayersPlace};
 use crate::net::Place;
 use crate::network::Network;
 use crate::standstill::received_now;
@@ -76,6 +76,8 @@ pub struct Clients {
     frame_cache: FrameCache,
     slots: Arc<Semaphore>,
     payers: Payers,
+    /// Addresses of those who have shown no right token.
+    strangers: Payers,
 }
 
 /// A client that asks to be let in, and has shown what it must show.
@@ -113,9 +115,11 @@ impl Clients {
         telemetry: Arc<Telemetry>,
         limits: ClientLimits,
     ) -> Arc<Self> {
+        let payers = Payers::new(limits.own_processor_time);
         Arc::new(Self {
             slots: Arc::new(Semaphore::new(limits.max_clients)),
-            payers: Payers::new(limits.own_processor_time),
+            strangers: payers.beside(),
+            payers,
             states: states.into(),
             gateway,
             access,
@@ -130,6 +134,11 @@ impl Clients {
     /// Who pays for what the sender with this grant and address costs.
     pub fn payer(&self, grant: &Grant, address: IpAddr) -> Arc<Payer> {
         self.payers.of(grant.payer(address))
+    }
+
+    /// Who pays for what comes from this address without a right token.
+    pub fn stranger(&self, address: IpAddr) -> Arc<Payer> {
+        self.strangers.of(PayerId::Address(Network::of(address)))
     }
 
     /// Reserves the slot of one more client. Its connection does not give way to others any more.

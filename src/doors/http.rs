@@ -41,7 +41,8 @@ pub use security_headers::add_security_headers;
 use crate::cluster::link::MemberDoor;
 use crate::config::{HttpConfig, IpNetwork};
 use crate::doors::clients::Clients;
-use crate::net::Listener;
+use crate::doors::payers::ReadsPayer;
+use crate::net::{Listener, Peer};
 use crate::os_error;
 use crate::telemetry::Sample;
 
@@ -141,8 +142,11 @@ impl HttpDoor {
         let close_connections = CancellationToken::new();
         let connections = TaskTracker::new();
         let close = close_connections.clone();
-        let serve = move |stream, peer| {
-            connection::serve(stream, peer, router.clone(), head_timeout, close.clone())
+        let clients = state.clients.clone();
+        let serve = move |stream, peer: Peer| {
+            let reads = ReadsPayer::new(clients.stranger(peer.addr.ip()));
+            let router = router.clone();
+            connection::serve(stream, peer, router, reads, head_timeout, close.clone())
         };
         let accepting =
             tokio::spawn(listener.run(stop_accepting.clone(), connections.clone(), serve));

@@ -2,12 +2,13 @@
 //!
 //! Limits of one client do not limit whoever has a thousand of them. So everything that a client can make
 //! the gateway do or keep is paid by its payer, from what all payers share: processor time
-//! (`processor_time`), bytes that wait (`waiting_bytes`), and the places of clients. None can have more than
+//! (`processor_time`; for what is read also where nothing comes of it: `reads`), bytes that wait (`waiting_bytes`), and the places of clients. None can have more than
 //! a part of it, so that the clients of others go on beside any number of clients of one payer. Knows no
 //! transport and no device.
 
 mod partial_message;
 mod processor_time;
+mod reads;
 mod waiting_bytes;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use processor_time::{OwnTime, SharedTime};
 
 pub use partial_message::{LARGE_MESSAGE, PartialMessage, TooMuch};
 pub use processor_time::{Admitted, OWN_TIME, metered};
+pub use reads::{PaidReads, ReadsPayer};
 pub use waiting_bytes::{TOO_MUCH_WAITS, WAITING_BYTES, WAITING_BYTES_OF_PAYER, WaitingBytes};
 
 /// Of two places of clients one payer gets one: a token of all panels has enough, and others have the rest.
@@ -74,6 +76,16 @@ impl Payers {
         }
     }
 
+    /// Payers of another kind, with accounts of their own, who share with these: however many come, they take no account
+    /// away from these.
+    pub fn beside(&self) -> Self {
+        Self {
+            accounts: Mutex::default(),
+            rest: Payer::new(&self.shared),
+            shared: self.shared.clone(),
+        }
+    }
+
     /// The account of a payer.
     pub fn of(&self, id: PayerId) -> Arc<Payer> {
         let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,6 +128,16 @@ impl Payer {
     /// is returned.
     pub async fn admit(self: &Arc<Self>) -> Admitted {
         processor_time::admit(self).await
+    }
+
+    /// Whether something of this payer may be handled without waiting.
+    pub fn has_time(&self) -> bool {
+        self.time.is_free(Instant::now())
+    }
+
+    /// Takes off the account what was done without being admitted.
+    pub fn charge(&self, cost: Duration) {
+        processor_time::charge(self, cost);
     }
 
     /// Reserves bytes that wait for a client or are not whole yet; `None` if there are none left.

@@ -20,6 +20,7 @@ use crate::doors::clients::{
     ClientSlot, Clients, CloseReason, FrameFormat, FrameSink, FrameSource, Incoming, NewClient,
     Newcomer, OtherProtocol, close_client, plain, serve_client,
 };
+use crate::doors::payers::{PaidReads, ReadsPayer};
 use crate::net::{Listener, Peer, Place, Stream};
 use crate::network::Network;
 use crate::os_error;
@@ -84,6 +85,8 @@ impl TcpDoor {
 }
 
 async fn serve(stream: Box<dyn Stream>, peer: Peer, clients: &Arc<Clients>) {
+    let reads = ReadsPayer::new(clients.stranger(peer.addr.ip()));
+    let stream = Box::new(PaidReads::new(stream, reads.clone()));
     let (mut source, mut sink) = lines::split(stream, MAX_GREETING);
     let greeted = tokio::select! {
         greeted = greet(&mut source, &mut sink, &peer, clients) => greeted,
@@ -94,6 +97,7 @@ async fn serve(stream: Box<dyn Stream>, peer: Peer, clients: &Arc<Clients>) {
         Err(reason) => return close_client(clients, reason, source, sink).await,
     };
     let payer = clients.payer(&grant, peer.addr.ip());
+    reads.becomes(payer.clone());
     source.is_admitted(&clients.limits, payer.clone());
     let new = NewClient {
         grant,

@@ -23,6 +23,10 @@ async fn two() -> Cluster {
     Cluster::start(&["a", "b"], &[("1", "a"), ("2", "b")]).await
 }
 
+/// The head lines that open a WebSocket.
+const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
 /// A result without the time it took.
 fn without_time(mut result: Value) -> String {
     assert!(result["took_ms"].is_u64(), "{result}");

@@ -1,26 +1,30 @@
 //! Reaching the HTTP door of another member: the WebSocket of a link, and one connection for each file.
 //!
-//! Owns addresses, TLS, the token and time limits. Knows nothing of what is sent.
+//! Owns addresses, TLS, time limits, and the proof that both have the cluster's token: whoever answers at an address
+//! that the store names is told nothing before it has proved that. Knows nothing of what is sent.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::body::Body;
-use http::header::{AUTHORIZATION, HOST};
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::header::{
+    CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Error, error::ProtocolError};
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use url::Url;
 
+use super::proof::{Dialled, Exchange, TokenProof, is_nonce, nonce};
 use super::{
     FORMAT, FORMAT_HEADER, LARGEST_MESSAGE, LINK_PATH, LinkSettings, MEMBER_HEADER, Member,
-    PIECES_HEADER,
+    NONCE_HEADER, PIECES_HEADER, PROOF_HEADER, PROOF_PATH,
 };
 use crate::net::{ClientTls, ClientTlsSettings, ServerWords, Stream, dial};
 use crate::os_error;
@@ -35,7 +39,7 @@ static MEMBER_WORDS: ServerWords = ServerWords {
     pin_key: None,
     authorities_key: "cluster.ca_file",
     port_hint: "cluster.advertise of that gateway names its HTTP port",
-    client_certificate_hint: "gateways show each other a token, not a certificate",
+    client_certificate_hint: "gateways prove a token to each other, and show no certificate",
     tls_hint: "http.tls_cert_file of that gateway",
     alpn_hint: "cluster.advertise must be the HTTP port of that gateway",
 };
@@ -69,7 +73,7 @@ pub fn takes_pieces_by(headers: &HeaderMap) -> bool {
 #[derive(Debug)]
 pub struct Dialer {
     name: HeaderValue,
-    token: SecretString,
+    token: TokenProof,
     tls: Option<ClientTls>,
     limits: WebSocketConfig,
 }
@@ -85,7 +89,7 @@ impl Dialer {
         Self {
             name: HeaderValue::from_str(&settings.name)
                 .unwrap_or(HeaderValue::from_static("unnamed")),
-            token: settings.token.clone(),
+            token: TokenProof::new(&settings.token),
             tls: settings.tls.clone(),
             limits,
         }
@@ -97,19 +101,33 @@ impl Dialer {
     /// Why it cannot be opened, for the log.
     pub(super) async fn websocket(&self, member: &Member) -> Result<OpenedLink, String> {
         let connecting = async {
-            let stream = self.stream(&member.advertise).await?;
-            let address = format!("ws://{}{LINK_PATH}", authority(&member.advertise));
-            let request = address.into_client_request();
+            let mut proved = self.connect(member).await?;
+            let key = generate_key();
+            let request = Request::get(LINK_PATH)
+                .header(CONNECTION, "Upgrade")
+                .header(UPGRADE, "websocket")
+                .header(SEC_WEBSOCKET_VERSION, "13")
+                .header(SEC_WEBSOCKET_KEY, &key)
+                .header(PIECES_HEADER, "1")
+                .body(Body::empty());
             let mut request = request.map_err(|error| error.to_string())?;
-            self.introduce(request.headers_mut())?;
-            let takes_pieces = HeaderValue::from_static("1");
-            request.headers_mut().insert(PIECES_HEADER, takes_pieces);
+            request.headers_mut().extend(proved.headers);
+            let response = proved.sender.send_request(request).await;
+            let response = response.map_err(|error| broken(&error))?;
+            let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT);
+            let is_accepted =
+                accepted.is_some_and(|accepted| *accepted == derive_accept_key(key.as_bytes()));
+            if response.status() != StatusCode::SWITCHING_PROTOCOLS || !is_accepted {
+                return Err(refusal(response.status()));
+            }
+            let takes_pieces = takes_pieces_by(response.headers());
+            let upgraded = hyper::upgrade::on(response).await;
+            let stream = TokioIo::new(upgraded.map_err(|error| broken(&error))?);
+            let stream: Box<dyn Stream> = Box::new(stream);
             let limits = Some(self.limits);
-            let opening = tokio_tungstenite::client_async_with_config(request, stream, limits);
-            let (socket, response) = opening.await.map_err(|error| refusal(&error))?;
             Ok(OpenedLink {
-                socket,
-                takes_pieces: takes_pieces_by(response.headers()),
+                socket: WebSocketStream::from_raw_socket(stream, Role::Client, limits).await,
+                takes_pieces,
             })
         };
         within_limit(connecting).await
@@ -124,22 +142,72 @@ impl Dialer {
         member: &Member,
         mut request: Request<Body>,
     ) -> Result<Response<Incoming>, MemberRequestError> {
-        let connecting = async {
-            let stream = self.stream(&member.advertise).await?;
-            let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
-            handshake.await.map_err(|error| error.to_string())
-        };
-        let connecting = within_limit(connecting).await;
-        let (mut sender, connection) = connecting.map_err(MemberRequestError::NotSent)?;
-        let host = HeaderValue::from_str(&authority(&member.advertise));
-        let host = host.map_err(|error| MemberRequestError::NotSent(error.to_string()))?;
-        request.headers_mut().insert(HOST, host);
-        let introduced = self.introduce(request.headers_mut());
-        introduced.map_err(MemberRequestError::NotSent)?;
-        // It ends with the response's body, or when the other end goes away.
-        tokio::spawn(connection);
-        let response = sender.send_request(request).await;
+        let connecting = within_limit(self.connect(member)).await;
+        let mut proved = connecting.map_err(MemberRequestError::NotSent)?;
+        request.headers_mut().extend(proved.headers);
+        let response = proved.sender.send_request(request).await;
         response.map_err(|error| MemberRequestError::Broken(error.to_string()))
+    }
+
+    /// Connects to a member, and lets it prove that it is the one.
+    ///
+    /// # Errors
+    /// Why there is no such connection, for the log.
+    async fn connect(&self, member: &Member) -> Result<ProvedConnection, String> {
+        let stream = self.stream(&member.advertise).await?;
+        let shaken = handshake(TokioIo::new(stream)).await;
+        let (mut sender, connection) = shaken.map_err(|error| error.to_string())?;
+        // It ends with the last response's body, or when the other end goes away.
+        tokio::spawn(connection.with_upgrades());
+        let host = HeaderValue::from_str(&authority(&member.advertise));
+        let host = host.map_err(|error| error.to_string())?;
+        let dialer_nonce = nonce().map_err(|error| error.to_string())?;
+        let request = Request::get(PROOF_PATH)
+            .header(HOST, &host)
+            .header(FORMAT_HEADER, FORMAT)
+            .header(NONCE_HEADER, &dialer_nonce)
+            .body(Body::empty());
+        let request = request.map_err(|error| error.to_string())?;
+        let sent = sender.send_request(request).await;
+        let response = sent.map_err(|error| broken(&error))?;
+        if response.status() != StatusCode::OK {
+            return Err(refusal(response.status()));
+        }
+        let header = |name| {
+            let value: Option<&HeaderValue> = response.headers().get(name);
+            value.and_then(|value| value.to_str().ok()).unwrap_or("")
+        };
+        let exchange = Exchange {
+            dialer_nonce,
+            door_nonce: header(NONCE_HEADER).to_owned(),
+        };
+        let dialled = Dialled {
+            name: &member.name,
+            advertise: member.advertise.as_str(),
+        };
+        let is_proved = self
+            .token
+            .is_of_door(header(PROOF_HEADER), &exchange, dialled);
+        if !is_nonce(&exchange.door_nonce) || !is_proved {
+            return Err(NO_PROOF.into());
+        }
+        sender.ready().await.map_err(|error| broken(&error))?;
+        let name = self.name.to_str().unwrap_or_default();
+        let proof = self.token.of_dialer(&exchange, dialled, name);
+        let proof = HeaderValue::from_str(&proof).map_err(|error| error.to_string())?;
+        let headers = [
+            (HOST, host),
+            (HeaderName::from_static(MEMBER_HEADER), self.name.clone()),
+            (
+                HeaderName::from_static(FORMAT_HEADER),
+                HeaderValue::from_static(FORMAT),
+            ),
+            (HeaderName::from_static(PROOF_HEADER), proof),
+        ];
+        Ok(ProvedConnection {
+            sender,
+            headers: headers.into_iter().collect(),
+        })
     }
 
     async fn stream(&self, advertise: &Url) -> Result<Box<dyn Stream>, String> {
@@ -156,17 +224,13 @@ impl Dialer {
         let stream = tls.connect(host, stream).await;
         Ok(Box::new(stream.map_err(|error| error.to_string())?))
     }
+}
 
-    fn introduce(&self, headers: &mut HeaderMap) -> Result<(), String> {
-        let token = format!("Bearer {}", self.token.expose_secret());
-        let token = HeaderValue::from_str(&token);
-        let mut token = token.map_err(|_| "the cluster's token cannot be sent".to_owned())?;
-        token.set_sensitive(true);
-        headers.insert(AUTHORIZATION, token);
-        headers.insert(MEMBER_HEADER, self.name.clone());
-        headers.insert(FORMAT_HEADER, HeaderValue::from_static(FORMAT));
-        Ok(())
-    }
+/// A connection whose other end has proved that it is the member that was meant.
+struct ProvedConnection {
+    sender: SendRequest<Body>,
+    /// What the next request over it carries, and no other one.
+    headers: HeaderMap,
 }
 
 /// Why a request has no response.
@@ -193,17 +257,25 @@ fn authority(advertise: &Url) -> String {
     }
 }
 
-/// Why a member opens no WebSocket.
-fn refusal(error: &Error) -> String {
-    match error {
-        Error::Http(response) => match response.status().as_u16() {
-            401 => "it has another cluster.token".into(),
-            404 => "what answers there is no gateway of a cluster".into(),
-            409 => "it has another version, which speaks differently".into(),
-            429 => "it has too many clients, or was shown too many wrong tokens".into(),
-            status => format!("it refuses the link with HTTP {status}"),
-        },
-        Error::Protocol(ProtocolError::HandshakeIncomplete) => "it closed the connection".into(),
-        error => error.to_string(),
+/// What is said of one that proves nothing, or proves that it is another one.
+const NO_PROOF: &str = "it does not prove that it is this gateway: it has another cluster.token, cluster.name or \
+                        cluster.advertise";
+
+/// Why a connection to a member broke.
+fn broken(error: &hyper::Error) -> String {
+    match error.is_incomplete_message() || error.is_canceled() {
+        true => "it closed the connection".into(),
+        false => error.to_string(),
+    }
+}
+
+/// Why a member opens no link.
+fn refusal(status: StatusCode) -> String {
+    match status.as_u16() {
+        401 => NO_PROOF.into(),
+        404 => "what answers there is no gateway of a cluster, or has an earlier version".into(),
+        409 => "it has another version, which speaks differently".into(),
+        429 => "it has too many clients, or was shown too many wrong tokens".into(),
+        status => format!("it refuses the link with HTTP {status}"),
     }
 }

@@ -1,6 +1,6 @@
 //! What this gateway offers to the other members: its rooms, their states, and files.
 //!
-//! Owns the cluster's token as far as it is checked. What comes in here goes to the rooms of this gateway and
+//! Owns the check that another member has the cluster's token. What comes in here goes to the rooms of this gateway and
 //! never to another one.
 
 use std::sync::Arc;
@@ -9,26 +9,34 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
-use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::Url;
 
 use super::file::{self, FileAnswered};
 use super::frame::NoFrame;
+use super::proof::{Dialled, Exchange, TokenProof, is_nonce, nonce};
 use super::served::{self, MemberMessage};
 use super::wire::{CommandHead, OutcomeHead};
 use super::{Holder, LARGEST_MESSAGE, LinkSettings, RoomHolders};
 use crate::command::{Download, Outcome, Submit, Transfer};
-use crate::secret::SecretDigest;
 use crate::standstill::received_now;
 use crate::state::StateStore;
 use crate::telemetry::Telemetry;
 
+/// An address as the other members read it.
+fn whole_address(advertise: &str) -> String {
+    let read: Result<Url, _> = advertise.parse();
+    read.map_or_else(|_| advertise.to_owned(), |url| url.as_str().to_owned())
+}
+
 /// The entrance for other members.
 pub struct MemberDoor {
-    token: SecretDigest,
+    token: TokenProof,
+    name: Arc<str>,
+    advertise: String,
     store: Arc<StateStore>,
     rooms: Arc<dyn Submit>,
     holders: Arc<dyn RoomHolders>,
@@ -54,7 +62,9 @@ impl MemberDoor {
         telemetry: Arc<Telemetry>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            token: SecretDigest::of(settings.token.expose_secret().as_bytes()),
+            token: TokenProof::new(&settings.token),
+            name: settings.name.clone(),
+            advertise: whole_address(&settings.advertise),
             store,
             rooms,
             holders,
@@ -64,9 +74,31 @@ impl MemberDoor {
         })
     }
 
-    /// Whether this is the cluster's token. It takes the same time for all of one length.
-    pub fn is_token(&self, token: &str) -> bool {
-        self.token == SecretDigest::of(token.as_bytes())
+    /// Begins an exchange with a member that has dialled and sent this nonce. Also gives the proof of this one; none
+    /// if that is no nonce, or the system gives no random numbers.
+    pub fn prove(&self, dialer_nonce: &str) -> Option<(Exchange, String)> {
+        if !is_nonce(dialer_nonce) {
+            return None;
+        }
+        let exchange = Exchange {
+            dialer_nonce: dialer_nonce.to_owned(),
+            door_nonce: nonce().ok()?,
+        };
+        let proof = self.token.of_door(&exchange, self.dialled());
+        Some((exchange, proof))
+    }
+
+    /// Whether a member of this name proves in this exchange that it has the cluster's token.
+    pub fn is_member(&self, exchange: &Exchange, name: &str, proof: &str) -> bool {
+        let dialled = self.dialled();
+        self.token.is_of_dialer(proof, exchange, dialled, name)
+    }
+
+    fn dialled(&self) -> Dialled<'_> {
+        Dialled {
+            name: &self.name,
+            advertise: &self.advertise,
+        }
     }
 
     /// The largest message of a member, in bytes.

@@ -145,27 +145,33 @@ async fn read_frames(
             source.next().await
         };
         turn().await;
+        if let Incoming::Binary(bytes) = &incoming
+            && let Some(protocol) = OtherProtocol::of(bytes)
+        {
+            return CloseReason::OtherProtocol(protocol);
+        }
         match incoming {
-            Incoming::Text(text) => {
+            Incoming::KeepAlive => {}
+            Incoming::End(reason) => return reason,
+            // What is no frame is answered too, and answers cost.
+            incoming => {
                 let admitted = debt.begin(client).await;
-                let handled = handle_frame(client, &text, &admitted);
+                let handled = handle(client, incoming, &admitted);
                 metered(handled, |cost| admitted.charge(cost)).await;
             }
-            Incoming::NoText(why) => {
-                client.answer(None, FrameAnswer::Error(FrameError::invalid(why)));
-            }
-            Incoming::Binary(bytes) => {
-                if let Some(protocol) = OtherProtocol::of(&bytes) {
-                    return CloseReason::OtherProtocol(protocol);
-                }
-                let error = FrameError::invalid("frames are text; files are uploaded over HTTP");
-                client.answer(None, FrameAnswer::Error(error));
-            }
-            Incoming::KeepAlive => {}
-            Incoming::Ping => client.pong_waits(),
-            Incoming::End(reason) => return reason,
         }
     }
+}
+
+async fn handle(client: &Arc<Client>, incoming: Incoming, admitted: &Admitted) {
+    let why = match incoming {
+        Incoming::Text(text) => return handle_frame(client, &text, admitted).await,
+        Incoming::NoText(why) => why,
+        Incoming::Binary(_) => "frames are text; files are uploaded over HTTP".into(),
+        Incoming::Ping => return client.pong_waits(),
+        Incoming::KeepAlive | Incoming::End(_) => return,
+    };
+    client.answer(None, FrameAnswer::Error(FrameError::invalid(why)));
 }
 
 async fn handle_frame(client: &Arc<Client>, text: &str, admitted: &Admitted) {

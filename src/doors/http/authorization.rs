@@ -50,13 +50,6 @@ fn presented_token(headers: &HeaderMap, uri: &Uri) -> Option<SecretString> {
     None
 }
 
-/// The token of a request, if its header shows one as a bearer's.
-pub fn bearer_token(headers: &HeaderMap) -> Option<&str> {
-    let header = headers.get(AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = header.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
 /// What the sender of this request may do.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! What a request costs, and who pays: its processor time, and a large answer until it is sent.
 //!
-//! Who pays is known only when its token has been looked at, so a request carries a [`Charge`] from the start.
-//! What needs no token is the same for everyone and made once; nobody pays for it.
+//! Who pays is known only when its token has been looked at, so a request carries a [`Charge`] from the start. Where no
+//! right token was shown, the address pays: the answer waits until it may, so a right token waits for no wrong ones.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,16 +9,20 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Request, State as RouterState};
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-use super::response;
+use super::authorization::sender_address;
+use super::{HttpState, response};
 use crate::command::ErrorCode;
-use crate::doors::payers::{Admitted, LARGE_MESSAGE, Payer, TOO_MUCH_WAITS, WaitingBytes, metered};
+use crate::doors::payers::{
+    Admitted, LARGE_MESSAGE, Payer, ReadsPayer, TOO_MUCH_WAITS, WaitingBytes, metered,
+};
+use crate::net::turn;
 
 /// What one request has cost so far.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +33,8 @@ struct State {
     /// What it cost before it was known who pays.
     unpaid: Duration,
     paid_by: Option<(Arc<Payer>, Admitted)>,
+    /// Another gateway of the cluster has sent it.
+    is_trusted: bool,
 }
 
 impl Charge {
@@ -54,6 +60,9 @@ impl Charge {
 /// Waits until a request of this payer may be handled, who pays for it from now on.
 pub async fn admit(parts: &Parts, payer: &Arc<Payer>) {
     let admitted = payer.admit().await;
+    if let Some(reads) = parts.extensions.get::<ReadsPayer>() {
+        reads.becomes(payer.clone());
+    }
     if let Some(charge) = parts.extensions.get::<Charge>() {
         let mut state = charge.lock();
         admitted.charge_before(std::mem::take(&mut state.unpaid));
@@ -61,16 +70,45 @@ pub async fn admit(parts: &Parts, payer: &Arc<Payer>) {
     }
 }
 
-/// Measures what a request costs.
-pub async fn measure(mut request: Request, next: Next) -> Response {
+/// Nobody pays for this request, nor for what is read from its connection: another gateway of the cluster has sent it,
+/// for clients who pay there.
+pub fn trust(parts: &Parts) {
+    if let Some(reads) = parts.extensions.get::<ReadsPayer>() {
+        reads.is_trusted();
+    }
+    if let Some(charge) = parts.extensions.get::<Charge>() {
+        charge.lock().is_trusted = true;
+    }
+}
+
+/// Measures what a request costs. Others run in between: the library takes one request after the other for as long as
+/// more have come.
+pub async fn measure(
+    RouterState(state): RouterState<Arc<HttpState>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    turn().await;
+    let (mut parts, body) = request.into_parts();
+    let address = sender_address(&state, &parts);
+    let reads = parts.extensions.get::<ReadsPayer>().cloned();
     let charge = Charge::default();
-    request.extensions_mut().insert(charge.clone());
+    parts.extensions.insert(charge.clone());
+    let request = Request::from_parts(parts, body);
     let handled = metered(next.run(request), |cost| charge.add(cost));
     let response = handled.await;
-    match charge.payer() {
-        Some(payer) => held(&payer, response),
-        None => response,
+    if let Some(payer) = charge.payer() {
+        return held(&payer, response);
     }
+    if !charge.lock().is_trusted {
+        let payer = state.clients.stranger(address);
+        if let Some(reads) = reads {
+            reads.becomes(payer.clone());
+        }
+        let admitted = payer.admit().await;
+        admitted.charge(std::mem::take(&mut charge.lock().unpaid));
+    }
+    response
 }
 
 /// A response whose body, if it is large and whole, counts among what waits for clients.

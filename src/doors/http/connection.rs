@@ -21,7 +21,9 @@ use tokio_util::sync::CancellationToken;
 use super::response;
 use super::security_headers::with_security_headers;
 use super::unread::UnreadRequest;
+use crate::cluster::link::BegunExchange;
 use crate::command::ErrorCode;
+use crate::doors::payers::{PaidReads, ReadsPayer};
 use crate::net::{HeldForAWhile, Peer, Place, Stream};
 
 /// The largest head of a request. Browsers send a few KB; other servers allow 8 to 64 KiB.
@@ -37,16 +39,19 @@ const SHORT_BODY_BYTES: u64 = 4 << 10;
 pub struct PeerAddr(pub SocketAddr);
 
 /// Serves one connection until its client ends it or `close` is cancelled; then the request that has
-/// begun is still answered. A request's head must be there within `head_timeout`.
+/// begun is still answered. A request's head must be there within `head_timeout`. `reads` pays for what is read until
+/// somebody else is known to.
 pub async fn serve(
     stream: Box<dyn Stream>,
     peer: Peer,
     router: Router,
+    reads: ReadsPayer,
     head_timeout: Duration,
     close: CancellationToken,
 ) {
     let unread = UnreadRequest::default();
-    let stream = unread.connection(stream);
+    let begun = BegunExchange::default();
+    let stream = unread.connection(PaidReads::new(stream, reads.clone()));
     let service = service_fn(move |request: Request<Incoming>| {
         let too_large = head_bytes(&request) > MAX_HEAD_BYTES;
         let is_long = is_long(request.body());
@@ -54,6 +59,8 @@ pub async fn serve(
         request.extensions_mut().insert(PeerAddr(peer.addr));
         request.extensions_mut().insert(peer.place.clone());
         request.extensions_mut().insert(unread.received());
+        request.extensions_mut().insert(reads.clone());
+        request.extensions_mut().insert(begun.clone());
         let (router, unread) = (TowerToHyperService::new(router.clone()), unread.clone());
         async move {
             let mut response = match too_large {

@@ -1,7 +1,7 @@
 //! `/cluster`: the links of other gateways of the cluster, and their files. Without `[cluster]` there is no such path.
 //!
-//! Owns who is let in: only one who shows the cluster's token, in the header. Wrong ones are slowed down as
-//! everywhere. What members say is in [`cluster::link`](crate::cluster::link).
+//! Owns who is let in: only one who proves that it has the cluster's token, after this gateway has proved it over the same
+//! connection. Wrong proofs are slowed down as wrong tokens are everywhere. What members say is in [`cluster::link`](crate::cluster::link).
 
 use std::sync::Arc;
 
@@ -16,13 +16,14 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use tokio::time::timeout;
 
-use super::authorization::{bearer_token, denied, sender_address};
+use super::authorization::{denied, sender_address};
 use super::connection::KeepsPlace;
 use super::upgrade::no_websocket;
-use super::{HttpState, response};
+use super::{HttpState, charge, response};
 use crate::cluster::link::{
-    DOWNLOAD_HEADER, FILE_ANSWER_HEADER, FILE_HEADER, FORMAT, FORMAT_HEADER, FileAnswered,
-    MEMBER_HEADER, MemberDoor, MemberMessage, PIECES_HEADER, takes_pieces_by,
+    BegunExchange, DOWNLOAD_HEADER, FILE_ANSWER_HEADER, FILE_HEADER, FORMAT, FORMAT_HEADER,
+    FileAnswered, MEMBER_HEADER, MemberDoor, MemberMessage, NONCE_HEADER, PIECES_HEADER,
+    PROOF_HEADER, takes_pieces_by,
 };
 use crate::command::{CutOff, DoorKind, ErrorCode, Upload};
 use crate::doors::access::{Denied, Sender};
@@ -32,7 +33,7 @@ use crate::telemetry::ClientRefusal;
 /// Buffers of one link, for reading and for writing.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// A member that has shown the cluster's token.
+/// A member that has proved that it has the cluster's token.
 struct AdmittedMember {
     name: String,
     door: Arc<MemberDoor>,
@@ -49,35 +50,66 @@ async fn admit(
     };
     let address = sender_address(state, parts);
     let sender = Sender { door, address };
-    let checked = match bearer_token(&parts.headers) {
-        None => Err(Denied::Missing),
-        Some(token) => {
-            let right = members.is_token(token);
-            state.clients.access.check(sender, token, right).await
+    let header = |name| header(&parts.headers, name);
+    let (Some(FORMAT), Some(name)) = (header(FORMAT_HEADER), header(MEMBER_HEADER)) else {
+        return Err(other_format());
+    };
+    // Only tests call the router without a connection.
+    let begun = parts.extensions.get::<BegunExchange>();
+    let checked = match (begun.and_then(BegunExchange::take), header(PROOF_HEADER)) {
+        (Some(exchange), Some(proof)) => {
+            let right = members.is_member(&exchange, name, proof);
+            state.clients.access.check(sender, proof, right).await
         }
+        _ => Err(Denied::Missing),
     };
     if let Err(why) = checked {
         state.clients.telemetry.client_refused(ClientRefusal::Token);
         return Err(denied(why));
     }
-    let header = |name| {
-        parts
-            .headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
+    charge::trust(parts);
+    Ok(AdmittedMember {
+        name: name.to_owned(),
+        door: members.clone(),
+    })
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Not the status of the code: by this one the other gateway knows that its version is the reason.
+fn other_format() -> Response {
+    response::error(
+        StatusCode::CONFLICT,
+        ErrorCode::Unsupported,
+        "the gateways of a cluster must speak in the same way: run the same version on all",
+    )
+}
+
+/// Proves to whoever asks that this gateway has the cluster's token. The next request over this connection may then be
+/// a member's.
+pub async fn prove(State(state): State<Arc<HttpState>>, request: Request) -> Response {
+    let Some(members) = &state.members else {
+        return response::not_found().await;
     };
-    match (header(FORMAT_HEADER), header(MEMBER_HEADER)) {
-        (Some(FORMAT), Some(name)) => Ok(AdmittedMember {
-            name: name.to_owned(),
-            door: members.clone(),
-        }),
-        // Not the status of the code: by this one the other gateway knows that its version is the reason.
-        _ => Err(response::error(
-            StatusCode::CONFLICT,
-            ErrorCode::Unsupported,
-            "the gateways of a cluster must speak in the same way: run the same version on all",
-        )),
+    if header(request.headers(), FORMAT_HEADER) != Some(FORMAT) {
+        return other_format();
     }
+    // Only tests call the router without a connection.
+    let begun = request.extensions().get::<BegunExchange>();
+    let proved = header(request.headers(), NONCE_HEADER).and_then(|nonce| members.prove(nonce));
+    let (Some(begun), Some((exchange, proof))) = (begun, proved) else {
+        return no_command();
+    };
+    let mut response = Response::new(Body::empty());
+    for (name, text) in [(NONCE_HEADER, &exchange.door_nonce), (PROOF_HEADER, &proof)] {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    begun.begin(exchange);
+    response
 }
 
 /// Opens the link of another gateway.

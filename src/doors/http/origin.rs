@@ -25,7 +25,7 @@ use url::form_urlencoded;
 
 use super::authority::{Authority, Host};
 use super::{HttpState, response};
-use crate::cluster::link::{FILE_PATH, LINK_PATH};
+use crate::cluster::link::{FILE_PATH, LINK_PATH, PROOF_PATH};
 use crate::command::ErrorCode;
 use crate::config::host_name;
 use crate::telemetry::ClientRefusal;
@@ -95,7 +95,7 @@ pub async fn check_origin(
 
 /// Whether a path is for the other gateways of the cluster.
 fn is_for_members(state: &HttpState, path: &str) -> bool {
-    state.members.is_some() && matches!(path, LINK_PATH | FILE_PATH)
+    state.members.is_some() && matches!(path, LINK_PATH | PROOF_PATH | FILE_PATH)
 }
 
 /// What to do about a host name that is not the gateway's. The page that reads this is the one that

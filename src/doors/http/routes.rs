@@ -13,7 +13,7 @@ use super::{
     HttpState, charge, log, members, monitoring, origin, path, response, room_commands, rooms,
     security_headers, upgrade, websocket,
 };
-use crate::cluster::link::{FILE_PATH, LINK_PATH};
+use crate::cluster::link::{FILE_PATH, LINK_PATH, PROOF_PATH};
 
 /// A path and its handler.
 type Path = (&'static str, fn() -> MethodRouter<Arc<HttpState>>);
@@ -40,6 +40,7 @@ const PATHS: &[Path] = &[
 
 /// The paths for the other gateways of a cluster, where there is one.
 const MEMBER_PATHS: &[Path] = &[
+    (PROOF_PATH, || get(members::prove)),
     (LINK_PATH, || any(members::link)),
     (FILE_PATH, || post(members::file)),
 ];
@@ -68,7 +69,7 @@ pub fn routes(state: Arc<HttpState>) -> Router {
         .method_not_allowed_fallback(response::read_only)
         .layer(from_fn_with_state(state.clone(), upgrade::check_websocket))
         .layer(from_fn_with_state(state.clone(), origin::check_origin))
-        .layer(from_fn(charge::measure))
+        .layer(from_fn_with_state(state.clone(), charge::measure))
         .layer(from_fn(security_headers::add_security_headers))
         .with_state(state);
     // A router looks for the route before its layers run, so the path is written in a router before it.

@@ -124,6 +124,11 @@ impl OwnTime {
         }
     }
 
+    /// Whether there is some of it, and nobody waits.
+    pub fn is_free(&self, now: Instant) -> bool {
+        self.turn.try_lock().is_ok() && self.account.empty_until(now).is_none()
+    }
+
     /// Whether nothing of it is used.
     pub fn is_full(&self, now: Instant) -> bool {
         self.account.is_full(now)
@@ -171,6 +176,16 @@ impl Admitted {
         };
         account.take(cost, Instant::now());
     }
+}
+
+/// Takes something off the payer's own account, or off the one that all share if that is empty.
+pub fn charge(payer: &Payer, cost: Duration) {
+    let now = Instant::now();
+    let account = match payer.time.account.empty_until(now) {
+        Some(_) => &payer.shared.time.account,
+        None => &payer.time.account,
+    };
+    account.take(cost, now);
 }
 
 /// Waits until a request of this payer may be handled.

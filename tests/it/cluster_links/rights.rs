@@ -2,35 +2,39 @@
 use super::*;
 use poly2mqtt::config::AccessLevel;
 use poly2mqtt::state::StateValue;
+use poly2mqtt_test_support::cluster::head;
 use poly2mqtt_test_support::door::{Doors, certificate};
 use poly2mqtt_test_support::soon;
-use tokio_tungstenite::connect_async;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
-/// What a handshake at `/cluster` is answered.
-async fn handshake(url: &str, token: Option<&str>, format: &str) -> u16 {
-    let address = format!("{}/cluster", url.replace("http://", "ws://"));
-    let mut request = address.into_client_request().unwrap();
-    let headers = request.headers_mut();
-    headers.insert("x-poly2mqtt-member", "z".parse().unwrap());
-    headers.insert("x-poly2mqtt-format", format.parse().unwrap());
-    if let Some(token) = token {
-        let bearer = format!("Bearer {token}");
-        headers.insert("authorization", bearer.parse().unwrap());
-    }
-    match soon("a handshake", connect_async(request)).await {
-        Ok(_) => 101,
-        Err(tokio_tungstenite::tungstenite::Error::Http(response)) => response.status().as_u16(),
-        Err(error) => panic!("{error}"),
-    }
+/// The status that one request is answered with, over this connection.
+async fn status(stream: &mut TcpStream, request: &str) -> u16 {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let head = soon("an answer", head(stream)).await;
+    head[9..12].parse().unwrap()
+}
+
+/// What a handshake at `/cluster` is answered after a proof by this token.
+async fn handshake(cluster: &Cluster, token: &str) -> u16 {
+    let (mut stream, lines) = cluster.proved("a", token).await;
+    let request = format!("GET /cluster HTTP/1.1\r\n{lines}{UPGRADE}\r\n");
+    status(&mut stream, &request).await
+}
+
+/// The same by one that proves nothing, with these lines in the head.
+async fn unproved(url: &str, lines: &str) -> u16 {
+    let addr = url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let request = format!("GET /cluster HTTP/1.1\r\nHost: {addr}\r\n{lines}{UPGRADE}\r\n");
+    status(&mut stream, &request).await
 }
 
 #[tokio::test]
 async fn without_a_cluster_there_is_no_such_path() {
     let doors = Doors::start().await;
-    let before = doors.url("");
-    assert_eq!(handshake(&before, Some(CLUSTER_TOKEN), "1").await, 404);
-    for path in ["/cluster", "/cluster/file"] {
+    assert_eq!(unproved(&doors.url(""), "").await, 404);
+    for path in ["/cluster", "/cluster/file", "/cluster/proof"] {
         let plain = http().get(doors.url(path)).bearer_auth(CLUSTER_TOKEN);
         assert_eq!(plain.send().await.unwrap().status(), 404);
         assert_eq!(post(&doors.url(path), "").await.0, 404);
@@ -46,25 +50,37 @@ async fn only_the_clusters_token_opens_a_link() {
     })
     .await;
     let url = cluster.url("a", "");
-    assert_eq!(handshake(&url, None, "1").await, 401);
-    assert_eq!(handshake(&url, Some("wrong"), "1").await, 401);
-    assert_eq!(handshake(&url, Some(admin), "1").await, 401);
-    assert_eq!(handshake(&url, Some(CLUSTER_TOKEN), "0").await, 409);
-    assert_eq!(handshake(&url, Some(CLUSTER_TOKEN), "1").await, 101);
-    let request = |path: &str| {
-        http()
-            .post(cluster.url("a", path))
-            .bearer_auth(CLUSTER_TOKEN)
-            .header("x-poly2mqtt-member", "z")
-            .header("x-poly2mqtt-format", "1")
+    let member = "x-poly2mqtt-member: z\r\nx-poly2mqtt-format: ";
+    assert_eq!(unproved(&url, &format!("{member}2\r\n")).await, 401);
+    // What the version before this one sent.
+    let bearer = format!("Authorization: Bearer {CLUSTER_TOKEN}\r\n");
+    assert_eq!(unproved(&url, &format!("{member}2\r\n{bearer}")).await, 401);
+    assert_eq!(unproved(&url, &format!("{member}1\r\n{bearer}")).await, 409);
+    // A proof of another connection.
+    let (_other, lines) = cluster.proved("a", CLUSTER_TOKEN).await;
+    let (_, lines) = lines.split_once("\r\n").unwrap();
+    assert_eq!(unproved(&url, lines).await, 401);
+    assert_eq!(handshake(&cluster, "wrong").await, 401);
+    assert_eq!(handshake(&cluster, admin).await, 401);
+    assert_eq!(handshake(&cluster, CLUSTER_TOKEN).await, 101);
+    let request = async |method: &str, path: &str, more: &str| {
+        let (mut stream, lines) = cluster.proved("a", CLUSTER_TOKEN).await;
+        let request = format!("{method} {path} HTTP/1.1\r\n{lines}{more}Content-Length: 0\r\n\r\n");
+        status(&mut stream, &request).await
     };
     // Only a WebSocket.
-    let plain = request("/cluster").send().await.unwrap();
-    assert_eq!(plain.status(), 405);
+    assert_eq!(request("POST", "/cluster", "").await, 405);
     for header in ["", "e30=", "!!"] {
-        let file = request("/cluster/file").header("x-poly2mqtt-command", header);
-        assert_eq!(file.send().await.unwrap().status(), 400, "{header}");
+        let header = format!("x-poly2mqtt-command: {header}\r\n");
+        assert_eq!(request("POST", "/cluster/file", &header).await, 400);
     }
+    // One proof is good for one request.
+    let (mut stream, lines) = cluster.proved("a", CLUSTER_TOKEN).await;
+    let twice = format!("POST /cluster/file HTTP/1.1\r\n{lines}Content-Length: 0\r\n\r\n");
+    assert_eq!(status(&mut stream, &twice).await, 400);
+    let mut body = vec![0; 1 << 10];
+    let _ = soon("the body", stream.read(&mut body)).await.unwrap();
+    assert_eq!(status(&mut stream, &twice).await, 401);
     // It is no token of a client.
     let state = http()
         .get(cluster.url("a", "/room"))
@@ -74,7 +90,7 @@ async fn only_the_clusters_token_opens_a_link() {
     let mut too_often = false;
     for guess in 0..100 {
         let guess = format!("guess {guess}");
-        let answer = handshake(&url, Some(&guess), "1");
+        let answer = handshake(&cluster, &guess);
         let answer = tokio::time::timeout(Duration::from_millis(300), answer);
         too_often |= answer.await == Ok(429);
         if too_often {
@@ -82,7 +98,50 @@ async fn only_the_clusters_token_opens_a_link() {
         }
     }
     assert!(too_often);
-    assert_eq!(handshake(&url, Some(CLUSTER_TOKEN), "1").await, 101);
+    assert_eq!(handshake(&cluster, CLUSTER_TOKEN).await, 101);
+    cluster.stop().await;
+}
+
+/// Whoever may write into the store can name any address as that of a member. What listens there learns nothing that it
+/// could use, and does not get a link by passing on what the real member says.
+#[tokio::test]
+async fn who_is_only_named_in_the_store_gets_neither_the_token_nor_a_link() {
+    let cluster = two().await;
+    let trap = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    cluster.names_member("c", &format!("http://{}", trap.local_addr().unwrap()));
+    for answer in ["HTTP/1.1 200 OK", "HTTP/1.1 101 Switching Protocols"] {
+        let (mut stream, _) = soon("the gateway dials", trap.accept()).await.unwrap();
+        let asked = soon("it asks", head(&mut stream)).await;
+        assert!(asked.starts_with("GET /cluster/proof "), "{asked}");
+        let invented = format!(
+            "{answer}\r\nx-poly2mqtt-nonce: abc\r\nx-poly2mqtt-proof: {}\r\nContent-Length: 0\r\n\r\n",
+            "A".repeat(43)
+        );
+        stream.write_all(invented.as_bytes()).await.unwrap();
+        let mut rest = String::new();
+        let _ = soon("the end", stream.read_to_string(&mut rest)).await;
+        for told in [&asked, &rest] {
+            let told = told.to_ascii_lowercase();
+            assert!(!told.contains(CLUSTER_TOKEN), "{told}");
+            for header in ["authorization:", "x-poly2mqtt-proof:"] {
+                assert!(!told.contains(header), "{told}");
+            }
+        }
+    }
+    // It asks the real member, and passes its proof on.
+    let (mut near, _) = soon("the gateway dials", trap.accept()).await.unwrap();
+    let asked = soon("it asks", head(&mut near)).await;
+    let real = cluster.url("b", "");
+    let mut far = TcpStream::connect(real.strip_prefix("http://").unwrap())
+        .await
+        .unwrap();
+    far.write_all(asked.as_bytes()).await.unwrap();
+    let proof = soon("it proves", head(&mut far)).await;
+    assert!(proof.contains("x-poly2mqtt-proof: "), "{proof}");
+    near.write_all(proof.as_bytes()).await.unwrap();
+    let mut rest = String::new();
+    let _ = soon("the end", near.read_to_string(&mut rest)).await;
+    assert_eq!(rest, "");
     cluster.stop().await;
 }
 

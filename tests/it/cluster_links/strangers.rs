@@ -3,13 +3,15 @@
 use super::*;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::SinkExt;
+use poly2mqtt_test_support::cluster::head;
 use poly2mqtt_test_support::soon;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 /// A link to a gateway, by hand.
-struct Peer(WebSocketStream<MaybeTlsStream<TcpStream>>);
+struct Peer(WebSocketStream<TcpStream>);
 
 /// A frame whose head is this text.
 fn raw(head: &str) -> Bytes {
@@ -40,15 +42,12 @@ fn command(id: u64, room: &str, topic: &str, change: Value) -> Value {
 
 impl Peer {
     async fn connect(cluster: &Cluster, name: &str) -> Self {
-        let url = cluster.url(name, "/cluster").replace("http://", "ws://");
-        let mut request = url.into_client_request().unwrap();
-        let headers = request.headers_mut();
-        headers.insert("x-poly2mqtt-member", "z".parse().unwrap());
-        headers.insert("x-poly2mqtt-format", "1".parse().unwrap());
-        let bearer = format!("Bearer {CLUSTER_TOKEN}");
-        headers.insert("authorization", bearer.parse().unwrap());
-        let (socket, _) = soon("a link", connect_async(request)).await.unwrap();
-        Self(socket)
+        let (mut stream, lines) = soon("a proof", cluster.proved(name, CLUSTER_TOKEN)).await;
+        let request = format!("GET /cluster HTTP/1.1\r\n{lines}{UPGRADE}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let head = soon("a link", head(&mut stream)).await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        Self(WebSocketStream::from_raw_socket(stream, Role::Client, None).await)
     }
 
     async fn send(&mut self, message: Message) {

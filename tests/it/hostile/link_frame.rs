@@ -176,6 +176,7 @@ impl Submit for Rooms {
 fn settings() -> LinkSettings {
     LinkSettings {
         name: "a".into(),
+        advertise: "http://192.0.2.1:8080".into(),
         token: "a long random text".into(),
         tls: None,
     }

@@ -47,6 +47,7 @@ impl Fixture {
         });
         let settings = super::super::LinkSettings {
             name: "a".into(),
+            advertise: "http://192.0.2.1:8080".into(),
             token: "token".to_owned().into(),
             tls: None,
         };
