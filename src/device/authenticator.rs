@@ -428,7 +428,7 @@ impl Authenticator {
 
     /// Stores what is not stored yet: another gateway uses the device next.
     pub fn store_sessions(&self) {
-        self.sessions.store_unreleased();
+        self.sessions.store_held();
     }
 
     /// Tries again to release the sessions that the device still holds.

@@ -9,9 +9,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::login_reply::Release;
 use super::session::Session;
@@ -458,7 +457,7 @@ mod tests {
         // The end stores it at once.
         sessions.renew_token(1, &["XSRF-TOKEN=last".to_owned()]);
         assert!(!newest().contains("last"));
-        sessions.store_unreleased();
+        sessions.store_held();
         assert!(newest().contains("last"));
     }
 
