@@ -48,15 +48,22 @@ pub use etcd::{Etcd, EtcdSettings, EtcdStatus, TWO_CLUSTERS};
 pub use fence::{FENCE, MemberFence, ShardFence};
 pub use forget::{forget_member, forget_rooms};
 pub use keeper::{Cluster, ClusterIdentity, ShardEvent, join};
-pub use members::{Action, GainedShard, HeldShard, Members, Notice, Predecessor};
+pub use members::{
+    Action, FIRST_CONFIGURATION, GainedShard, HeldShard, Members, Notice, Predecessor,
+};
 pub use metered::MeteredRegistry;
 pub use placement::{FORMAT, Placement, SHARDS, Shard, shard_of};
 pub use record::{MemberRecord, Owner};
 pub use registry::{
     Condition, Entry, Read, Registry, RegistryError, Transaction, TransactionReply, Write,
 };
-pub use room_digests::{NamedRooms, RoomDigests, RoomsDocument, ShardDigest, ShardDigests};
+pub use room_digests::{
+    NamedRooms, RoomDevices, RoomDigests, RoomsDocument, ShardDigest, ShardDigests,
+};
 pub use sessions::ClusterSessions;
 pub use survey::{ClusterSurvey, SurveyedMember, try_writing};
 pub use table::Table;
-pub use view::{ClusterState, ClusterView, DifferingShard, MemberView};
+pub use view::{
+    ClusterState, ClusterView, DeviceConflict, DifferingShard, MemberView, OwnerlessRoom,
+    RoomConflicts,
+};

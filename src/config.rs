@@ -69,6 +69,7 @@ pub use poll::PollConfig;
 pub use reload::{Changes, changes};
 pub use room::{RoomConfig, device_url};
 pub use room_configs::RoomConfigs;
+pub use room_digest::RoomDigest;
 pub use room_id::RoomId;
 pub use secret::Secret;
 pub use sources::{is_there, locate, read_file, usual_file};

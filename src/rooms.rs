@@ -299,6 +299,12 @@ impl Rooms {
         );
     }
 
+    /// Whether a room has a task here.
+    pub fn is_running(&self, room: &str) -> bool {
+        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        rooms.contains_key(room)
+    }
+
     /// The rooms that have been taken out of the configuration, or are being replaced, and have not ended yet.
     pub fn ending(&self) -> BTreeSet<Arc<str>> {
         self.ending.ids()
@@ -350,11 +356,15 @@ impl Rooms {
         let stopping = removed.into_iter().map(|(id, room, ending)| {
             let is_gone = !config.rooms.contains_key(&*id);
             let (store, telemetry) = (self.store.clone(), self.telemetry.clone());
+            // Other gateways may have it still. Whoever places the rooms knows when its states are of no use any more.
+            let is_shared = self.sharing.is_some();
             self.stop_tasks.spawn(async move {
                 let stops = room.stop(deadline).await;
                 drop(ending);
                 if is_gone {
-                    store.remove_room(&id);
+                    if !is_shared {
+                        store.remove_room(&id);
+                    }
                     telemetry.room_removed(&id);
                 }
                 (id, stops)

@@ -103,6 +103,7 @@ async fn start(store: &EtcdCluster, number: usize, rooms: &RoomDigests) -> Membe
         version: env!("CARGO_PKG_VERSION").into(),
         rooms: rooms.clone(),
         since: 1_764_000_000,
+        settings: Default::default(),
     };
     let (cluster, mut events, keeper) = join(registry.clone(), identity, Arc::default());
     let own = Arc::new(client(store, &Arc::default()).await);

@@ -69,6 +69,7 @@ async fn one(broker: &Mosquitto, store: &EtcdCluster, rooms: usize) {
         version: env!("CARGO_PKG_VERSION").into(),
         rooms: RoomDigests::new(config.room_digests()),
         since: 1_764_000_000,
+        settings: Default::default(),
     };
     let (holder, _events, keeper) = join(
         client_of(store.endpoints()).into(),

@@ -5,6 +5,7 @@ use std::time::Instant;
 use poly2mqtt::cluster::{
     MemberRecord, NamedRooms, Owner, Placement, RoomDigests, RoomsDocument, Shard, Table,
 };
+use poly2mqtt::config::RoomDigest;
 use poly2mqtt_bench_support::figures::{head, median, row};
 
 use crate::room_ids::{Style, ids};
@@ -13,7 +14,13 @@ use crate::{Size, gateway_name};
 /// The rooms as a configuration has them, each with a digest of its settings.
 pub fn configured(rooms: &[String]) -> RoomDigests {
     let rooms = rooms.iter().zip(0_u32..);
-    RoomDigests::new(rooms.map(|(id, n)| (id.clone(), n.wrapping_mul(2_654_435_761))))
+    RoomDigests::new(rooms.map(|(id, n)| {
+        let digest = RoomDigest {
+            settings: n.wrapping_mul(2_654_435_761),
+            device: n.wrapping_mul(2_246_822_519),
+        };
+        (id.clone(), digest)
+    }))
 }
 
 pub fn measure(size: Size) {
@@ -34,6 +41,7 @@ pub fn measure(size: Size) {
         let document = RoomsDocument {
             shards: digests.shards().clone(),
             named: NamedRooms::of(&digests, Shard::all().take(shards)),
+            devices: digests.devices().clone(),
         };
         document.to_text().len()
     };
@@ -46,6 +54,9 @@ pub fn measure(size: Size) {
         leaving: false,
         rooms: digests.shards().digest(),
         named_rooms: String::new(),
+        devices: digests.devices().digest(),
+        configuration: 0,
+        settings: Default::default(),
     };
     let title = format!(
         "Keys in etcd, {} rooms, {} gateways",

@@ -71,6 +71,7 @@ pub struct JoiningCluster {
     placed: Arc<PlacedRooms>,
     cluster_id: String,
     links: LinkSettings,
+    has_joined: watch::Sender<bool>,
 }
 
 /// The part of a running gateway that follows its cluster.
@@ -98,6 +99,8 @@ struct FollowerParts {
     presence: Option<Arc<Presence>>,
     config: Arc<Config>,
     status: Arc<ClusterStatus>,
+    /// Tells the MQTT door once this gateway is a member.
+    has_joined: watch::Sender<bool>,
 }
 
 /// How the gateway's own etcd clients are set up.
@@ -144,6 +147,7 @@ impl JoiningCluster {
             version: env!("CARGO_PKG_VERSION").into(),
             rooms: RoomDigests::new(config.room_digests()),
             since: u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or_default(),
+            settings: config.shared_settings(),
         };
         let (handle, events, keeper) = join(etcd, identity, telemetry.clone());
         run_on_thread("cluster", keeper)
@@ -161,6 +165,7 @@ impl JoiningCluster {
             placed,
             cluster_id: cluster.cluster_id(),
             links,
+            has_joined: watch::Sender::new(false),
         })
     }
 
@@ -176,7 +181,10 @@ impl JoiningCluster {
     /// The MQTT door's settings, with the rooms that it shares.
     pub fn share(&self, settings: MqttSettings) -> MqttSettings {
         let shared = SharedRooms::new(self.links.name.to_string(), self.placed.clone());
-        settings.sharing(&self.cluster_id, shared)
+        MqttSettings {
+            may_connect: Some(self.has_joined.subscribe()),
+            ..settings.sharing(&self.cluster_id, shared)
+        }
     }
 
     /// Follows the cluster from now on. `mqtt`: the settings of the MQTT door, if it runs.
@@ -218,6 +226,7 @@ impl JoiningCluster {
             presence: presence.clone(),
             config: Arc::new(config.clone()),
             status: status.clone(),
+            has_joined: self.has_joined,
         });
         Ok(RunningCluster {
             cluster: self.cluster,
@@ -254,15 +263,16 @@ impl RunningCluster {
         std::future::pending().await
     }
 
-    /// A new configuration, before its rooms are applied.
-    pub fn reloading(&self, config: &Config) {
-        self.placed.configure(config);
-        self.cluster
-            .set_rooms(RoomDigests::new(config.room_digests()));
+    /// A new configuration, before its rooms are applied. Returns its number.
+    pub fn reloading(&self, config: &Config) -> u64 {
+        self.placed.configure(config)
     }
 
-    /// The rooms of the new configuration have been applied.
-    pub fn reloaded(&self, config: &Config) {
+    /// The rooms of the new configuration have been applied: those that it has not any more have ended. Only now the
+    /// others learn of it, since they may use these devices then.
+    pub fn reloaded(&self, number: u64, config: &Config) {
+        let rooms = RoomDigests::new(config.room_digests());
+        self.cluster.set_rooms(number, rooms);
         // The follower has ended if the cluster was left.
         let _ = self.configurations.send(Arc::new(config.clone()));
     }

@@ -30,9 +30,7 @@ impl App {
         }
         // Before the tokens, which may be for rooms that are new.
         self.rooms.expect(&config);
-        if let Some(cluster) = &self.cluster {
-            cluster.reloading(&config);
-        }
+        let number = self.cluster.as_ref().map(|it| it.reloading(&config));
         self.clients.access.reload(&config.http);
         if let Some(http) = &self.http {
             http.reload(HttpSettings::new(&config.http));
@@ -45,8 +43,8 @@ impl App {
         if let Err(rooms) = self.rooms.apply(&self.config).await {
             failed.extend(rooms);
         }
-        if let Some(cluster) = &self.cluster {
-            cluster.reloaded(&self.config);
+        if let Some((cluster, number)) = self.cluster.as_ref().zip(number) {
+            cluster.reloaded(number, &self.config);
         }
         if failed.is_empty() {
             Ok(())

@@ -113,6 +113,7 @@ async fn look(config: &Config, cluster: &ClusterConfig) -> Result<ClusterReport,
         caveat: etcd.caveat(),
         rooms: config.rooms.keys().map(ToString::to_string).collect(),
         digest: RoomDigests::new(config.room_digests()).shards().digest(),
+        settings: config.shared_settings(),
     })
 }
 

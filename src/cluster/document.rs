@@ -14,6 +14,9 @@ use super::view::{ClusterState, ClusterView};
 /// How much of a digest is shown: enough to see whether two are the same.
 const SHOWN_DIGEST: usize = 12;
 
+/// How many rooms are named whose device has another name at another member: more are a matter of the whole file.
+const SHOWN_CONFLICTS: usize = 100;
+
 /// How many configured rooms each shard has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShardRooms(Vec<u32>);
@@ -101,6 +104,8 @@ pub fn cluster_document(view: &ClusterView, facts: &ClusterFacts) -> Value {
         })
     });
     let members: Vec<Value> = members.collect();
+    let conflicts = view.conflicts.devices.keys().take(SHOWN_CONFLICTS);
+    let device_conflicts: Vec<&str> = conflicts.map(|room| &**room).collect();
     json!({
         "from": &*view.me,
         "state": state_word(view.state),
@@ -111,6 +116,7 @@ pub fn cluster_document(view: &ClusterView, facts: &ClusterFacts) -> Value {
         "unowned_rooms": counts.unowned_rooms,
         "differing": differing_members(view),
         "differing_rooms": differing_rooms(view),
+        "device_conflicts": device_conflicts,
         "placement": placement_digest(view),
         "problem": problem(view, facts, counts),
     })
@@ -168,13 +174,18 @@ fn problem(view: &ClusterView, facts: &ClusterFacts, counts: ClusterCounts) -> V
             let text = format!("{rooms} rooms ({shards} shards) have no gateway");
             told("no_owner", text)
         }
-        ClusterState::Ok if !differing.is_empty() => told(
-            "differing",
-            format!(
-                "the rooms are configured differently at this gateway and at {}",
-                differing.join(", ")
-            ),
-        ),
+        ClusterState::Ok if !differing.is_empty() => {
+            let gateways = differing.join(", ");
+            let mut text =
+                format!("the rooms are configured differently at this gateway and at {gateways}");
+            let conflicts = view.conflicts.devices.len();
+            if conflicts > 0 {
+                text.push_str(&format!(
+                    "; the devices of {conflicts} rooms have other names there"
+                ));
+            }
+            told("differing", text)
+        }
         ClusterState::Ok => Value::Null,
     }
 }
@@ -206,7 +217,9 @@ fn time_text(seconds: u64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{DifferingShard, MemberView};
+    use std::sync::Arc;
+
+    use crate::cluster::{DeviceConflict, DifferingShard, MemberView, RoomConflicts};
 
     fn member(name: &str, rooms: &str) -> MemberView {
         MemberView {
@@ -308,6 +321,17 @@ mod tests {
         other.differing = [shard(3, &["17", "18"]), shard(4, &["annex"])].into();
         let document = cluster_document(&other, &known);
         assert_eq!(document["differing_rooms"], json!(["17", "18", "annex"]));
+        let conflict = DeviceConflict {
+            member: "gw-1".into(),
+            blocks: true,
+        };
+        other.conflicts = Arc::new(RoomConflicts {
+            devices: [("five".into(), conflict)].into(),
+            ..RoomConflicts::default()
+        });
+        let document = cluster_document(&other, &known);
+        assert_eq!(document["device_conflicts"], json!(["five"]));
+        assert!(text(&document).ends_with("the devices of 1 rooms have other names there"));
         known.lacks_owners = true;
         let document = cluster_document(&view(ClusterState::Ok), &known);
         assert_eq!(document["problem"]["code"], "no_owner");

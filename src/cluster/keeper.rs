@@ -2,6 +2,7 @@
 //!
 //! Owns the requests under way, the timer and the channels. Decides nothing: [`Members`] does.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -53,6 +54,8 @@ pub struct ClusterIdentity {
     pub rooms: RoomDigests,
     /// When it started, in seconds since 1970.
     pub since: u64,
+    /// Settings that all members must have alike, by their keys.
+    pub settings: BTreeMap<String, String>,
 }
 
 enum Order {
@@ -60,7 +63,7 @@ enum Order {
     Postponed(HeldShard),
     Drain,
     Leave,
-    Rooms(RoomDigests),
+    Rooms(u64, RoomDigests),
 }
 
 /// The handle to a cluster. Cheap to clone.
@@ -78,7 +81,7 @@ impl fmt::Debug for Order {
             Self::Postponed(_) => "Postponed",
             Self::Drain => "Drain",
             Self::Leave => "Leave",
-            Self::Rooms(_) => "Rooms",
+            Self::Rooms(..) => "Rooms",
         })
     }
 }
@@ -115,9 +118,12 @@ impl Cluster {
         self.order(Order::Leave);
     }
 
-    /// The configuration has these rooms now.
-    pub fn set_rooms(&self, rooms: RoomDigests) {
-        self.order(Order::Rooms(rooms));
+    /// The configuration has these rooms now. It is the one of this number: [`FIRST_CONFIGURATION`] is the one that the
+    /// cluster was joined with. What it has not any more has ended.
+    ///
+    /// [`FIRST_CONFIGURATION`]: super::FIRST_CONFIGURATION
+    pub fn set_rooms(&self, configuration: u64, rooms: RoomDigests) {
+        self.order(Order::Rooms(configuration, rooms));
     }
 
     /// The keeper has ended already: nothing is left to do for it.
@@ -150,6 +156,9 @@ pub fn join<R: Registry>(
         leaving: false,
         rooms: String::new(),
         named_rooms: String::new(),
+        devices: String::new(),
+        configuration: 0,
+        settings: identity.settings,
     };
     let members = Members::new(
         &identity.prefix,
@@ -251,13 +260,16 @@ impl<R: Registry> Keeper<R> {
             Order::Postponed(held) => self.members.postponed(held, BootInstant::now()),
             Order::Drain => self.members.drain(BootInstant::now()),
             Order::Leave => self.members.leave(BootInstant::now()),
-            Order::Rooms(rooms) => self.members.set_rooms(rooms),
+            Order::Rooms(configuration, rooms) => self.members.set_rooms(configuration, rooms),
         }
     }
 
     fn act(&mut self) {
         let now = BootInstant::now();
-        for action in self.members.poll(now) {
+        let actions = self.members.poll(now);
+        // Before the events: whoever starts the rooms of a shard that was gained knows why some may not start.
+        self.show(now);
+        for action in actions {
             match action {
                 Action::Send(id, transaction) => {
                     let registry = self.registry.clone();
@@ -274,6 +286,9 @@ impl<R: Registry> Keeper<R> {
                 }
             }
         }
+    }
+
+    fn show(&self, now: BootInstant) {
         let view = self.members.view(now);
         self.view.send_if_modified(|before| {
             let is_new = *before != view;
@@ -296,6 +311,7 @@ fn report(telemetry: &Telemetry, notice: &Notice) {
         Notice::Removed => telemetry.removed_from_cluster(),
         Notice::StoreWentBack => telemetry.etcd_went_back(),
         Notice::NameTaken => telemetry.member_name_taken(),
+        Notice::SettingsDiffer(why) => telemetry.does_not_join(why),
         Notice::MemberJoined(member) => telemetry.member_joined(member),
         Notice::MemberGone(member) => telemetry.member_gone(member),
         Notice::RoomsDiffer(shards) if shards.is_empty() => telemetry.rooms_agree(),

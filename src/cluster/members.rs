@@ -48,7 +48,7 @@ use super::fence::MemberFence;
 use super::placement::{Placement, SHARDS, Shard};
 use super::record::MemberRecord;
 use super::room_digests::RoomDigests;
-use super::view::{ClusterView, DifferingShard};
+use super::view::{ClusterView, DifferingShard, RoomConflicts};
 use crate::boot_instant::BootInstant;
 use agreement::{Agreement, WantedOwners};
 use guard::Guard;
@@ -71,6 +71,9 @@ const LEAVE_NOTICE: Duration = HEARTBEAT_INTERVAL;
 const FIRST_MEMBER_PAUSE: Duration = Duration::from_millis(1000);
 /// How long after a shard could not stop it is told to stop again.
 const STOP_RETRY: Duration = Duration::from_millis(500);
+
+/// The number of the configuration that a gateway joins with; later ones have greater numbers.
+pub const FIRST_CONFIGURATION: u64 = 1;
 
 /// How this gateway stands to the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +113,7 @@ pub struct Members {
     placement: Placement,
     agreement: Agreement,
     wanted: WantedOwners,
+    conflicts: Arc<RoomConflicts>,
     /// What the rest of the gateway sees, without this gateway's own membership.
     view: ClusterView,
     /// It is not known yet which rooms some member has.
@@ -133,6 +137,8 @@ pub struct Members {
     /// When [`Members::poll`] was called last.
     polled_at: BootInstant,
     problem: Option<Arc<str>>,
+    /// Why it does not join although the store can be used.
+    hindrance: Option<Arc<str>>,
     /// The last attempt to join had no answer, or was refused.
     is_join_refused: bool,
     actions: Vec<Action>,
@@ -149,7 +155,7 @@ impl Members {
         fence: MemberFence,
     ) -> Self {
         let mut agreement = Agreement::default();
-        agreement.set_own(rooms);
+        agreement.set_own(FIRST_CONFIGURATION, rooms);
         agreement.describe(&mut record);
         Self {
             name: name.into(),
@@ -171,6 +177,7 @@ impl Members {
             placement: Placement::default(),
             agreement,
             wanted: WantedOwners::default(),
+            conflicts: Arc::default(),
             view: ClusterView::unknown(name),
             is_waiting_for_rooms: true,
             told_differing: Arc::default(),
@@ -183,6 +190,7 @@ impl Members {
             drains: false,
             polled_at: BootInstant::from_nanos(0),
             problem: None,
+            hindrance: None,
             is_join_refused: false,
             actions: Vec::new(),
         }
@@ -272,9 +280,9 @@ impl Members {
         self.heartbeats.at_once();
     }
 
-    /// This gateway has other rooms now.
-    pub fn set_rooms(&mut self, rooms: RoomDigests) {
-        self.agreement.set_own(rooms);
+    /// This gateway has other rooms now: those of the configuration that is numbered so.
+    pub fn set_rooms(&mut self, configuration: u64, rooms: RoomDigests) {
+        self.agreement.set_own(configuration, rooms);
         if self.agreement.describe(&mut self.record) {
             self.is_reconciled = false;
             self.heartbeats.at_once();

@@ -62,6 +62,17 @@ pub fn shard_of(room_id: &str) -> Shard {
     Shard(u16::try_from(number).unwrap_or(0))
 }
 
+/// The last four of these eight bytes: they stand for a room where members tell each other about all of theirs.
+pub fn room_number(room_id: &str) -> u32 {
+    let number = first_bytes(room_id.as_bytes()) & u64::from(u32::MAX);
+    u32::try_from(number).unwrap_or(0)
+}
+
+/// The shard of the room that has this number.
+pub fn shard_of_number(room_number: u32) -> Shard {
+    Shard(u16::try_from(room_number % u32::from(SHARDS)).unwrap_or(0))
+}
+
 /// The place of the member that wins, of these names, weights and distances.
 fn least<'a>(members: impl Iterator<Item = (usize, (&'a str, u32, u64))>) -> Option<usize> {
     let mut best: Option<(usize, (&str, u32, u64))> = None;

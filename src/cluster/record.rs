@@ -1,5 +1,6 @@
 //! What a member writes about itself in the store, and the id that the table of owners calls it by.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -28,12 +29,31 @@ pub struct MemberRecord {
     /// The digest of what it names of its rooms because configurations differ; empty for nothing.
     #[serde(default)]
     pub named_rooms: String,
+    /// The digest of which device each of its rooms has; empty for none.
+    #[serde(default)]
+    pub devices: String,
+    /// Which of this process's configurations these are: it may come back to an earlier one.
+    #[serde(default)]
+    pub configuration: u64,
+    /// Settings that all members must have alike, by their keys: as they are, or as digests.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
 }
 
 impl MemberRecord {
     /// As it is written.
     pub fn to_text(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The settings that this member and another have, and not alike. A later version may know more of them.
+    pub fn differing_settings<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a str> {
+        let settings = self.settings.iter();
+        let differing = settings.filter(|(key, value)| {
+            let other = other.settings.get(*key);
+            other.is_some_and(|other| other != *value)
+        });
+        differing.map(|(key, _)| &**key)
     }
 
     /// Reads it; none if another version wrote it in another form.

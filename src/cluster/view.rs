@@ -1,5 +1,6 @@
 //! What the rest of the gateway sees of the cluster: members, and the owner of every shard.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::placement::{Shard, shard_of};
@@ -70,6 +71,35 @@ pub struct DifferingShard {
     pub rooms: Vec<String>,
 }
 
+/// Another member's configuration has a room's device in another room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceConflict {
+    /// The other member.
+    pub member: Arc<str>,
+    /// That member has the other room's shard, so it may use the device: this gateway must not begin to.
+    pub blocks: bool,
+}
+
+/// The member that has a room's shard has not got the room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerlessRoom {
+    /// The member that has the shard.
+    pub owner: Arc<str>,
+    /// Of the members that have the room this one comes first, so it says at the broker that nobody drives it.
+    pub tells: bool,
+}
+
+/// What differing configurations mean for this gateway's rooms.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RoomConflicts {
+    /// It is not known yet which devices some member has: no room may start.
+    pub are_unknown: bool,
+    /// Devices under two names.
+    pub devices: BTreeMap<Arc<str>, DeviceConflict>,
+    /// Rooms that the owner of their shard does not know.
+    pub ownerless: BTreeMap<Arc<str>, OwnerlessRoom>,
+}
+
 /// The cluster at one moment. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterView {
@@ -87,6 +117,10 @@ pub struct ClusterView {
     pub heirs: Arc<[Option<u16>]>,
     /// The shards in which the members' configurations differ.
     pub differing: Arc<[DifferingShard]>,
+    /// What that means for the rooms of this gateway's newest configuration.
+    pub conflicts: Arc<RoomConflicts>,
+    /// The newest of this gateway's configurations that the others can read, as it was numbered.
+    pub told_configuration: u64,
     /// The revision of the store that it shows.
     pub revision: u64,
 }
@@ -102,6 +136,8 @@ impl ClusterView {
             owners: Shard::all().map(|_| None).collect(),
             heirs: Shard::all().map(|_| None).collect(),
             differing: Arc::default(),
+            conflicts: Arc::default(),
+            told_configuration: 0,
             revision: 0,
         }
     }
@@ -111,6 +147,8 @@ impl ClusterView {
         self.owners == other.owners
             && self.heirs == other.heirs
             && self.differing == other.differing
+            && self.conflicts == other.conflicts
+            && self.told_configuration == other.told_configuration
             && self.members == other.members
     }
 

@@ -223,9 +223,13 @@ impl Task {
             .map(|id| (self.namespace.room(&id.shared()), id.shared()))
             .collect();
         for (id, _) in std::mem::replace(&mut self.known, known) {
-            if !self.known.contains_key(&id)
-                && let Some(action) = self.announcer.forget(&id)
-            {
+            if self.known.contains_key(&id) {
+                continue;
+            }
+            // Another gateway may still have the room: its document goes with its states, when none has.
+            if self.links.sharing.is_some() {
+                self.hand_over(&id);
+            } else if let Some(action) = self.announcer.forget(&id) {
                 self.perform(action);
             }
         }

@@ -371,6 +371,7 @@ mod tests {
                 own_shards: 341,
                 differing_shards: 2,
                 differing_rooms: 5,
+                device_conflicts: 1,
                 forgotten: 2,
                 ..ClusterSample::default()
             }),
@@ -389,6 +390,7 @@ mod tests {
                 "poly2mqtt_cluster_shards 341",
                 "poly2mqtt_cluster_differing_shards 2",
                 "poly2mqtt_cluster_differing_rooms 5",
+                "poly2mqtt_cluster_device_conflicts 1",
             ] {
                 assert!(text.contains(line), "{line}\nis not in\n{text}");
             }

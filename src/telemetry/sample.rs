@@ -38,6 +38,8 @@ pub struct ClusterSample {
     pub differing_shards: usize,
     /// The rooms that differ in them, as far as the gateways have named them.
     pub differing_rooms: usize,
+    /// The rooms whose device another gateway has under another name.
+    pub device_conflicts: usize,
     /// The links to other gateways.
     pub links: usize,
     /// Those that are connected.

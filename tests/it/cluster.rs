@@ -38,6 +38,7 @@ impl Member {
             version: "0".into(),
             rooms: Default::default(),
             since: 0,
+            settings: Default::default(),
         };
         let (cluster, mut events, task) = join(
             Arc::new(Etcd::new(settings).unwrap()),

@@ -1,6 +1,7 @@
 //! Gateways of a cluster as processes that come, go and die: no command that takes long is lost, and when all have
 //! ended nothing is `online` at the broker. With a real etcd; skipped where it is not installed.
 
+mod differing;
 mod ending;
 
 use std::collections::BTreeMap;
@@ -314,6 +315,11 @@ async fn a_room_that_a_reload_takes_out_moves_when_it_has_finished_its_command()
             rooms[room] == ("gw-2".into(), "online".into())
         })
         .await;
+    // The other gateway has the room still, so nothing of it was cleared.
+    let all = campus.client.all().into_iter();
+    let of_room = all.filter(|(topic, _)| topic.starts_with(&format!("room/{room}/")));
+    let cleared: Vec<_> = of_room.filter(|(_, payload)| payload.is_empty()).collect();
+    assert_eq!(cleared, []);
     campus.stop().await;
 }
 

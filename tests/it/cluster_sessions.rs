@@ -85,6 +85,7 @@ impl Gateway {
             version: "0".into(),
             rooms: poly2mqtt::cluster::RoomDigests::default(),
             since: 0,
+            settings: Default::default(),
         };
         let (cluster, mut events, keeper) = join(etcd_client(store), identity, Arc::default());
         let (sessions, task) = ClusterSessions::start(

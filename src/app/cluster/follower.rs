@@ -7,7 +7,7 @@ mod arriving_rooms;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,16 +16,16 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::FollowerParts;
-use super::placed_rooms::{NO_OWNER, PlacedRooms, ShardPhase};
+use super::placed_rooms::{NO_OWNER, PlacedRooms, ShardPhase, device_elsewhere, not_configured};
 use super::status::ClusterStatus;
 use crate::cluster::link::tell_no_owner;
 use crate::cluster::{
     Cluster, ClusterState, ClusterView, GainedShard, HeldShard, Predecessor, SHARDS, Shard,
     ShardEvent, shard_of,
 };
-use crate::config::Config;
+use crate::config::{Config, RoomConfig, RoomId};
 use crate::doors::mqtt::{Presence, RoomRole, SharedRooms};
-use crate::rooms::{Leaving, Rooms};
+use crate::rooms::{Leaving, PreviousOwner, Rooms};
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::ShardChange;
 use crate::topics::GATEWAY_CLUSTER;
@@ -92,8 +92,12 @@ pub struct Follower {
     shards: Vec<ShardMemory>,
     /// Rooms that have gone, and since when.
     gone: Vec<(Instant, Arc<str>)>,
-    /// Rooms that this gateway says nobody has.
-    unowned: BTreeSet<Arc<str>>,
+    /// Rooms of shards that are here, which may not start yet.
+    waiting: BTreeSet<Arc<str>>,
+    /// Rooms that this gateway says nobody has, and why.
+    unowned: BTreeMap<Arc<str>, Arc<str>>,
+    /// This gateway has been a member.
+    has_joined: watch::Sender<bool>,
 }
 
 impl Follower {
@@ -114,7 +118,9 @@ impl Follower {
             status: parts.status,
             shards: vec![memory; usize::from(SHARDS)],
             gone: Vec::new(),
-            unowned: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            unowned: BTreeMap::new(),
+            has_joined: parts.has_joined,
         }
     }
 
@@ -138,7 +144,12 @@ impl Follower {
                     self.left(&std::mem::take(&mut gone));
                 }
                 event = events.recv() => match event {
-                    Some(ShardEvent::Gained(shards)) => self.gained(shards).await,
+                    Some(ShardEvent::Gained(shards)) => {
+                        // What its rooms may do depends on what the others said when it was gained.
+                        let seen = view.borrow_and_update().clone();
+                        self.seen(seen).await;
+                        self.gained(shards).await;
+                    }
                     Some(ShardEvent::Stop(shards)) => self.stop(shards, &handed_over),
                     Some(ShardEvent::Lost(shards)) => self.lost(shards).await,
                     Some(ShardEvent::Ended(Some(reason))) => {
@@ -149,12 +160,12 @@ impl Follower {
                 changed = view.changed() => match changed {
                     Ok(()) => {
                         let seen = view.borrow_and_update().clone();
-                        self.seen(seen);
+                        self.seen(seen).await;
                     }
                     Err(_) => return,
                 },
                 configuration = configurations.recv() => match configuration {
-                    Some(config) => self.reconfigured(config),
+                    Some(config) => self.reconfigured(config).await,
                     None => return,
                 },
                 _ = looks.tick() => self.look(),
@@ -188,26 +199,52 @@ impl Follower {
         let mut were_unowned = false;
         for room in arriving.all() {
             self.store.take_room_quietly(room);
-            were_unowned |= self.unowned.remove(room);
+            were_unowned |= self.unowned.remove(room).is_some();
         }
-        let placed = &self.placed;
-        self.gone
-            .retain(|(_, room)| placed.phase(shard_of(room)).is_none());
+        let gone = std::mem::take(&mut self.gone).into_iter();
+        self.gone = gone.filter(|(_, room)| self.is_gone(room)).collect();
         if let Some(shared) = &self.shared {
             if were_unowned {
-                shared.speak_for(self.unowned.iter().cloned());
+                shared.speak_for(self.unowned.keys().cloned());
             }
             arriving.tell(shared);
         }
         for (rooms, previous_owner) in arriving.by_previous_owner() {
-            if let Err(failed) = self.rooms.arrive(rooms, previous_owner).await {
-                for error in failed {
-                    self.status.telemetry().taken_room_failed(&error);
-                }
-            }
+            self.arrive(rooms, previous_owner).await;
         }
         for gained in &shards {
             self.placed.set_phase(gained.held, ShardPhase::Running);
+        }
+        self.start_waiting().await;
+    }
+
+    /// Starts the rooms that had to wait, as far as they may start now, and finds those that have to wait.
+    async fn start_waiting(&mut self) {
+        let before = std::mem::take(&mut self.waiting);
+        let waits = |room: &str| !self.placed.may_start(room) && !self.rooms.is_running(room);
+        self.waiting.extend(self.placed.rooms_here(waits));
+        let conflicts = self.placed.view().conflicts;
+        let why = |room: &Arc<str>| {
+            let conflict = conflicts.devices.get(room).filter(|it| it.blocks);
+            let why = conflict.map(|conflict| device_elsewhere(&conflict.member));
+            (room.clone(), why)
+        };
+        self.placed
+            .set_waiting(self.waiting.iter().map(why).collect());
+        let may_start: Vec<_> = before.difference(&self.waiting).cloned().collect();
+        for room in &may_start {
+            if self.unowned.remove(room).is_some() {
+                self.store.take_room_quietly(room);
+            }
+        }
+        self.arrive(&may_start, PreviousOwner::AnotherGateway).await;
+    }
+
+    async fn arrive(&self, rooms: &[Arc<str>], previous_owner: PreviousOwner) {
+        if let Err(failed) = self.rooms.arrive(rooms, previous_owner).await {
+            for error in failed {
+                self.status.telemetry().taken_room_failed(&error);
+            }
         }
     }
 
@@ -331,12 +368,16 @@ impl Follower {
     }
 
     /// The cluster looks like this now.
-    fn seen(&mut self, view: ClusterView) {
+    async fn seen(&mut self, view: ClusterView) {
         // Heartbeats alone change nothing.
         if !self.placed.seen(view.clone()) {
             return;
         }
         self.status.seen(&view);
+        if view.state == ClusterState::Ok {
+            self.has_joined.send_replace(true);
+        }
+        self.start_waiting().await;
         self.tell_roles(&view);
         self.speak(&view);
     }
@@ -379,6 +420,13 @@ impl Follower {
                 ShardRole::None => unsubscribed.extend(self.placed.rooms_of(shard)),
             }
         }
+        // For these it answers, though it has them not.
+        let answers_for = |room: &Arc<str>| {
+            let ownerless = view.conflicts.ownerless.get(room);
+            ownerless.is_some_and(|it| it.tells) && self.unowned.contains_key(room)
+        };
+        deputized.retain(|room| !answers_for(room));
+        unsubscribed.retain(|room| !answers_for(room));
         shared.deputize(&deputized);
         shared.unsubscribe(&unsubscribed);
     }
@@ -394,6 +442,8 @@ impl Follower {
             shared.speak(speaks);
         }
         match &self.presence {
+            // The member of this name may be another process.
+            _ if !*self.has_joined.borrow() => {}
             Some(presence) if speaks => presence.speak(document),
             Some(presence) => presence.fall_silent(),
             None => {}
@@ -401,10 +451,19 @@ impl Follower {
     }
 
     /// The rooms of this configuration have been applied.
-    fn reconfigured(&mut self, config: Arc<Config>) {
+    async fn reconfigured(&mut self, config: Arc<Config>) {
         let before: BTreeSet<_> = self.config.rooms.keys().map(|id| id.shared()).collect();
         let after: BTreeSet<_> = config.rooms.keys().map(|id| id.shared()).collect();
+        // A room with another device waits until the others know of it: they may by now.
+        let has_new_device = |(id, room): &(&RoomId, &Arc<RoomConfig>)| {
+            let former = self.config.rooms.get(*id);
+            former.is_none_or(|former| former.url != room.url)
+        };
+        let new_devices = config.rooms.iter().filter(has_new_device);
+        let new_devices: Vec<_> = new_devices.map(|(id, _)| id.shared()).collect();
         self.config = config;
+        self.arrive(&new_devices, PreviousOwner::Nobody).await;
+        self.start_waiting().await;
         if let Some(shared) = &self.shared {
             // One that has arrived with its shard meanwhile is this gateway's already.
             let is_new = |room: &&Arc<str>| {
@@ -417,15 +476,18 @@ impl Follower {
             }
             let removed: Vec<_> = before.difference(&after).cloned().collect();
             let (shared, placed) = (shared.clone(), self.placed.clone());
-            // Their topics are cleared by then. A room may be configured again by then too.
+            // What the room said last is sent by then. It may be configured again by then too.
             tokio::spawn(async move {
                 tokio::time::sleep(FORGET_AFTER).await;
                 let is_gone = |room: &&Arc<str>| !placed.has_configured(room);
                 shared.unsubscribe(removed.iter().filter(is_gone));
             });
         }
+        let now = Instant::now();
         for room in before.difference(&after) {
             self.placed.kept_sessions().forget(room);
+            // Other gateways may still have it: what is at the broker is cleared when none has.
+            self.gone.push((now, room.clone()));
         }
         for room in after.difference(&before) {
             let memory = self.memory(shard_of(room));
@@ -436,6 +498,11 @@ impl Follower {
         self.tell_roles(&self.placed.view());
     }
 
+    /// Whether this gateway has not got a room.
+    fn is_gone(&self, room: &str) -> bool {
+        self.placed.phase(shard_of(room)).is_none() || !self.placed.has_configured(room)
+    }
+
     /// What only time changes.
     fn look(&mut self) {
         let (over, rest) = std::mem::take(&mut self.gone)
@@ -444,7 +511,7 @@ impl Follower {
         self.gone = rest;
         let over: Vec<(Instant, Arc<str>)> = over;
         for (_, room) in over {
-            if self.placed.phase(shard_of(&room)).is_none() {
+            if self.is_gone(&room) {
                 self.store.take_room_quietly(&room);
             }
         }
@@ -454,30 +521,64 @@ impl Follower {
         self.speak(&self.placed.view());
     }
 
+    /// The rooms that nobody has for longer than a move takes, as far as this gateway is the one to say so.
+    fn find_unowned(&self) -> BTreeMap<Arc<str>, Arc<str>> {
+        let view = self.placed.view();
+        let mut unowned = BTreeMap::new();
+        if view.state != ClusterState::Ok {
+            return unowned;
+        }
+        if is_speaker(&view) {
+            let rooms = self.placed.rooms_of_all(self.placed.long_unowned());
+            unowned.extend(rooms.into_iter().map(|room| (room, NO_OWNER.into())));
+        }
+        let ownerless = view.conflicts.ownerless.iter().filter(|(_, it)| it.tells);
+        unowned.extend(ownerless.map(|(room, it)| (room.clone(), not_configured(&it.owner))));
+        for room in &self.waiting {
+            let conflict = view.conflicts.devices.get(room).filter(|it| it.blocks);
+            unowned.extend(conflict.map(|it| (room.clone(), device_elsewhere(&it.member))));
+        }
+        unowned
+    }
+
     /// Says at the broker which rooms nobody has. One gateway does that.
     fn tell_unowned(&mut self) {
         let Some(shared) = self.shared.clone() else {
             return;
         };
         let view = self.placed.view();
-        let mut unowned = BTreeSet::new();
-        if is_speaker(&view) && view.state == ClusterState::Ok {
-            unowned.extend(self.placed.rooms_of_all(self.placed.long_unowned()));
-        }
+        let unowned = self.find_unowned();
         if unowned == self.unowned {
             return;
         }
-        shared.speak_for(unowned.iter().cloned());
-        for room in self.unowned.difference(&unowned) {
-            if self.placed.phase(shard_of(room)).is_none() {
+        shared.speak_for(unowned.keys().cloned());
+        for room in self.unowned.keys() {
+            if !unowned.contains_key(room) && !self.rooms.is_running(room) {
                 self.store.take_room_quietly(room);
             }
         }
-        for room in unowned.difference(&self.unowned) {
-            self.store.take_room_quietly(room);
-            tell_no_owner(&self.store, room, NO_OWNER);
+        for (room, why) in &unowned {
+            if self.unowned.get(room) != Some(why) {
+                self.store.take_room_quietly(room);
+                tell_no_owner(&self.store, room, why);
+            }
         }
-        self.unowned = unowned;
+        let is_ownerless = |room: &&Arc<str>| view.conflicts.ownerless.contains_key(*room);
+        let new = unowned
+            .keys()
+            .filter(|room| !self.unowned.contains_key(*room));
+        shared.answer_for(new.filter(is_ownerless), view.revision);
+        let before = std::mem::replace(&mut self.unowned, unowned);
+        for room in before.into_keys() {
+            if self.unowned.contains_key(&room) {
+                continue;
+            }
+            let memory = self.memory(shard_of(&room));
+            if matches!(memory.told, Told::Role(_)) {
+                memory.told = Told::Nothing;
+            }
+        }
+        self.tell_roles(&view);
     }
 }
 

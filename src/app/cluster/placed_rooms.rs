@@ -6,7 +6,7 @@
 
 mod answers;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use tokio::time::Instant;
 
 use crate::cluster::link::Member;
 use crate::cluster::{
-    Cluster, ClusterSessions, ClusterView, HeldShard, MemberFence, MemberView, SHARDS, Shard,
-    ShardFence, ShardRooms, shard_of,
+    Cluster, ClusterSessions, ClusterView, FIRST_CONFIGURATION, HeldShard, MemberFence, MemberView,
+    SHARDS, Shard, ShardFence, ShardRooms, shard_of,
 };
 use crate::config::{Config, RoomConfigs};
 
-pub use answers::NO_OWNER;
+pub use answers::{NO_OWNER, device_elsewhere, not_configured};
 
 /// A shard that has no owner for this long counts as unowned. A take-over takes 3.5 s at most, a move half a second:
 /// until then it counts as moving.
@@ -50,6 +50,14 @@ pub struct PlacedRooms {
 
 struct State {
     rooms: RoomConfigs,
+    /// The number of this configuration.
+    configuration: u64,
+    /// The configuration that the others have read last, and those that they may read next.
+    told: RoomConfigs,
+    telling: VecDeque<(u64, RoomConfigs)>,
+    /// Rooms of shards that are here, which do not run: each with why nobody runs them, or none if that is a matter of a
+    /// moment.
+    waiting: BTreeMap<Arc<str>, Option<Arc<str>>>,
     by_shard: HashMap<Shard, Vec<Arc<str>>>,
     here: HashMap<Shard, ShardHere>,
     seen: SeenCluster,
@@ -154,6 +162,10 @@ impl PlacedRooms {
             sessions,
             state: RwLock::new(State {
                 rooms: RoomConfigs::default(),
+                configuration: FIRST_CONFIGURATION - 1,
+                told: RoomConfigs::default(),
+                telling: VecDeque::new(),
+                waiting: BTreeMap::new(),
                 by_shard: HashMap::new(),
                 here: HashMap::new(),
                 seen: SeenCluster::new(ClusterView::unknown(name)),
@@ -214,8 +226,8 @@ impl PlacedRooms {
         self.changed.send_modify(|changes| *changes += 1);
     }
 
-    /// These rooms are configured from now on.
-    pub fn configure(&self, config: &Config) {
+    /// These rooms are configured from now on. Returns the configuration's number.
+    pub fn configure(&self, config: &Config) -> u64 {
         let mut by_shard: HashMap<Shard, Vec<Arc<str>>> = HashMap::new();
         for id in config.rooms.keys() {
             let shard = shard_of(&id.shared());
@@ -223,10 +235,33 @@ impl PlacedRooms {
         }
         let mut state = self.write();
         state.rooms = config.rooms.clone();
+        state.configuration += 1;
+        let configuration = state.configuration;
+        state
+            .telling
+            .push_back((configuration, config.rooms.clone()));
+        state.take_told();
         state.by_shard = by_shard;
         state.changes.configured();
         drop(state);
         self.tell();
+        configuration
+    }
+
+    /// These rooms of shards that are here do not run, for these reasons; no others.
+    pub fn set_waiting(&self, waiting: BTreeMap<Arc<str>, Option<Arc<str>>>) {
+        let mut state = self.write();
+        let is_new = state.waiting != waiting;
+        if is_new {
+            let before = std::mem::replace(&mut state.waiting, waiting);
+            let rooms = before.keys().chain(state.waiting.keys());
+            let shards: Vec<Shard> = rooms.map(|room| shard_of(room)).collect();
+            state.changes.changed(shards);
+        }
+        drop(state);
+        if is_new {
+            self.tell();
+        }
     }
 
     /// The cluster looks like this now. Returns whether owners or members are others than before.
@@ -248,7 +283,11 @@ impl PlacedRooms {
                 }
                 _ => false,
             };
-            let changed: Vec<Shard> = Shard::all().filter(|shard| !is_same(shard)).collect();
+            let mut changed: Vec<Shard> = Shard::all().filter(|shard| !is_same(shard)).collect();
+            if old.conflicts != view.conflicts {
+                let ownerless = [old, &view].map(|view| view.conflicts.ownerless.keys());
+                changed.extend(ownerless.into_iter().flatten().map(|room| shard_of(room)));
+            }
             state.changes.changed(changed);
             let now = Instant::now();
             for shard in Shard::all() {
@@ -262,6 +301,7 @@ impl PlacedRooms {
                 };
             }
             state.seen = SeenCluster::new(view);
+            state.take_told();
         }
         drop(state);
         if is_new {
@@ -377,6 +417,28 @@ impl PlacedRooms {
         }
         drop(state);
         self.tell();
+    }
+
+    /// Whether nothing keeps this room from starting here.
+    pub fn may_start(&self, room: &str) -> bool {
+        self.read().may_start(room)
+    }
+
+    /// The rooms of shards that run here of which this is so.
+    pub fn rooms_here(&self, is_so: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
+        let state = self.read();
+        let is_running = |here: &&ShardHere| here.phase == ShardPhase::Running;
+        let shards = state
+            .here
+            .values()
+            .filter(is_running)
+            .map(|here| here.held.shard);
+        let rooms = shards
+            .filter_map(|shard| state.by_shard.get(&shard))
+            .flatten();
+        let rooms: Vec<_> = rooms.cloned().collect();
+        drop(state);
+        rooms.into_iter().filter(|room| is_so(room)).collect()
     }
 
     /// Whether this time of ownership goes on.

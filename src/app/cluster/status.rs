@@ -29,6 +29,8 @@ struct Told {
     reasons: BTreeSet<String>,
     /// The gateways that have other rooms.
     differing: Vec<String>,
+    /// The rooms whose device has another name elsewhere.
+    conflicts: Vec<String>,
 }
 
 /// A change of the contact with etcd.
@@ -119,6 +121,14 @@ impl ClusterStatus {
             self.telemetry.configurations_differ(&differing);
             told.differing = differing.into_iter().map(str::to_owned).collect();
         }
+        // What is blocked changes with each shard; who has what under which name only with the configurations.
+        let conflicts = view.conflicts.devices.iter();
+        let conflicts = conflicts.map(|(room, it)| format!("{room} ({})", it.member));
+        let conflicts: Vec<String> = conflicts.collect();
+        if told.conflicts != conflicts && !view.conflicts.are_unknown {
+            self.telemetry.device_conflicts(&conflicts);
+            told.conflicts = conflicts;
+        }
     }
 
     /// The payload of `gateway/cluster`. `lacks_owners`: shards are without an owner for longer than a move takes.
@@ -156,6 +166,7 @@ impl ClusterStatus {
             differing_members: differing_members(&view).len(),
             differing_shards: view.differing.len(),
             differing_rooms: differing_rooms(&view).len(),
+            device_conflicts: view.conflicts.devices.len(),
             links,
             links_connected,
             remembered,

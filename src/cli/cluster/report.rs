@@ -37,6 +37,8 @@ pub struct ClusterReport {
     pub rooms: Vec<String>,
     /// Their digest.
     pub digest: String,
+    /// The file's settings that all gateways must have alike.
+    pub settings: BTreeMap<String, String>,
 }
 
 impl ClusterReport {
@@ -114,6 +116,19 @@ impl ClusterReport {
         let unowned = self.unowned(survey);
         if unowned.shards > 0 {
             problems.push(unowned.words());
+        }
+        for member in &survey.members {
+            if let Some(record) = &member.record {
+                let keys = record.settings.iter();
+                let keys = keys.filter(|(key, value)| {
+                    let own = self.settings.get(*key);
+                    own.is_some_and(|own| own != *value)
+                });
+                problems.extend(keys.map(|(key, _)| {
+                    let (name, key) = (&member.name, visible(key));
+                    format!("{name} has another {key} than this file")
+                }));
+            }
         }
         problems.extend(differing(survey));
     }
@@ -335,6 +350,9 @@ mod tests {
                 leaving: false,
                 rooms: rooms.into(),
                 named_rooms: String::new(),
+                devices: String::new(),
+                configuration: 0,
+                settings: Default::default(),
             }),
             created: 1,
             modified: 2,
@@ -368,6 +386,7 @@ mod tests {
             caveat: None,
             rooms: vec!["1".into(), "2".into(), "3".into()],
             digest: "d".into(),
+            settings: BTreeMap::new(),
         }
     }
 

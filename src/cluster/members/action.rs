@@ -37,6 +37,8 @@ pub enum Notice {
     StoreWentBack,
     /// Another process has this gateway's name; it is waited for.
     NameTaken,
+    /// This gateway does not join, for this reason: others have other settings that must be alike.
+    SettingsDiffer(Arc<str>),
     /// Another member joined.
     MemberJoined(String),
     /// A member ended, after leaving or by being removed.

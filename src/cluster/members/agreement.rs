@@ -1,22 +1,29 @@
 //! In which shards the members' configurations agree, and who may have those in which they do not.
 //!
 //! A shard that all have alike goes where it is wanted. One that differs stays with the member that has it, as
-//! long as that one has any room of it; without such an owner it goes to a member that has most rooms of it. Pure.
+//! long as that one has any room of it; without such an owner it goes to a member that has most rooms of it.
+//!
+//! Shards go by the names of rooms, and a device may have another name at another member: see
+//! [`Agreement::conflicts`]. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::cluster::members::snapshot::Snapshot;
-use crate::cluster::placement::{Placement, Shard};
+use crate::cluster::placement::{Placement, Shard, room_number, shard_of_number};
 use crate::cluster::record::MemberRecord;
-use crate::cluster::room_digests::{NamedRooms, RoomDigests, RoomsDocument, ShardDigests};
-use crate::cluster::view::DifferingShard;
+use crate::cluster::room_digests::{
+    NamedRooms, RoomDevices, RoomDigests, RoomsDocument, ShardDigests,
+};
+use crate::cluster::view::{DeviceConflict, DifferingShard, OwnerlessRoom, RoomConflicts};
 
 /// This gateway's rooms, and what is known of the other members'.
 #[derive(Debug, Default)]
 pub struct Agreement {
     own: RoomDigests,
     own_digest: String,
+    own_devices: String,
+    configuration: u64,
     named: NamedRooms,
     others: BTreeMap<String, MemberRooms>,
 }
@@ -27,6 +34,7 @@ struct MemberRooms {
     /// The digests in the member's record then.
     rooms: String,
     named_rooms: String,
+    devices: String,
     /// None if it was not there, or did not fit the record.
     document: Option<RoomsDocument>,
 }
@@ -45,19 +53,30 @@ pub struct WantedOwners {
 }
 
 impl Agreement {
-    /// Takes over this gateway's rooms.
-    pub fn set_own(&mut self, rooms: RoomDigests) {
+    /// Takes over this gateway's rooms: those of the configuration that is numbered so.
+    pub fn set_own(&mut self, configuration: u64, rooms: RoomDigests) {
+        self.configuration = configuration;
         self.own_digest = rooms.shards().digest();
+        self.own_devices = rooms.devices().digest();
         self.own = rooms;
     }
 
     /// Says in the member's record which rooms this gateway has. Whether that is new.
     pub fn describe(&self, record: &mut MemberRecord) -> bool {
         let named = self.named.digest();
-        let is_new = record.rooms != self.own_digest || record.named_rooms != named;
+        let is_new = !self.is_described(record) || record.named_rooms != named;
         record.rooms.clone_from(&self.own_digest);
+        record.devices.clone_from(&self.own_devices);
+        record.configuration = self.configuration;
         record.named_rooms = named;
         is_new
+    }
+
+    /// Whether the record says which rooms this gateway has.
+    fn is_described(&self, record: &MemberRecord) -> bool {
+        record.rooms == self.own_digest
+            && record.devices == self.own_devices
+            && record.configuration == self.configuration
     }
 
     /// What this gateway writes about its rooms.
@@ -65,6 +84,7 @@ impl Agreement {
         let document = RoomsDocument {
             shards: self.own.shards().clone(),
             named: self.named.clone(),
+            devices: self.own.devices().clone(),
         };
         document.to_text()
     }
@@ -86,7 +106,7 @@ impl Agreement {
                 || known.is_some_and(|known| {
                     known.rooms == record.rooms && known.named_rooms == record.named_rooms
                 });
-            !knows_shards || !knows_names
+            !knows_shards || !knows_names || !self.knows_devices(name, record)
         });
         unread.map(|(name, _)| name.clone()).collect()
     }
@@ -97,9 +117,82 @@ impl Agreement {
         let known = MemberRooms {
             rooms: record.rooms.clone(),
             named_rooms: record.named_rooms.clone(),
+            devices: record.devices.clone(),
             document: document.filter(|document| document.shards.digest() == record.rooms),
         };
         self.others.insert(name.to_owned(), known);
+    }
+
+    /// Whether it is known which devices a member has, as far as it says.
+    fn knows_devices(&self, name: &str, record: &MemberRecord) -> bool {
+        record.devices.is_empty()
+            || record.devices == self.own_devices
+            || (self.others.get(name)).is_some_and(|known| known.devices == record.devices)
+    }
+
+    /// Which devices a member has; none if they are this gateway's, or it does not say so in a form that can be read.
+    fn devices_of(&self, name: &str, record: &MemberRecord) -> Option<&RoomDevices> {
+        let known = self.others.get(name)?;
+        let devices = &known.document.as_ref()?.devices;
+        let is_other = record.devices != self.own_devices && known.devices == record.devices;
+        (is_other && !record.devices.is_empty()).then_some(devices)
+    }
+
+    /// What differing configurations mean for this gateway's rooms.
+    ///
+    /// A device may have one name here and another one at another member, and the two names' shards two owners. So no
+    /// room starts here while a member that has its device under another name has that name's shard. Of two members
+    /// that gain such shards the store puts one first, and the other sees it: both have told their devices before
+    /// they gained anything, and each gains by an answer that shows what the other has told. A member that comes to have
+    /// another configuration tells it when what it has taken out has ended, and starts what is new in it when that is
+    /// told.
+    pub fn conflicts(&self, me: &str, snapshot: &Snapshot) -> RoomConflicts {
+        let mut conflicts = RoomConflicts::default();
+        let others = || snapshot.live().filter(|(name, _)| **name != *me);
+        conflicts.are_unknown = others().any(|(name, record)| !self.knows_devices(name, record));
+        let differing: BTreeMap<&str, &RoomDevices> = others()
+            .filter_map(|(name, record)| Some((&**name, self.devices_of(name, record)?)))
+            .collect();
+        if differing.is_empty() {
+            return conflicts;
+        }
+        // By the room's number: the member, and whether it has the other room's shard.
+        let mut under_other_names: BTreeMap<u32, (&str, bool)> = BTreeMap::new();
+        for (name, devices) in &differing {
+            for (own, other) in self.own.devices().under_other_names(devices) {
+                let owner = snapshot.live_owner(shard_of_number(other));
+                let blocks = owner.is_some_and(|owner| owner.name == *name);
+                let known = under_other_names.entry(own).or_insert((*name, blocks));
+                if blocks && !known.1 {
+                    *known = (*name, true);
+                }
+            }
+        }
+        for id in self.own.ids() {
+            let number = room_number(id);
+            if let Some((member, blocks)) = under_other_names.get(&number) {
+                let conflict = DeviceConflict {
+                    member: (*member).into(),
+                    blocks: *blocks,
+                };
+                conflicts.devices.insert(id.into(), conflict);
+            }
+            let owner = snapshot.live_owner(shard_of_number(number));
+            let lacks_room = |name: &str| {
+                differing
+                    .get(name)
+                    .is_some_and(|devices| !devices.has_room(number))
+            };
+            if let Some(owner) = owner.filter(|owner| lacks_room(&owner.name)) {
+                let mut with_room = snapshot.live().filter(|(name, _)| !lacks_room(name));
+                let ownerless = OwnerlessRoom {
+                    owner: owner.name.as_str().into(),
+                    tells: with_room.next().is_some_and(|(first, _)| **first == *me),
+                };
+                conflicts.ownerless.insert(id.into(), ownerless);
+            }
+        }
+        conflicts
     }
 
     /// Forgets members that are gone.

@@ -1,5 +1,7 @@
 //! How a gateway becomes a member, and how it ceases to be one.
 
+use std::sync::Arc;
+
 use crate::boot_instant::BootInstant;
 use crate::cluster::members::heartbeats::{HEARTBEAT_INTERVAL, Heartbeats};
 use crate::cluster::members::requests::Purpose;
@@ -8,6 +10,9 @@ use crate::cluster::members::{Action, HANDOVER_TIME, Members, Membership, Notice
 use crate::cluster::placement::FORMAT;
 use crate::cluster::record::MemberRecord;
 use crate::cluster::registry::{Condition, Entry, Read, Transaction, TransactionReply, Write};
+
+/// Why a gateway does not join while another process has its name.
+const NAME_TAKEN: &str = "another gateway of this name is there (cluster.name)";
 
 impl Members {
     pub(super) fn send_probe(&mut self, now: BootInstant) {
@@ -87,7 +92,14 @@ impl Members {
                 false
             }
             (Membership::Outside, None) => {
-                self.send_join(now);
+                let why = self.other_settings();
+                if why.is_none() {
+                    self.send_join(now);
+                } else if self.hindrance != why {
+                    self.actions
+                        .extend(why.clone().map(Notice::SettingsDiffer).map(Action::Notice));
+                }
+                self.hindrance = why;
                 true
             }
             (Membership::Outside, Some(own)) => {
@@ -99,17 +111,37 @@ impl Members {
                         joined: now,
                     };
                     self.is_reconciled = false;
+                    self.hindrance = None;
                     self.guard.forget();
                     self.heartbeats.at_once();
                     self.handover_until = now + HANDOVER_TIME;
                     self.actions.push(Action::Notice(Notice::Joined));
-                } else if self.guard.is_empty() {
-                    self.actions.push(Action::Notice(Notice::NameTaken));
+                } else {
+                    self.hindrance = Some(NAME_TAKEN.into());
+                    if self.guard.is_empty() {
+                        self.actions.push(Action::Notice(Notice::NameTaken));
+                    }
                 }
                 true
             }
             (Membership::Ended, _) => false,
         }
+    }
+
+    /// That members have other settings which must be alike.
+    fn other_settings(&self) -> Option<Arc<str>> {
+        let others = self.snapshot.live();
+        let mut differing = others.filter_map(|(name, record)| {
+            let keys: Vec<&str> = self.record.differing_settings(record).collect();
+            (!keys.is_empty()).then(|| {
+                format!(
+                    "gateway \"{name}\" has another {}",
+                    keys.join(" and another ")
+                )
+            })
+        });
+        let first = differing.next()?;
+        Some(format!("{first}: give all gateways the same").into())
     }
 
     /// This gateway is no member any more: it loses everything, and joins again.

@@ -1,5 +1,6 @@
 //! Which shards are gained, given up and taken: holdings, table and placement brought in line with each other.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::boot_instant::BootInstant;
@@ -28,6 +29,7 @@ impl Members {
         self.has_plans = true;
         self.expects_shards = false;
         self.want();
+        self.conflicts = Arc::new(self.agreement.conflicts(&self.name, &self.snapshot));
         self.update_view();
         let me = self.me(created);
         let (mut gained, mut lost) = (Vec::new(), Vec::new());

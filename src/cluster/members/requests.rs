@@ -103,6 +103,7 @@ impl Members {
             record.nonce == self.record.nonce
                 && record.rooms == self.record.rooms
                 && record.named_rooms == self.record.named_rooms
+                && record.devices == self.record.devices
         });
         if !is_written {
             writes.push(Write::Put(

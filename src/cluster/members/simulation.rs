@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 
-use super::{Action, HeldShard, Members, Predecessor};
+use super::{Action, FIRST_CONFIGURATION, HeldShard, Members, Predecessor};
 use crate::cluster::fence::MemberFence;
 use crate::cluster::placement::{SHARDS, Shard};
 use crate::cluster::record::MemberRecord;
@@ -123,7 +123,9 @@ impl Simulation {
     /// Gives a gateway these rooms.
     pub fn configure(&mut self, at: usize, rooms: RoomDigests) {
         self.processes[at].rooms = rooms.clone();
-        self.processes[at].members.set_rooms(rooms);
+        let process = &mut self.processes[at];
+        process.configuration += 1;
+        process.members.set_rooms(process.configuration, rooms);
         self.processes[at].wake = self.now;
         self.at(self.now, Event::Wake(at));
     }
@@ -145,11 +147,15 @@ impl Simulation {
             leaving: false,
             rooms: String::new(),
             named_rooms: String::new(),
+            devices: String::new(),
+            configuration: 0,
+            settings: Default::default(),
         };
         let process = Process {
             members: Members::new("/c", name, record, rooms.clone(), MemberFence::closed()),
             name: name.to_owned(),
             rooms,
+            configuration: FIRST_CONFIGURATION,
             offset: 1 + self.random.below(1 << 50),
             drift: i64::try_from(self.random.below(200)).unwrap() - 100,
             paused_until: 0,

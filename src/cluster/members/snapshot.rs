@@ -172,6 +172,12 @@ impl Snapshot {
 }
 
 /// What a member says about its rooms.
-fn rooms_in(record: &MemberRecord) -> (&str, &str) {
-    (&record.rooms, &record.named_rooms)
+fn rooms_in(record: &MemberRecord) -> (&str, &str, &str, u64) {
+    let configuration = record.configuration;
+    (
+        &record.rooms,
+        &record.named_rooms,
+        &record.devices,
+        configuration,
+    )
 }

@@ -30,7 +30,11 @@ impl Members {
         let state = self.state(now);
         ClusterView {
             state,
-            problem: self.problem.clone().filter(|_| state != ClusterState::Ok),
+            problem: match state {
+                ClusterState::Ok => None,
+                ClusterState::Joining => self.hindrance.clone(),
+                _ => self.problem.clone(),
+            },
             ..self.view.clone()
         }
     }
@@ -74,6 +78,11 @@ impl Members {
                 .collect(),
             heirs,
             differing: self.wanted.differing.clone(),
+            conflicts: self.conflicts.clone(),
+            told_configuration: match self.snapshot.record(&self.name) {
+                Some(record) if record.nonce == self.record.nonce => record.configuration,
+                _ => self.view.told_configuration,
+            },
             revision: self.snapshot.table_revision(),
             ..self.view.clone()
         }

@@ -4,6 +4,7 @@ use super::simulation::Simulation;
 use super::*;
 use crate::cluster::placement::{Placement, Shard, shard_of};
 use crate::cluster::view::ClusterState;
+use crate::config::RoomDigest;
 
 /// How many random schedules are run, and how long each is.
 fn schedules() -> u64 {
@@ -193,7 +194,13 @@ fn a_process_waits_for_an_earlier_one_of_its_name() {
 
 fn rooms(rooms: impl IntoIterator<Item = u32>, change: impl Fn(u32) -> u32) -> RoomDigests {
     let rooms = rooms.into_iter();
-    RoomDigests::new(rooms.map(|room| (format!("room-{room}"), change(room))))
+    RoomDigests::new(rooms.map(|room| {
+        let digest = RoomDigest {
+            settings: change(room),
+            device: room,
+        };
+        (format!("room-{room}"), digest)
+    }))
 }
 
 /// Some rooms are in all of them, some in one or two; some have other settings.
@@ -308,6 +315,9 @@ fn a_members_key_that_a_person_has_changed_is_shown_as_it_is() {
         leaving: before.leaving,
         rooms: before.rooms.clone(),
         named_rooms: String::new(),
+        devices: String::new(),
+        configuration: 0,
+        settings: Default::default(),
     };
     simulation.put("/c/members/gw-2", &record.to_text());
     simulation.run(Duration::from_secs(1));
@@ -361,4 +371,64 @@ fn heirs_stay_while_the_rooms_of_a_member_are_read() {
         assert!(looks > 0);
         assert!(!joins || heirs(&view) != heirs(&before));
     }
+}
+
+/// A room gets another name, and the members learn of it one after the other.
+#[test]
+fn no_member_may_begin_to_use_a_device_that_another_may_use_under_another_name() {
+    let mut simulation = Simulation::new(8, 3);
+    let named = |name: &str| {
+        let name_of = |room| match room {
+            17 => name.to_owned(),
+            _ => format!("room-{room}"),
+        };
+        RoomDigests::new((0..900).map(|device| {
+            let settings = device;
+            (name_of(device), RoomDigest { settings, device })
+        }))
+    };
+    (0..3).for_each(|at| simulation.configure(at, named("room-17")));
+    simulation.run(Duration::from_secs(10));
+    let owner_of = |simulation: &Simulation, name: &str| {
+        let owner = simulation.owners(0)[shard_of(name).index()]
+            .clone()
+            .unwrap();
+        owner.trim_start_matches("gw-").parse::<usize>().unwrap() - 1
+    };
+    let former = owner_of(&simulation, "room-17");
+    let new_names = (0..).map(|n: u32| format!("new-{n}"));
+    let mut new_names = new_names.filter(|name| owner_of(&simulation, name) != former);
+    let new = new_names.next().unwrap();
+    let next = owner_of(&simulation, &new);
+    let is_blocked = |simulation: &Simulation, at: usize, name: &str| {
+        let view = simulation.view(at);
+        assert!(!view.conflicts.are_unknown);
+        view.conflicts.devices.get(name).map(|it| it.blocks)
+    };
+    // The one that has the shard of the new name, then the third one.
+    for at in [next, 3 - former - next] {
+        simulation.configure(at, named(&new));
+        simulation.run(Duration::from_secs(3));
+        assert_eq!(is_blocked(&simulation, next, &new), Some(true));
+        // It has the device, and could not begin with it anew: the other has the other shard.
+        assert_eq!(is_blocked(&simulation, former, "room-17"), Some(true));
+        assert_eq!(simulation.view(at).told_configuration, 3);
+    }
+    // It dies, so that nobody knows the former name any more.
+    simulation.kill(former);
+    simulation.run(Duration::from_millis(3500));
+    assert_eq!(is_blocked(&simulation, next, &new), None);
+    simulation.assert_all_owned();
+
+    // One comes that has the former name: it may not take the device as long as the other has the new name's shard.
+    simulation.start("gw-4", 1);
+    simulation.configure(3, named("room-17"));
+    simulation.run(Duration::from_secs(10));
+    let ownerless = simulation
+        .view(3)
+        .conflicts
+        .ownerless
+        .contains_key("room-17");
+    assert!(ownerless || is_blocked(&simulation, 3, "room-17") == Some(true));
+    assert_ne!(is_blocked(&simulation, next, &new), None);
 }

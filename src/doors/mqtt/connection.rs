@@ -82,6 +82,13 @@ impl Connection {
     /// Keeps a connection until the door stops and everything was sent.
     pub async fn run(mut self) {
         let stopping = self.context.stopping.clone();
+        if let Some(mut may_connect) = self.context.settings.may_connect.clone() {
+            tokio::select! {
+                // Whoever has to allow it is gone only when the gateway ends.
+                _ = may_connect.wait_for(|may| *may) => {}
+                () = stopping.cancelled() => return,
+            }
+        }
         while !stopping.is_cancelled() {
             let opened = tokio::select! {
                 opened = self.open() => opened,

@@ -235,7 +235,7 @@ fn refused(reason: ReasonCode, server: Option<&str>) -> String {
 fn disconnected(reason: ReasonCode, server: Option<&str>) -> String {
     match reason {
         ReasonCode::SESSION_TAKEN_OVER => {
-            "another client has connected with the same client id (mqtt.client_id)".into()
+            "another client has connected with the same client id (mqtt.client_id; in a cluster cluster.name)".into()
         }
         ReasonCode::SERVER_SHUTTING_DOWN => "the broker shuts down".into(),
         ReasonCode(0) => "the broker ended the connection".into(),

@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn the_reason_of_a_disconnect_is_understood_in_every_form() {
         let reason = |rest: &[u8]| disconnect(rest).map(|lost| lost.to_string());
-        let taken_over = "another client has connected with the same client id (mqtt.client_id)";
+        let taken_over = "another client has connected with the same client id (mqtt.client_id; in a cluster cluster.name)";
         assert_eq!(reason(&[]), None);
         assert_eq!(reason(&[1]), None);
         assert_eq!(reason(&[0]).unwrap(), "the broker ended the connection");

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     Connect, ConnectProperties, LastWill, LastWillProperties, Login, Packet,
@@ -99,6 +101,9 @@ pub struct MqttSettings {
     pub will_delay: Duration,
     /// The rooms that several gateways share; without it this gateway has every room.
     pub shared: Option<Arc<SharedRooms>>,
+    /// The door connects when this is true for the first time; at once without it. Until a gateway is a member of its
+    /// cluster, another one may be that has its name, and so its client id.
+    pub may_connect: Option<watch::Receiver<bool>>,
 }
 
 impl MqttSettings {
@@ -125,6 +130,7 @@ impl MqttSettings {
             has_will: true,
             will_delay: WILL_DELAY,
             shared: None,
+            may_connect: None,
         }
     }
 

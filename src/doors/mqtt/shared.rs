@@ -265,6 +265,16 @@ impl SharedRooms {
         self.change(rooms, |inner, room| inner.arbiter.lose(room, now));
     }
 
+    /// Nobody has these rooms, and this gateway is the one that says so: it answers their commands with `offline` within
+    /// five seconds. `revision` as for [`SharedRooms::take_over`].
+    pub fn answer_for<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
+        let now = Instant::now();
+        self.change(rooms, |inner, room| {
+            inner.arbiter.begin(room, revision);
+            inner.arbiter.lose(room, now);
+        });
+    }
+
     /// This gateway publishes states of these rooms although it has none of them, such as that nobody has them;
     /// no others any more.
     pub fn speak_for(&self, rooms: impl IntoIterator<Item = Arc<str>>) {

@@ -217,6 +217,11 @@ fn cluster() -> Value {
                 "items": {"type": "string"},
                 "description": "The rooms that are not configured alike at all gateways, up to 1,000 of each gateway.",
             },
+            "device_conflicts": {
+                "type": "array",
+                "items": {"type": "string"},
+                "description": "The rooms whose device another gateway has under another name, up to 100.",
+            },
             "placement": {
                 "type": "string",
                 "description": "Changes whenever a room changes its gateway.",

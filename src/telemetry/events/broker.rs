@@ -53,7 +53,8 @@ impl Telemetry {
             target: MQTT,
             client_id,
             "the broker keeps ending the connection soon after it is made: another client may be \
-             using this client id. Give each gateway a mqtt.client_id of its own; the gateway waits up to \
+             using this client id. Give each gateway a mqtt.client_id of its own, in a cluster a cluster.name of its own; the \
+             gateway waits up to \
              {seconds} s before it connects again"
         );
     }

@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::CLUSTER;
 use crate::telemetry::Telemetry;
 
+/// How many rooms a line names whose devices have several names.
+const CONFLICTS_IN_LOG: usize = 20;
+
 /// What came of a request to etcd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EtcdOutcome {
@@ -134,6 +137,24 @@ impl Telemetry {
                 gateways,
                 "these gateways have another configuration of the rooms than this one: give all the same \
                  [rooms] and [defaults], and reload them"
+            ),
+        }
+    }
+
+    /// Other gateways have the devices of these rooms under other names; none any more if it is empty. Each is a room
+    /// of this gateway with the other gateway's name.
+    pub fn device_conflicts(&self, rooms: &[String]) {
+        let first_rooms = rooms.get(..CONFLICTS_IN_LOG).unwrap_or(rooms).join(", ");
+        match rooms.is_empty() {
+            true => {
+                tracing::info!(target: CLUSTER, "each device has the same name everywhere again")
+            }
+            false => tracing::warn!(
+                target: CLUSTER,
+                rooms = rooms.len(),
+                first_rooms,
+                "other gateways have the devices of these rooms under other names. A device stays with the gateway that \
+                 has it; a room that is new here waits until the configurations are the same: reload all gateways"
             ),
         }
     }

@@ -39,6 +39,11 @@ impl Telemetry {
         );
     }
 
+    /// This gateway waits outside of the cluster, for this reason.
+    pub fn does_not_join(&self, why: &str) {
+        tracing::warn!(target: CLUSTER, "this gateway does not join the cluster: {why}");
+    }
+
     /// What an operator should know of etcd although it answers.
     pub fn etcd_caveat(&self, caveat: &str) {
         tracing::warn!(target: CLUSTER, "{caveat}");

@@ -37,6 +37,7 @@ pub struct ClusterMetrics {
     differing_members: Gauge,
     differing_shards: Gauge,
     differing_rooms: Gauge,
+    device_conflicts: Gauge,
     links: Gauge,
     links_connected: Gauge,
     pub link_connects: Counter,
@@ -92,6 +93,11 @@ impl Default for ClusterMetrics {
                 "differing_rooms",
                 "Rooms that are configured differently",
             ),
+            device_conflicts: add(
+                all,
+                "device_conflicts",
+                "Rooms whose device another gateway has under another name",
+            ),
             links: add(all, "links", "Links to other gateways"),
             links_connected: add(all, "links_connected", "Links that are connected"),
             link_connects: add(all, "link_connects", "Links that came up"),
@@ -140,6 +146,7 @@ impl ClusterMetrics {
         self.differing_members.set(whole(sample.differing_members));
         self.differing_shards.set(whole(sample.differing_shards));
         self.differing_rooms.set(whole(sample.differing_rooms));
+        self.device_conflicts.set(whole(sample.device_conflicts));
         self.links.set(whole(sample.links));
         self.links_connected.set(whole(sample.links_connected));
         self.remembered.set(whole(sample.remembered));

@@ -173,7 +173,7 @@ fn a_place_that_is_taken_before_the_subscription_is_answered_is_no_silence() {
         [
             (
                 0x8E,
-                "another client has connected with the same client id (mqtt.client_id)",
+                "another client has connected with the same client id (mqtt.client_id; in a cluster cluster.name)",
             ),
             (0, "the broker closed the connection"),
         ],

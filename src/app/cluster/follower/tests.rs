@@ -53,9 +53,15 @@ async fn follower(config: Config, has_mqtt: bool) -> Follower {
         version: String::new(),
         rooms: RoomDigests::default(),
         since: 0,
+        settings: Default::default(),
     };
     let (cluster, ..) = join(etcd(), identity, Arc::default());
     let placed = PlacedRooms::new("gw-1", &config, sessions);
+    // Nobody else is there who would have to know of a room's device.
+    placed.seen(ClusterView {
+        told_configuration: u64::MAX,
+        ..ClusterView::unknown("gw-1")
+    });
     let shared = has_mqtt.then(|| SharedRooms::new("gw-1", placed.clone()));
     let store = StateStore::new();
     let sharing: Arc<dyn RoomSharing> = placed.clone();
@@ -77,6 +83,7 @@ async fn follower(config: Config, has_mqtt: bool) -> Follower {
         presence: None,
         config: Arc::new(config),
         status: Arc::new(status),
+        has_joined: watch::Sender::new(false),
     })
 }
 
@@ -157,7 +164,7 @@ async fn a_room_that_a_reload_adds_to_a_shard_during_its_hand_over_goes_too() {
     let more = config(&[ROOM, &neighbour]);
     follower.placed.configure(&more);
     follower.rooms.apply(&more).await.unwrap();
-    follower.reconfigured(Arc::new(more));
+    follower.reconfigured(Arc::new(more)).await;
     assert_eq!(follower.running().len(), 2);
     assert_eq!(hand_over.await, HandOver::Done);
     assert_eq!(follower.running(), []);
@@ -187,11 +194,13 @@ async fn a_room_that_a_reload_adds_to_a_shard_while_it_comes_starts_too() {
 #[tokio::test(start_paused = true)]
 async fn a_gateway_that_gets_a_room_which_nobody_had_speaks_for_it_no_longer() {
     let mut follower = follower(config(&[ROOM]), true).await;
-    follower.seen(ClusterView {
-        state: ClusterState::Ok,
-        members: [MemberView::named("gw-1")].into(),
-        ..ClusterView::unknown("gw-1")
-    });
+    follower
+        .seen(ClusterView {
+            state: ClusterState::Ok,
+            members: [MemberView::named("gw-1")].into(),
+            ..ClusterView::unknown("gw-1")
+        })
+        .await;
     tokio::time::advance(Duration::from_secs(10)).await;
     follower.look();
     let shared = follower.shared.clone().unwrap();

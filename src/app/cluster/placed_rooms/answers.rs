@@ -11,7 +11,7 @@ use super::{PlacedRooms, ShardPhase, State};
 use crate::boot_instant::BootInstant;
 use crate::cluster::link::{Holder, HolderChanges, Member, RoomHolders};
 use crate::cluster::{ClusterState, Shard, ShardFence, shard_of};
-use crate::config::{RoomConfig, RoomId};
+use crate::config::{RoomConfig, RoomConfigs, RoomId};
 use crate::device::{self, DeviceFence, FenceClosed, SessionStore};
 use crate::doors::mqtt::SharingRules;
 use crate::rooms::RoomSharing;
@@ -22,6 +22,24 @@ pub const NO_OWNER: &str = "no gateway that runs has the room";
 const NO_OWNER_KNOWN: &str = "no gateway that runs has the room, as far as this one knows: it has no contact with \
                               the cluster's etcd";
 
+/// What is said of a room whose gateway does not know it.
+pub fn not_configured(owner: &str) -> Arc<str> {
+    let text = format!(
+        "gateway \"{owner}\" should have the room, and has it not in its configuration: give all gateways the same rooms, \
+         and reload them"
+    );
+    text.into()
+}
+
+/// What is said of a room whose device another gateway may use under another name.
+pub fn device_elsewhere(member: &str) -> Arc<str> {
+    let text = format!(
+        "gateway \"{member}\" has the room's device under another name: give all gateways the same rooms, and reload \
+         them"
+    );
+    text.into()
+}
+
 impl State {
     fn holder(&self, me: &str, room: &str) -> Holder {
         let Some(shard) = self.shard(room) else {
@@ -29,7 +47,11 @@ impl State {
         };
         if let Some(here) = self.here.get(&shard) {
             return match here.phase {
-                ShardPhase::Running => Holder::Me,
+                ShardPhase::Running => match self.waiting.get(room) {
+                    None => Holder::Me,
+                    Some(None) => Holder::Moving,
+                    Some(Some(why)) => Holder::Nobody(why.clone()),
+                },
                 ShardPhase::Starting | ShardPhase::Stopping => Holder::Moving,
             };
         }
@@ -41,8 +63,47 @@ impl State {
         match self.seen.members.get(place) {
             // It was this gateway's, and the table does not say otherwise yet.
             Some(Some(member)) if *member.name == *me => Holder::Moving,
-            Some(Some(member)) => Holder::Member(member.clone()),
+            Some(Some(member)) => match self.is_ownerless(room) {
+                true => Holder::Nobody(not_configured(&member.name)),
+                false => Holder::Member(member.clone()),
+            },
             _ => Holder::Nobody("the address that its gateway advertises is no URL".into()),
+        }
+    }
+
+    /// The room's shard has an owner that has not the room.
+    fn is_ownerless(&self, room: &str) -> bool {
+        self.seen.view.conflicts.ownerless.contains_key(room)
+    }
+
+    /// Whether nothing keeps a room of a shard that is here from starting: the others know that this gateway has the
+    /// device under this name, and none that may use the device has it under another.
+    pub(super) fn may_start(&self, room: &str) -> bool {
+        let conflicts = &self.seen.view.conflicts;
+        let has_same_device = |rooms: &RoomConfigs| {
+            let [own, other] = [&self.rooms, rooms].map(|rooms| rooms.get(room));
+            own.map(|room| &room.url) == other.map(|room| &room.url)
+        };
+        let conflict = conflicts.devices.get(room);
+        !conflicts.are_unknown
+            && has_same_device(&self.told)
+            && self.telling.iter().all(|(_, rooms)| has_same_device(rooms))
+            && conflict.is_none_or(|conflict| !conflict.blocks)
+    }
+
+    /// Takes over which of the configurations the others can read.
+    pub(super) fn take_told(&mut self) {
+        let number = self.seen.view.told_configuration;
+        while self
+            .telling
+            .front()
+            .is_some_and(|(told, _)| *told <= number)
+        {
+            self.told = self
+                .telling
+                .pop_front()
+                .map(|(_, rooms)| rooms)
+                .unwrap_or_default();
         }
     }
 
@@ -124,7 +185,7 @@ impl RoomSharing for PlacedRooms {
     fn owns(&self, room: &str) -> bool {
         let state = self.read();
         let here = state.shard(room).and_then(|shard| state.here.get(&shard));
-        here.is_some_and(|here| here.phase != ShardPhase::Stopping)
+        here.is_some_and(|here| here.phase != ShardPhase::Stopping) && state.may_start(room)
     }
 
     fn fence(&self, room: &Arc<str>) -> DeviceFence {

@@ -13,6 +13,8 @@ pub struct Process {
     pub name: String,
     /// Its configuration of the rooms.
     pub rooms: RoomDigests,
+    /// The number of these.
+    pub configuration: u64,
     /// Its clock: what it shows at the simulation's start, and how many millionths it runs too fast.
     pub offset: u64,
     pub drift: i64,
