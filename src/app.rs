@@ -38,6 +38,7 @@ use crate::doors::tcp::TcpDoor;
 use crate::home_assistant::Publisher;
 use crate::net::{ListenSetting, ServerTls};
 use crate::rooms::{RoomSharing, Rooms};
+use crate::standstill::StandstillWatch;
 use crate::state::StateStore;
 use crate::telemetry::{LogRing, Telemetry};
 
@@ -79,7 +80,7 @@ pub struct App {
     certificate_watch: JoinHandle<()>,
     home_assistant: Option<Publisher>,
     /// Notices when the process stood still.
-    standstill_watch: JoinHandle<()>,
+    standstill_watch: StandstillWatch,
     /// Publishes `gateway/health`.
     health: JoinHandle<()>,
     /// Publishes `gateway/log`.

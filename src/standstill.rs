@@ -4,13 +4,16 @@
 //! or it gets no processor. Meanwhile the system goes on taking what clients, brokers and other gateways send. What is
 //! read afterwards looks new and is not, so its age counts from when the standstill began.
 //!
-//! A task shows every moment that the process runs; a longer time without that is a standstill. This belongs to the
-//! process, not to a gateway. [`Standstills`] is pure: it gets the time.
+//! A thread shows every moment that the process runs; a longer time without that is a standstill. It is no task: one that
+//! has to wait for another is no standstill. This belongs to the process, not to a gateway. [`Standstills`] is pure: it
+//! gets the time.
 
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use crate::boot_instant::BootInstant;
 use crate::telemetry::Telemetry;
@@ -18,7 +21,7 @@ use crate::telemetry::Telemetry;
 /// How often the process shows that it runs. A standstill is known to begin this exactly, and four times a second
 /// cost nothing.
 const BEAT_INTERVAL: Duration = Duration::from_millis(250);
-/// A longer time without a beat is a standstill. On a busy machine a task waits for some hundred milliseconds.
+/// A longer time without a beat is a standstill. On a busy machine a thread waits for some hundred milliseconds.
 const SHORTEST_STANDSTILL: Duration = Duration::from_secs(1);
 /// What is read so long after a standstill may have waited for its end: a door reads in turns, what a client has sent
 /// to the embedded broker is passed on, and what waited at another broker comes after a new connection. After a
@@ -101,7 +104,7 @@ impl Standstills {
         });
     }
 
-    /// When what is read now was received. Whoever reads may be awake before the task that shows it, and shows by
+    /// When what is read now was received. Whoever reads may be awake before the thread that shows it, and shows by
     /// that that the process runs.
     fn received(&mut self, now: Moment) -> Instant {
         self.beat(now);
@@ -160,13 +163,29 @@ pub fn received_now() -> Instant {
     }
 }
 
-/// Shows that the process runs, and tells when it stood still.
-pub async fn watch(telemetry: Arc<Telemetry>) {
+/// Watches the process until it is dropped.
+#[derive(Debug)]
+pub struct StandstillWatch {
+    /// Its end is the thread's.
+    _ends: Sender<()>,
+}
+
+impl StandstillWatch {
+    /// Starts the thread that shows that the process runs, and tells when it stood still.
+    ///
+    /// # Errors
+    /// The system starts no more threads.
+    pub fn start(telemetry: Arc<Telemetry>) -> io::Result<Self> {
+        let (ends, end) = channel();
+        let thread = std::thread::Builder::new().name("standstill".into());
+        thread.spawn(move || watch(&telemetry, &end))?;
+        Ok(Self { _ends: ends })
+    }
+}
+
+fn watch(telemetry: &Telemetry, end: &Receiver<()>) {
     let _watcher = Watcher::start();
-    let mut beats = interval(BEAT_INTERVAL);
-    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        beats.tick().await;
+    while end.recv_timeout(BEAT_INTERVAL) == Err(RecvTimeoutError::Timeout) {
         let untold = process().as_mut().and_then(|process| {
             process.standstills.beat(Moment::now());
             process.standstills.take_untold()

@@ -23,7 +23,7 @@ use crate::doors::clients::{ClientStates, Clients};
 use crate::guesses::Guesses;
 use crate::net::{ListenSetting, bind};
 use crate::rooms::Rooms;
-use crate::standstill;
+use crate::standstill::StandstillWatch;
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::Telemetry;
 use crate::topics::{GATEWAY_AVAILABILITY, ONLINE};
@@ -70,6 +70,8 @@ impl App {
         if let Some(runtime) = runtime.filter(|dir| SessionFile::check_directory(dir).is_ok()) {
             broker_topics::compare(runtime, &config, &telemetry);
         }
+        let standstill_watch = StandstillWatch::start(telemetry.clone())
+            .map_err(|error| format!("a thread cannot be started: {error}"))?;
         let store = StateStore::new();
         let own_certificates = OwnCertificates::new(certificates.own, telemetry.clone());
         let shares = ConnectionShares::new(&config, &options.limits, &telemetry);
@@ -177,7 +179,6 @@ impl App {
         let tcp = clients::start_tcp(&config, tcp_socket, tls.as_ref(), shares.tcp, &clients)?;
         let health = tokio::spawn(health::publish(telemetry.clone(), sampler, store.clone()));
         let gateway_log = tokio::spawn(gateway_log::publish(telemetry.clone(), store.clone()));
-        let standstill_watch = tokio::spawn(standstill::watch(telemetry.clone()));
         let certificate_watch = tokio::spawn(own_certificates.clone().watch());
         Ok(Self {
             broker,

@@ -39,7 +39,7 @@ impl App {
         self.health.abort();
         self.gateway_log.abort();
         self.certificate_watch.abort();
-        self.standstill_watch.abort();
+        drop(self.standstill_watch);
         if let Some(home_assistant) = self.home_assistant {
             home_assistant.stop();
         }
