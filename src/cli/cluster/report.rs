@@ -125,7 +125,7 @@ impl ClusterReport {
                     own.is_some_and(|own| own != *value)
                 });
                 problems.extend(keys.map(|(key, _)| {
-                    let (name, key) = (&member.name, visible(key));
+                    let (name, key) = (&member.name, shown(key));
                     format!("{name} has another {key} than this file")
                 }));
             }
