@@ -292,7 +292,7 @@ mod tests {
             let reader = tokio::spawn(async move {
                 let mut buffer = vec![0; 64 << 10];
                 loop {
-                    reads.read(&mut buffer).await.unwrap();
+                    assert!(reads.read(&mut buffer).await.unwrap() > 0);
                 }
             });
             for _ in 0..10 {
