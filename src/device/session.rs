@@ -14,8 +14,8 @@ const ID_COOKIE: &str = "session_id";
 /// The cookie that holds the token against cross-site requests.
 const TOKEN_COOKIE: &str = "XSRF-TOKEN";
 
-/// The longest id or token, in bytes. Those of devices have some tens; all sessions of a cluster are in one store, which
-/// no device is to fill.
+/// The longest id or token, in bytes. Those of devices have some tens; all sessions of a cluster are in one store,
+/// which no device is to fill.
 const LONGEST_SECRET: usize = 1 << 10;
 
 /// A session at the device.

@@ -21,8 +21,8 @@ const MOST_UNRELEASED: usize = 4;
 /// How often the release of a session is tried that the device does not confirm.
 const MOST_RELEASE_TRIES: u32 = 8;
 
-/// How often a renewed token is stored at most. A device may send one with each answer, and a store that all rooms share
-/// keeps each for a while. Whoever finds an older one logs in.
+/// How often a renewed token is stored at most. A device may send one with each answer, and a store that all rooms
+/// share keeps each for a while. Whoever finds an older one logs in.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// The known sessions of one device.

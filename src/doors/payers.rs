@@ -1,10 +1,10 @@
 //! Who pays for what clients cost: each token, or each address where no token is needed.
 //!
-//! Limits of one client do not limit whoever has a thousand of them. So everything that a client can make
-//! the gateway do or keep is paid by its payer, from what all payers share: processor time
-//! (`processor_time`; for what is read also where nothing comes of it: `reads`), bytes that wait (`waiting_bytes`), and the places of clients. None can have more than
-//! a part of it, so that the clients of others go on beside any number of clients of one payer. Knows no
-//! transport and no device.
+//! Limits of one client do not limit whoever has a thousand of them. So everything that a client can make the gateway
+//! do or keep is paid by its payer, from what all payers share: processor time (`processor_time`; for what is read
+//! also where nothing comes of it: `reads`), bytes that wait (`waiting_bytes`), and the places of clients. None can
+//! have more than a part of it, so that the clients of others go on beside any number of clients of one payer. Knows
+//! no transport and no device.
 
 mod partial_message;
 mod processor_time;
@@ -76,8 +76,8 @@ impl Payers {
         }
     }
 
-    /// Payers of another kind, with accounts of their own, who share with these: however many come, they take no account
-    /// away from these.
+    /// Payers of another kind, with accounts of their own, who share with these: however many come, they take no
+    /// account away from these.
     pub fn beside(&self) -> Self {
         Self {
             accounts: Mutex::default(),

@@ -103,7 +103,7 @@ pub async fn measure(
     if !charge.lock().is_trusted {
         let payer = state.clients.stranger(address);
         if let Some(reads) = reads {
-            reads.becomes(payer.clone());
+            reads.is_stranger(payer.clone());
         }
         let admitted = payer.admit().await;
         admitted.charge(std::mem::take(&mut charge.lock().unpaid));

@@ -77,7 +77,8 @@ pub async fn serve(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
-        .max_buf_size(MAX_HEAD_BYTES)
+        // More, so that a head is refused here, in words.
+        .max_buf_size(2 * MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();

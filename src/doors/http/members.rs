@@ -1,7 +1,8 @@
 //! `/cluster`: the links of other gateways of the cluster, and their files. Without `[cluster]` there is no such path.
 //!
-//! Owns who is let in: only one who proves that it has the cluster's token, after this gateway has proved it over the same
-//! connection. Wrong proofs are slowed down as wrong tokens are everywhere. What members say is in [`cluster::link`](crate::cluster::link).
+//! Owns who is let in: only one who proves that it has the cluster's token, after this gateway has proved it over the
+//! same connection. Wrong proofs are slowed down as wrong tokens are everywhere. What members say is in
+//! [`cluster::link`](crate::cluster::link).
 
 use std::sync::Arc;
 
