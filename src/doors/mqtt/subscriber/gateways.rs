@@ -1,7 +1,7 @@
 //! What other gateways at the same topics say, and what this one does about it.
 //!
-//! It leaves their rooms alone, warns of them once, says that it is there itself, and takes back an
-//! `offline` that is not about it.
+//! It leaves their rooms alone, warns of them once, says that it is there itself, and takes back what
+//! is not about it: an `offline` at once, what another gateway says of itself when that one is gone.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,6 +32,9 @@ impl MqttSubscriber {
         let own = store.get(topic);
         // Its own messages come back too. They say nothing of another process with its id.
         let is_own = own.as_ref().is_some_and(|own| own.payload == payload);
+        if own.is_some() && !payload.is_empty() {
+            self.gateway_published(topic, mark, is_own || !is_live, now);
+        }
         if is_live && payload.is_empty() && own.is_some() {
             self.lost(topic);
         } else if topic == GATEWAY_INFO && is_own {
@@ -48,11 +51,22 @@ impl MqttSubscriber {
             }
             // What one gateway says when it goes, or the broker in its place, is not about the
             // others: this one is still there.
-            if says_offline && is_online(store) {
+            if topic == GATEWAY_AVAILABILITY && payload != b"online" && is_online(store) {
                 self.outbox.push_state(&Arc::from(GATEWAY_AVAILABILITY));
             }
         }
         self.count_others(now);
+    }
+
+    /// Somebody has published something at a topic of this gateway. `stays`: it is the same, or not new.
+    fn gateway_published(&self, topic: &str, mark: Mark<'_>, stays: bool, now: Instant) {
+        if mark.id == Some(self.gateway_id.as_str()) {
+            // Its own messages come back too, perhaps when there is a newer one.
+        } else if mark.is_of_gateway() {
+            self.taken_over(topic, mark.id, now);
+        } else if !stays && topic != GATEWAY_AVAILABILITY {
+            self.lost(topic);
+        }
     }
 
     fn heard(&self, mark: Mark<'_>, says_offline: bool, now: Instant) {
