@@ -7,7 +7,7 @@
 //! client          repeats a request where that is safe       transfer: files that stream
 //! authenticator   logs in and out, one at a time             login_limiter, login_backoff, login_reply
 //! identity        what does the device say it is?            session_holders: who holds its sessions
-//! start_throttle  what thousands of rooms do at a start      priority_semaphore: who waits for a turn
+//! start_throttle  what thousands of rooms do at a start      priority_semaphore: who waits for a turn; turn, own_waits
 //! login_memory    what of log-ins outlives a room
 //! probe           is a session valid? what does a 403 mean?     unauthenticated: a read without a log-in
 //! endpoint        one request, one response; two at a time   sessions; session_store: _file, _memory
@@ -26,6 +26,7 @@ mod login_backoff;
 mod login_limiter;
 mod login_memory;
 mod login_reply;
+mod own_waits;
 mod priority_semaphore;
 mod probe;
 mod problem;
@@ -43,6 +44,7 @@ mod test_device;
 mod timings;
 mod tls;
 mod transfer;
+mod turn;
 mod unauthenticated;
 
 pub use authenticator::LONGEST_LOG_OUT;

@@ -1,6 +1,6 @@
 //! All rooms, and the dispatch of commands to them.
 //!
-//! Owns starting, replacing and stopping rooms, and the topics about the gateway itself. Knows no
+//! Owns starting, replacing and stopping rooms (`applying`), and the topics about the gateway itself. Knows no
 //! transport: front doors hand it [`Submission`](crate::command::Submission)s through
 //! [`Submit`](crate::command::Submit), which `dispatch` has.
 //!
@@ -12,6 +12,7 @@
 //! `rest` tells whether it is asleep or used otherwise.
 
 mod actor;
+mod applying;
 mod availability;
 mod boot_time;
 mod calls;
@@ -33,6 +34,7 @@ mod queue;
 mod readiness;
 mod reading;
 mod refusal;
+mod replacement;
 mod rest;
 mod room;
 mod schedule;
@@ -60,7 +62,6 @@ pub use sharing::{Leaving, PreviousOwner, RoomSharing};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
 
 use serde_json::json;
 use time::OffsetDateTime;
@@ -76,15 +77,11 @@ use crate::telemetry::{RoomSample, Telemetry};
 use crate::topics::GATEWAY_INFO;
 use camera_stops::CameraStops;
 use dispatch::NotRunning;
-use ending::{EndingRoom, EndingRooms};
+use ending::EndingRooms;
 use room::Room;
 use schedule::PollIntervals;
 use session_places::SessionPlaces;
 use settings::RoomSettings;
-
-/// How long a room that is replaced may finish what it began. Its commands are refused meanwhile,
-/// so shorter than a request may take.
-const ROOM_REPLACE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// When many rooms arrive, commands of others are let in after so many.
 const ROOMS_STARTED_AT_ONCE: usize = 32;
@@ -155,76 +152,46 @@ impl Rooms {
         self.limits.logins.clone()
     }
 
-    /// Starts, replaces and stops rooms until they are those of the configuration. A room whose
-    /// configuration did not change is not touched, unless its device refuses the password: that may have been
-    /// put right there.
-    ///
-    /// # Errors
-    /// The rooms that cannot be started, each with the reason; the others run.
-    pub async fn apply(&self, config: &Config) -> Result<(), Vec<String>> {
-        self.expect(config);
-        let removed = self.remove_changed(config);
-        let mut stops = self.stop_removed(removed, config).await;
-        if self.stopping.is_cancelled() {
-            return Ok(());
-        }
-        self.sessions.remove_unused(config);
-        let mut failed = BTreeMap::new();
-        let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
-        for id in config.rooms.keys() {
-            if rooms.contains_key(&id.shared()) || !self.owns(&id.shared()) {
-                continue;
-            }
-            let stops = stops.remove(&id.shared()).unwrap_or_default();
-            match self.start(id, config, stops, PreviousOwner::Nobody) {
-                Ok(running) => {
-                    rooms.insert(id.shared(), running);
-                }
-                Err(error) => {
-                    failed.insert(id.shared(), error);
-                }
-            }
-        }
-        drop(rooms);
-        let cannot_start = |id: &Arc<str>| (id.clone(), NotRunning::CannotStart);
-        let elsewhere = config.rooms.keys().filter(|id| !self.owns(&id.shared()));
-        let elsewhere = elsewhere.map(|id| (id.shared(), NotRunning::Elsewhere));
-        *self.not_running() = failed.keys().map(cannot_start).chain(elsewhere).collect();
-        self.publish_info(config);
-        if failed.is_empty() {
-            return Ok(());
-        }
-        let failed = failed.into_iter();
-        Err(failed
-            .map(|(id, error)| format!("rooms.{id}: {error}"))
-            .collect())
-    }
-
     /// Whether this gateway runs a configured room.
     fn owns(&self, room: &str) -> bool {
         let mut sharing = self.sharing.iter();
         sharing.all(|sharing| sharing.owns(room))
     }
 
-    /// Starts a configured room.
+    /// Starts a room, unless it runs, or is not this gateway's by this configuration.
     fn start(
         &self,
-        id: &RoomId,
+        rooms: &mut BTreeMap<Arc<str>, RunningRoom>,
+        id: &Arc<str>,
         config: &Config,
         stops: CameraStops,
         previous_owner: PreviousOwner,
-    ) -> Result<RunningRoom, String> {
-        let Some(room) = config.rooms.get(id) else {
-            return Err("is not configured".into());
+    ) -> Result<(), String> {
+        let Some(room) = config.rooms.get(&**id) else {
+            return Ok(());
         };
+        if rooms.contains_key(id) || !self.owns(id) {
+            return Ok(());
+        }
         let max_payload = config.mqtt.max_payload;
-        let settings = self.settings(id.shared(), room, max_payload);
-        let started = Room::start(settings, self.store.clone(), stops, previous_owner)?;
-        Ok(RunningRoom {
-            config: room.clone(),
-            max_payload,
-            room: started,
-        })
+        let settings = self.settings(id.clone(), room, max_payload);
+        match Room::start(settings, self.store.clone(), stops, previous_owner) {
+            Ok(started) => {
+                let running = RunningRoom {
+                    config: room.clone(),
+                    max_payload,
+                    room: started,
+                };
+                rooms.insert(id.clone(), running);
+                self.not_running().remove(id);
+                Ok(())
+            }
+            Err(error) => {
+                let not_running = (id.clone(), NotRunning::CannotStart);
+                self.not_running().extend([not_running]);
+                Err(format!("rooms.{id}: {error}"))
+            }
+        }
     }
 
     /// Starts rooms that this gateway has from now on, with the configuration that [`Rooms::apply`] got last. Those
@@ -250,29 +217,13 @@ impl Rooms {
 
     /// Returns why those do not run that cannot be started.
     fn start_some(&self, some: &[Arc<str>], previous_owner: PreviousOwner) -> Vec<String> {
-        let mut failed = Vec::new();
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         let config = self.config().clone();
-        for room in some {
-            let Some((id, _)) = config.rooms.get_key_value(&**room) else {
-                continue;
-            };
-            if rooms.contains_key(room) || !self.owns(room) {
-                continue;
-            }
-            match self.start(id, &config, CameraStops::default(), previous_owner) {
-                Ok(running) => {
-                    rooms.insert(room.clone(), running);
-                    self.not_running().remove(room);
-                }
-                Err(error) => {
-                    failed.push(format!("rooms.{id}: {error}"));
-                    let not_running = (room.clone(), NotRunning::CannotStart);
-                    self.not_running().extend([not_running]);
-                }
-            }
-        }
-        failed
+        let start = |room| {
+            let stops = CameraStops::default();
+            self.start(&mut rooms, room, &config, stops, previous_owner)
+        };
+        some.iter().map(start).filter_map(Result::err).collect()
     }
 
     /// Ends rooms that another gateway gets, or has already. Their topics stay as they are. Returns when they have
@@ -317,65 +268,11 @@ impl Rooms {
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
         let new = config.rooms.keys().map(RoomId::shared);
         let new = new.filter(|id| !rooms.contains_key(id));
-        let changing = new.map(|id| (id, NotRunning::Changing));
-        self.not_running().extend(changing);
-    }
-
-    /// Takes out the rooms that are configured differently now, or not at all. From here on none starts with the former
-    /// configuration.
-    fn remove_changed(&self, config: &Config) -> Vec<(Arc<str>, Room, EndingRoom)> {
-        let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
-        if self.sharing.is_some() {
-            *self.config() = Arc::new(config.clone());
-        }
-        let (unchanged, changed): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut *rooms)
-            .into_iter()
-            .partition(|(id, running)| {
-                config.rooms.get(&**id) == Some(&running.config)
-                    && running.max_payload == config.mqtt.max_payload
-                    && !running.room.is_refused()
-            });
-        *rooms = unchanged;
-        // Before the lock is released: a command must not find the room missing.
-        let changing = changed.keys().map(|id| (id.clone(), NotRunning::Changing));
-        self.not_running().extend(changing);
-        let changed = changed.into_iter().map(|(id, running)| {
-            let ending = self.ending.begin(&id, running.room.abort_handle());
-            (id, running.room, ending)
+        let not_running = new.map(|id| match self.owns(&id) {
+            true => (id, NotRunning::Changing),
+            false => (id, NotRunning::Elsewhere),
         });
-        changed.collect()
-    }
-
-    /// Stops rooms; returns the camera stops that each leaves to the room that replaces it.
-    async fn stop_removed(
-        &self,
-        removed: Vec<(Arc<str>, Room, EndingRoom)>,
-        config: &Config,
-    ) -> BTreeMap<Arc<str>, CameraStops> {
-        let deadline = Instant::now() + ROOM_REPLACE_TIMEOUT;
-        let stopping = removed.into_iter().map(|(id, room, ending)| {
-            let is_gone = !config.rooms.contains_key(&*id);
-            let (store, telemetry) = (self.store.clone(), self.telemetry.clone());
-            // Other gateways may have it still. Whoever places the rooms knows when its states are of no use any more.
-            let is_shared = self.sharing.is_some();
-            self.stop_tasks.spawn(async move {
-                let stops = room.stop(deadline).await;
-                drop(ending);
-                if is_gone {
-                    if !is_shared {
-                        store.remove_room(&id);
-                    }
-                    telemetry.room_removed(&id);
-                }
-                (id, stops)
-            })
-        });
-        let stopped = futures_util::future::join_all(stopping.collect::<Vec<_>>());
-        tokio::select! {
-            stopped = stopped => stopped.into_iter().flatten().collect(),
-            // Nothing replaces them any more.
-            () = self.stopping.cancelled() => BTreeMap::new(),
-        }
+        self.not_running().extend(not_running);
     }
 
     /// Ends a reload that is under way when the gateway stops, so that the stop need not wait for it.
@@ -454,7 +351,8 @@ impl Rooms {
             .set(GATEWAY_INFO, StateValue::text(info.to_string()));
     }
 
-    /// The status of each room, for metrics and readiness.
+    /// The status of each room that is this gateway's, for metrics and readiness. One that is being replaced, or cannot
+    /// be started, is configured all the same.
     pub fn sample(&self) -> BTreeMap<Arc<str>, RoomSample> {
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
         let sample = |(id, running): (&Arc<str>, &RunningRoom)| {
@@ -466,7 +364,20 @@ impl Rooms {
             };
             (id.clone(), sample)
         };
-        rooms.iter().map(sample).collect()
+        let not_running = self.not_running();
+        let not_running = not_running.iter().filter_map(|(id, why)| {
+            let known = match why {
+                NotRunning::Changing => false,
+                NotRunning::CannotStart => true,
+                NotRunning::Ending | NotRunning::Elsewhere => return None,
+            };
+            let sample = RoomSample {
+                known,
+                ..RoomSample::default()
+            };
+            Some((id.clone(), sample))
+        });
+        not_running.chain(rooms.iter().map(sample)).collect()
     }
 }
 

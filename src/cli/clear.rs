@@ -174,6 +174,8 @@ async fn look(survey: &mut Survey, selection: &Selection) -> Result<Vec<Retained
     }
     let documents = [selection.namespace.config_filter()];
     found.extend(survey.retained(&documents).await?);
+    // Of several answers about a topic the last one counts.
+    found.reverse();
     found.sort_by(|a, b| a.topic.cmp(&b.topic));
     found.dedup_by(|a, b| a.topic == b.topic);
     Ok(found)

@@ -3,9 +3,8 @@
 //! Owns when a log-in is needed, that only one runs at a time, the release of sessions that the
 //! device still holds. Repeats no request.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http::Method;
@@ -13,13 +12,16 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::endpoint::{AttemptOutcome, Endpoint, RequestSlot, SMALL_RESPONSE};
 use super::hurry::Hurry;
 use super::login_backoff::LoginBackoff;
+use super::login_limiter::LONGEST_LOG_IN_TURN;
 use super::login_memory::DeviceLogins;
 use super::login_reply::{LoginReply, Release, ReplyKind};
+use super::own_waits::OwnWaits;
 use super::probe::is_valid;
 use super::problem::{Problem, ProblemCode};
 use super::session::{SESSION_PATHS, Session};
@@ -28,6 +30,7 @@ use super::sessions::Sessions;
 use super::settings::{DeviceSettings, SharedLimits};
 use super::start_throttle::{LONGEST_CONNECT_TURN, LONGEST_TURN};
 use super::timings::DeviceTimings;
+use super::turn::Turn;
 
 /// How long the release of sessions may hold up what waits for it.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -57,12 +60,12 @@ pub(super) struct Authenticator {
     login: Mutex<u64>,
     /// When a log-in may be tried again.
     backoff: DeviceLogins,
-    /// A log-in waits for the limiter, which other devices fill.
-    waits_for_limiter: AtomicBool,
+    /// The waits for other devices.
+    own_waits: OwnWaits,
     /// The newest session that was made because a change was refused and the session had no token.
     token_asked: AtomicU64,
     /// The device is not used any more: no log-in is begun, and one that is under way is undone.
-    closed: AtomicBool,
+    closed: CancellationToken,
 }
 
 /// What a log-in brought.
@@ -118,9 +121,9 @@ impl Authenticator {
             hurry: Hurry::default(),
             login: Mutex::new(generation),
             backoff,
-            waits_for_limiter: AtomicBool::new(false),
+            own_waits: OwnWaits::default(),
             token_asked: AtomicU64::new(0),
-            closed: AtomicBool::new(false),
+            closed: CancellationToken::new(),
         }
     }
 
@@ -130,9 +133,9 @@ impl Authenticator {
         Some(session.generation)
     }
 
-    /// A log-in waits for those to other devices, which says nothing of this device.
-    pub fn waits_for_limiter(&self) -> bool {
-        self.waits_for_limiter.load(Ordering::Acquire)
+    /// How long log-ins have waited for those to other devices, which says nothing of this device.
+    pub fn own_waits(&self) -> &OwnWaits {
+        &self.own_waits
     }
 
     /// Whether a refused change may be for want of a token, which a log-in would bring. A session that was made for
@@ -171,12 +174,12 @@ impl Authenticator {
     }
 
     fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.closed.is_cancelled()
     }
 
     /// Begins no log-in from now on.
     pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.closed.cancel();
     }
 
     /// The session that the device still takes, by asking it, or a new one.
@@ -197,8 +200,9 @@ impl Authenticator {
             // So that there is time for a second question, and for a log-in after that.
             let patience = self.timings.request_timeout / 3;
             let check = is_valid(&self.endpoint, &session, patience);
-            let checked = (self.limits.start).in_turn_of(LONGEST_TURN, self.hurry.begun(), check);
-            match checked.await? {
+            let turn = self.limits.start.turn(self.hurry.begun());
+            let turn = self.own_waits.during(turn).await;
+            match turn.spend(LONGEST_TURN, check).await? {
                 true => self.backoff.lock().session_taken(),
                 false => stale = Some(session.generation),
             }
@@ -346,6 +350,19 @@ impl Authenticator {
         }
     }
 
+    /// Waits until the log-in may be sent: the device accepts connections, and few others are being logged in to.
+    async fn log_in_turn(&self) -> Result<Turn<impl Sized + use<>>, Problem> {
+        // Before the limiter: devices that are switched off would stand in line for nothing.
+        let turn = self.limits.start.turn(self.hurry.begun());
+        let turn = self.own_waits.during(turn).await;
+        let reach = self.endpoint.reach();
+        turn.spend(LONGEST_CONNECT_TURN, reach).await?;
+        let connecting = self.limits.logins.begin();
+        let permit = self.limits.logins.acquire(self.hurry.begun());
+        let permit = self.own_waits.during(permit).await;
+        Ok(Turn((connecting, permit)))
+    }
+
     /// Sends the log-in to one path.
     async fn request_login_at(
         &self,
@@ -353,20 +370,9 @@ impl Authenticator {
         generation: u64,
         path: &'static str,
     ) -> Result<LoginAnswer, Problem> {
-        // Before the limiter: devices that are switched off would fill it until their connections
-        // time out.
-        let reach = self.endpoint.reach();
-        let hurry = self.hurry.begun();
-        (self.limits.start)
-            .in_turn_of(LONGEST_CONNECT_TURN, hurry, reach)
-            .await?;
-        let _connecting = self.limits.logins.begin();
-        self.waits_for_limiter.store(true, Ordering::Release);
-        let permit = self.limits.logins.acquire(self.hurry.begun()).await;
-        self.waits_for_limiter.store(false, Ordering::Release);
-        if self.is_closed() {
-            return Err(closed());
-        }
+        // Nothing is sent before the turn has come, so there is nothing to undo.
+        let turn = self.closed.run_until_cancelled(self.log_in_turn()).await;
+        let turn = turn.ok_or_else(closed)??;
         let credentials = json!({
             "user": self.user,
             "password": self.password.expose_secret(),
@@ -376,14 +382,8 @@ impl Authenticator {
             .endpoint
             .exchange(slot, &request, None, None, SMALL_RESPONSE);
         // Longer than any caller waits: a late reply still brings a session that must be released.
-        let mut exchange = pin!(timeout(self.timings.slow_request_timeout, exchange));
-        let exchanged = timeout(self.timings.request_timeout, &mut exchange).await;
-        // A device that hangs must not keep other devices from being logged in to.
-        drop(permit);
-        let exchanged = match exchanged {
-            Ok(exchanged) => exchanged,
-            Err(_) => exchange.await,
-        };
+        let exchange = timeout(self.timings.slow_request_timeout, exchange);
+        let exchanged = turn.spend(LONGEST_LOG_IN_TURN, exchange).await;
         let (attempt, cookies) = exchanged.map_err(|_| Problem::no_answer())?;
         let mut kind = ReplyKind::Other;
         let reply = match attempt {

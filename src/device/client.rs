@@ -3,7 +3,6 @@
 //! Owns the rules of repeating: a request is sent again only when that is safe. `endpoint` sends,
 //! `authenticator` logs in and out.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +23,8 @@ use crate::catalogue::{Request, TimeLimit, read_body, refusal_reason};
 /// The wait before a request is sent again: long enough for a device's web server to take new
 /// connections after it closed one.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
+/// A log-in that waits for those of other devices for longer does not tell by its absence that its device is silent.
+const SHORT_OWN_WAIT: Duration = Duration::from_millis(100);
 /// How often a request is sent that is safe to repeat.
 const MOST_ATTEMPTS: u32 = 3;
 
@@ -119,14 +120,13 @@ impl Device {
     /// # Errors
     /// The problem; a refused log-in is remembered and not tried again before its time.
     pub async fn log_in(&self) -> Result<Value, Problem> {
-        let mut session = pin!(self.authenticator.verified_session());
-        loop {
-            match timeout_at(self.deadline(TimeLimit::Ordinary), &mut session).await {
-                Ok(session) => return session.map(|session| session.state.clone()),
-                // Waiting for other devices' log-ins says nothing of this device.
-                Err(_) if self.authenticator.waits_for_limiter() => {}
-                Err(_) => return Err(Problem::no_answer()),
+        let own_waits = self.authenticator.own_waits();
+        tokio::select! {
+            biased;
+            session = self.authenticator.verified_session() => {
+                session.map(|session| session.state.clone())
             }
+            () = own_waits.passed_without(self.timings.request_timeout) => Err(Problem::no_answer()),
         }
     }
 
@@ -211,9 +211,15 @@ impl Device {
         let mut session_renewed = false;
         let mut stale = None;
         loop {
-            let session = timeout_at(deadline, self.authenticator.session(stale))
-                .await
-                .map_err(|_| late(false))??;
+            let own_waits = self.authenticator.own_waits();
+            let waited_before = own_waits.total();
+            let session = timeout_at(deadline, self.authenticator.session(stale)).await;
+            let session = session.map_err(|_| {
+                match own_waits.total().saturating_sub(waited_before) > SHORT_OWN_WAIT {
+                    true => RequestError::NoTurn,
+                    false => late(false),
+                }
+            })??;
             let slot = timeout_at(deadline, self.slot())
                 .await
                 .map_err(|_| RequestError::NoTurn)?;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -12,12 +13,17 @@ use super::priority_semaphore::PrioritySemaphore;
 
 /// How many devices are logged in to at once. A start with many rooms must not overload the network.
 const MOST_LOGINS_AT_ONCE: usize = 20;
+/// How long a device that is being logged in to keeps its place. Devices answer within a quarter of a second as a rule.
+/// One that hangs would keep its place for ten; so 80 log-ins begin each second, whatever devices do.
+pub(super) const LONGEST_LOG_IN_TURN: Duration = Duration::from_millis(250);
 
-/// Limits the log-ins of all rooms together. Clones share the limit.
+/// Limits the log-ins of all rooms together: how many devices do their part of the work at a time, not how many are
+/// waited for. Clones share the limit.
 #[derive(Debug, Clone)]
 pub struct LoginLimiter {
     permits: PrioritySemaphore,
-    /// The devices that are being logged in to, wait for that, or are asked whether they still take a session.
+    /// The devices that are being logged in to, wait for that, or are asked whether they still take a session. One that
+    /// is slow to answer its log-in does not count any more.
     connecting: Arc<AtomicUsize>,
 }
 

@@ -28,8 +28,9 @@ pub enum RequestError {
         /// The request was sent, so the device may have carried it out.
         sent: bool,
     },
-    /// The device's other requests took so long that this one was not sent. That says nothing of the device.
-    #[error("other requests to the device took too long")]
+    /// The device's other requests, or log-ins to other devices, took so long that this one was not sent. That says
+    /// nothing of the device.
+    #[error("other requests took too long")]
     NoTurn,
     /// The connection broke after the request was sent, so the device may have carried it out.
     #[error("the connection to the device broke")]

@@ -4,14 +4,13 @@
 //! Owns how many devices have their turn, and how long one is. Sends nothing.
 
 use std::future::pending;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, timeout};
 
 use super::priority_semaphore::PrioritySemaphore;
+use super::turn::Turn;
 
 /// How many rooms that are logged in read their states for the first time while log-ins wait for each other.
 const MOST_FIRST_READERS: usize = 20;
@@ -24,11 +23,6 @@ pub(super) const LONGEST_TURN: Duration = Duration::from_millis(5);
 /// How long a turn to connect is. Shorter ones would open all connections of a site long before the log-ins, which come
 /// at 100 a second with slow devices: 160 begin each second.
 pub(super) const LONGEST_CONNECT_TURN: Duration = Duration::from_millis(50);
-/// If the end of a turn comes later than this, the processor is busy, not the device slow. Then the turn goes on:
-/// another one would only make everything wait longer.
-const LATE: Duration = Duration::from_millis(20);
-/// How long such a turn goes on at most, in case the device is slow too.
-const LONGEST_BUSY_TURN: Duration = Duration::from_secs(1);
 
 /// Limits what rooms do at once before and after their log-ins. Clones share the limits.
 #[derive(Debug, Clone)]
@@ -55,34 +49,22 @@ impl StartThrottle {
     /// Asks a device something when its turn has come. For what every room does after a start: if thousands did it at
     /// once, a command, a result or a sign of life would have to wait until the processor is through with all of them.
     pub async fn in_turn<T>(&self, ask: impl Future<Output = T>) -> T {
-        self.in_turn_of(LONGEST_TURN, pending(), ask).await
+        self.turn(pending()).await.spend(LONGEST_TURN, ask).await
     }
 
-    /// Asks a device something in a turn of this length. When there is a hurry, others are overtaken.
-    pub(super) async fn in_turn_of<T>(
+    /// Waits for a turn. When there is a hurry, others are overtaken.
+    pub(super) async fn turn(
         &self,
-        longest: Duration,
         hurry: impl Future<Output = ()>,
-        ask: impl Future<Output = T>,
-    ) -> T {
-        let turn = self.turns.acquire(hurry).await;
-        let mut ask = pin!(ask);
-        let began = Instant::now();
-        if let Ok(outcome) = timeout(longest, &mut ask).await {
-            return outcome;
-        }
-        if began.elapsed() > longest + LATE
-            && let Ok(outcome) = timeout(LONGEST_BUSY_TURN, &mut ask).await
-        {
-            return outcome;
-        }
-        drop(turn);
-        ask.await
+    ) -> Turn<Option<OwnedSemaphorePermit>> {
+        Turn(self.turns.acquire(hurry).await)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use futures_util::FutureExt as _;
 
     use super::super::hurry::Hurry;
@@ -92,7 +74,7 @@ mod tests {
     async fn a_hurry_can_begin_while_a_device_waits_in_line() {
         let throttle = StartThrottle::default();
         let hurry = Hurry::default();
-        let asks = |hurry| throttle.in_turn_of(LONGEST_CONNECT_TURN, hurry, async {});
+        let asks = |hurry| throttle.turn(hurry);
         let turns: Vec<_> = (0..TURNS)
             .map(|_| throttle.turns.acquire(pending()).now_or_never().unwrap())
             .collect();

@@ -107,24 +107,28 @@ impl TestDevice {
 
     /// A client of it that has not connected yet.
     pub fn client(&self) -> Device {
-        Device::new(DeviceSettings {
-            url: self.url.clone(),
-            user: "admin".into(),
-            password: "secret".to_owned().into(),
-            certificate: Certificate::Insecure,
-            keep_alive: true,
-            timings: Arc::default(),
-            telemetry: Arc::default(),
-            limits: SharedLimits::default(),
-            session_store: None,
-            fence: DeviceFence::default(),
-        })
-        .unwrap()
+        Device::new(settings(&self.url, SharedLimits::default())).unwrap()
     }
 
     /// How many TLS connections there have been.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)
+    }
+}
+
+/// How a device at this address is reached, with these limits.
+pub fn settings(url: &Url, limits: SharedLimits) -> DeviceSettings {
+    DeviceSettings {
+        url: url.clone(),
+        user: "admin".into(),
+        password: "secret".to_owned().into(),
+        certificate: Certificate::Insecure,
+        keep_alive: true,
+        timings: Arc::default(),
+        telemetry: Arc::default(),
+        limits,
+        session_store: None,
+        fence: DeviceFence::default(),
     }
 }
 

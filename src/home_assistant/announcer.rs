@@ -297,9 +297,10 @@ impl Announcer {
                 }
                 None
             }
-            // Another gateway had the same device, and has cleared what was its own.
+            // Another gateway had the same device, and has cleared what was its own, or is gone. What is known of
+            // the device's entities stays known.
             (Some(device), None) if is_anothers => {
-                device.published = None;
+                device.overwritten = true;
                 device.ours = false;
                 device.schedule(id, Some(now), &mut self.due);
                 None

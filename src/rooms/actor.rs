@@ -31,6 +31,7 @@ mod tests;
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -65,19 +66,29 @@ use crate::sleep::sleep_until_some;
 use crate::telemetry::{Telemetry, command_span};
 use check::RunningCheck;
 
+/// How long a room that is asked to stop, and has only reads or a log-in under way, waits for their answers. They are
+/// not needed any more; a device that is well answers meanwhile, and its connection can be used for the log-out.
+const LAST_READS_TIMEOUT: Duration = Duration::from_millis(250);
+
 /// Runs a room until it is asked to stop.
 pub async fn run_actor(actor: &mut Actor, stop: &StopSignal) {
     actor.connect();
     let mut cancelled = pin!(stop.asked());
     let mut work = Work::All;
     let mut deadline: Option<Instant> = None;
+    let mut last_reads_end = Instant::now();
     loop {
         actor.start_work(work);
-        let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+        let only_reads = work == Work::CameraStops && actor.has_only_reads();
+        let end = match only_reads {
+            true => deadline.into_iter().chain([last_reads_end]).min(),
+            false => deadline,
+        };
+        let is_late = end.is_some_and(|end| end <= Instant::now());
         if is_late || actor.has_finished(work) {
             break;
         }
-        let wake = actor.next_wake(work).or(deadline);
+        let wake = actor.next_wake(work).or(end);
         tokio::select! {
             biased;
             () = &mut cancelled, if work == Work::All => {
@@ -85,11 +96,12 @@ pub async fn run_actor(actor: &mut Actor, stop: &StopSignal) {
                     true => Work::Commands,
                     false => Work::CameraStops,
                 };
+                actor.interrupt_check(Interruption::Stopping);
                 if work == Work::CameraStops {
                     actor.queue.stop();
                     deadline = stop.deadline();
+                    last_reads_end = Instant::now() + LAST_READS_TIMEOUT;
                 }
-                actor.interrupt_check(Interruption::Stopping);
             }
             Some(done) = actor.running.next() => actor.finish(done),
             () = actor.new_readings.made() => actor.take_new_readings(),
@@ -315,6 +327,11 @@ impl Actor {
         if work == Work::All && self.underway.may_poll() && !self.holds_reads(now) {
             self.start_poll(now);
         }
+    }
+
+    /// Whether nothing is under way, or about to be, that the room must see through.
+    fn has_only_reads(&self) -> bool {
+        !self.underway.has_commands() && self.check.is_none() && self.stops.any().is_none()
     }
 
     /// Whether the task has nothing to do any more.

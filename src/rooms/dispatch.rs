@@ -19,6 +19,8 @@ use crate::nearest::Nearest;
 pub(super) enum NotRunning {
     /// It is being started, stopped or replaced.
     Changing,
+    /// It is not configured any more, and finishes what it began.
+    Ending,
     /// Something of its configuration cannot be used, such as a file.
     CannotStart,
     /// Another gateway has it.
@@ -29,7 +31,7 @@ impl NotRunning {
     /// The answer to its commands.
     fn failure(self) -> Failure {
         match self {
-            Self::Changing => stopping_failure(),
+            Self::Changing | Self::Ending => stopping_failure(),
             Self::CannotStart => Failure::new(
                 ErrorCode::Offline,
                 "the room could not be started; the gateway's log says why",

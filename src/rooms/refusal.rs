@@ -137,7 +137,7 @@ pub fn no_response(failed: &RequestError, repeatable: bool) -> Failure {
         ),
         RequestError::NoTurn => Failure::new(
             ErrorCode::Timeout,
-            "other requests to the device took so long that this one was not sent",
+            "other requests took so long that this one was not sent",
         ),
         RequestError::Broken(error) if repeatable => Failure::new(
             ErrorCode::Offline,

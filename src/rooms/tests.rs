@@ -1,6 +1,7 @@
 //! Commands that are answered at once, whatever the state of their room.
 
 use std::sync::mpsc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 
@@ -144,4 +145,43 @@ async fn a_room_that_arrives_during_a_reload_starts_with_the_new_configuration()
     for (id, configured) in &new.rooms {
         assert_eq!(&running[&id.shared()].config, configured, "room {id}");
     }
+}
+
+/// Its device does not even refuse connections: the queue of the port is full.
+#[tokio::test]
+async fn a_room_with_nothing_but_a_log_in_under_way_ends_soon() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut filling = Vec::new();
+    let short = Duration::from_millis(100);
+    while let Ok(connected) =
+        tokio::time::timeout(short, tokio::net::TcpStream::connect(address)).await
+    {
+        filling.push(connected.unwrap());
+    }
+    let rooms = Rooms::new(
+        StateStore::new(),
+        DeviceTimings::default(),
+        Arc::default(),
+        None,
+        None,
+    );
+    let text = format!(
+        "[mqtt]\nurl = \"off\"\n[rooms.1]\nurl = \"https://{address}\"\npassword = \"456\"\n"
+    );
+    let config = config::read("file".into(), &text, []).unwrap().config;
+    rooms.apply(&config).await.unwrap();
+    assert_eq!(rooms.sample().len(), 1);
+    // Its log-in begins.
+    tokio::time::sleep(short).await;
+    let began = Instant::now();
+    rooms.apply(&Config::default()).await.unwrap();
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+    assert!(rooms.sample().is_empty());
 }

@@ -108,6 +108,18 @@ impl Underway {
         self.file
     }
 
+    /// Whether a command or the stop of a camera is under way: more than a read.
+    pub fn has_commands(&self) -> bool {
+        let commands = [
+            self.in_order.is_some(),
+            self.alongside,
+            self.file,
+            self.minutes,
+            self.camera_stop,
+        ];
+        commands.contains(&true)
+    }
+
     /// Whether a command runs that takes minutes.
     pub fn has_minutes(&self) -> bool {
         self.minutes

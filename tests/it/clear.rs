@@ -17,7 +17,7 @@ use poly2mqtt_test_support::client::{Client, text};
 use poly2mqtt_test_support::gateway::timings;
 use poly2mqtt_test_support::program::{output, program};
 use poly2mqtt_test_support::scripted_broker::{Answer, Script, ScriptedBroker, TAKEN};
-use poly2mqtt_test_support::{Mosquitto, mosquitto, until};
+use poly2mqtt_test_support::{Mosquitto, mosquitto, soon, until};
 
 /// A configuration as a file, for the program and for a gateway in the test.
 struct File<'a> {
@@ -317,6 +317,46 @@ async fn a_broker_that_does_not_tell_what_it_holds_is_not_said_to_be_clear() {
     while let Some(ended) = running.join_next().await {
         ended.unwrap();
     }
+}
+
+/// A gateway and its clients publish all the time while the broker tells what it holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_published_meanwhile_does_not_hold_it_up() {
+    if mosquitto().is_none() {
+        println!("skipped: Mosquitto is not installed");
+        return;
+    }
+    let broker = Mosquitto::start(0, "");
+    let client = Client::connect(broker.port).await;
+    let publish = async |topic: &str, retain: bool| {
+        let none = PublishProperties::default();
+        client.publish_with(topic, "x", retain, none).await;
+    };
+    publish("room/1/audio/volume", true).await;
+    let busy = async {
+        loop {
+            for topic in ["room/2/audio/volume/get", "gateway/log"] {
+                publish(topic, false).await;
+            }
+            publish("room/2/audio/volume", true).await;
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let text = format!("[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\n", broker.port);
+    let path = directory.path().to_owned();
+    let clears = tokio::task::spawn_blocking(move || {
+        let file = File {
+            directory: &path,
+            text,
+        };
+        file.clear(&["--unmarked"])
+    });
+    let told = tokio::select! {
+        told = soon("an answer", clears) => told.unwrap().unwrap(),
+        () = busy => unreachable!(),
+    };
+    assert!(told.contains("room/1/audio/volume\n"), "{told}");
 }
 
 /// A broker that drops what is above its rate gets the rest again, more slowly.

@@ -302,6 +302,53 @@ async fn a_stop_during_a_reload_begins_at_once() {
     }
 }
 
+/// One of the rooms that a reload replaces is slow to end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_that_is_replaced_does_not_wait_for_others() {
+    let it = Setup::start().await;
+    let watch = Client::connect(it.mqtt).await;
+    let rooms = |more: &str| {
+        let [steady, slow] = &it.devices;
+        room("steady", steady, more) + &room("slow", slow, more)
+    };
+    it.reload(&["first"], &rooms(""));
+    it.logged("configuration read again", 1).await;
+    for room in ["room/steady/availability", "room/slow/availability"] {
+        watch.expect(room, "online").await;
+    }
+    let late = FaultKind::Delay(std::time::Duration::from_secs(60));
+    it.devices[1].add_fault(Fault::on("/rest/audio/volume", late).method("POST"));
+    watch.publish("room/slow/audio/volume/set", "7").await;
+    let is_delayed = |device: &SimulatedDevice| device.delayed() == 1;
+    assert!(it.devices[1].wait_for(SOON, is_delayed).await);
+    watch.clear();
+    it.reload(&["first"], &rooms("name = \"Renamed\""));
+    watch
+        .until("replaced", |watch| {
+            let said = watch.messages("room/steady/availability");
+            said.iter()
+                .map(|one| &one.payload[..])
+                .eq([&b"offline"[..], b"online"])
+        })
+        .await;
+    // The other one is still ending, and counts: the gateway is not ready for all its rooms.
+    let ready = format!("http://127.0.0.1:{}/readyz", it.http);
+    let asked = poly2mqtt_test_support::door::http()
+        .get(ready)
+        .bearer_auth("first-token");
+    let ready: Value = asked.send().await.unwrap().json().await.unwrap();
+    assert_eq!(it.log().matches("configuration read again").count(), 1);
+    let wanted = json!({
+        "ready": false, "broker": "connected", "rooms": 2, "rooms_online": 1, "rooms_starting": 1,
+    });
+    assert_eq!(ready, wanted);
+    it.devices[1].end_delays();
+    it.logged("configuration read again", 2).await;
+    for device in &it.devices {
+        device.stop().await;
+    }
+}
+
 /// A file of certificates that cannot be used is found before the room that is to use it is stopped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificates_that_cannot_be_used_change_nothing() {

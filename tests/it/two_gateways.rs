@@ -263,6 +263,108 @@ async fn a_room_that_both_have_stays_when_one_gives_it_up() {
     two.stop().await;
 }
 
+/// The id that the user property of a retained message names, for each of a gateway's messages.
+async fn marks(broker: &Mosquitto) -> BTreeMap<String, String> {
+    let all = Client::retained(broker.port).await;
+    let mark = |one: &rumqttc::v5::mqttbytes::v5::Publish| {
+        let properties = one.properties.as_ref()?;
+        let user = properties.user_properties.iter();
+        let (_, id) = user.clone().find(|(name, _)| name == "gateway")?;
+        let topic = String::from_utf8_lossy(&one.topic).into_owned();
+        Some((topic, id.clone()))
+    };
+    all.iter().filter_map(mark).collect()
+}
+
+/// The same rooms at both, by mistake, and the second one ends: whether it is stopped or killed, and whether it could
+/// reach the devices or not, all topics are those of the first one again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_gateway_by_mistake_leaves_nothing_behind() {
+    if mosquitto().is_none() {
+        println!("skipped: Mosquitto is not installed");
+        return;
+    }
+    for (is_killed, password) in [(false, "456"), (true, "wrong")] {
+        let broker = Mosquitto::start(0, "");
+        let client = Client::connect(broker.port).await;
+        let one = Site::start(&broker, "one", "", &["1", "2"]).await;
+        let document = "homeassistant/device/poly2mqtt_1/config";
+        for room in ["room/1", "room/2"] {
+            online(&client, room).await;
+        }
+        client.message(document).await;
+        tokio::time::sleep(SETTLED).await;
+        let before = retained(&broker).await;
+        let own = marks(&broker).await["gateway/info"].clone();
+        let mut mistake = one.config.clone();
+        mistake.mqtt.client_id = Some("two".into());
+        mistake.mqtt.session_expiry = Duration::ZERO;
+        for room in ["1", "2"] {
+            let room = poly2mqtt_test_support::gateway::configured(&mut mistake, room);
+            room.name = Some("Mistake".into());
+            room.password = poly2mqtt::config::Secret::new(password);
+        }
+        client.clear();
+        // A runtime that is shut down at once is like a process that is killed.
+        let (told, ends) = tokio::sync::oneshot::channel::<()>();
+        let second = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async {
+                let app = start(&mistake).await;
+                let _ = ends.await;
+                match is_killed {
+                    true => std::mem::forget(app),
+                    false => app.stop().await,
+                }
+            });
+            runtime.shutdown_background();
+        });
+        others(&client, 1).await;
+        client
+            .until("overwritten", |client| {
+                let said = client.messages("room/1/availability");
+                said.iter().any(|one| one.payload == "offline")
+            })
+            .await;
+        if password == "456" {
+            client
+                .until("the other document", |client| {
+                    client
+                        .last(document)
+                        .is_some_and(|it| it.contains("Mistake"))
+                })
+                .await;
+        }
+        told.send(()).unwrap();
+        tokio::task::spawn_blocking(|| second.join().unwrap())
+            .await
+            .unwrap();
+        poly2mqtt_test_support::until(
+            || "everything is the first gateway's again".into(),
+            async || marks(&broker).await.values().all(|mark| *mark == own),
+        )
+        .await;
+        let after = retained(&broker).await;
+        for topic in [
+            "room/1/availability",
+            "room/2/availability",
+            "gateway/availability",
+        ] {
+            assert_eq!(after[topic], "online", "{topic}");
+        }
+        for topic in [
+            "room/1/problem",
+            "room/1/audio/volume",
+            "gateway/info",
+            document,
+        ] {
+            assert_eq!(after[topic], before[topic], "{topic}");
+        }
+        others(&client, 0).await;
+        one.stop().await;
+    }
+}
+
 /// Prefixes that contain each other, and one that looks like a room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prefixes_within_prefixes_do_not_meet() {

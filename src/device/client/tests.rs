@@ -1,12 +1,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::io::AsyncWriteExt;
 
 use super::*;
 use crate::catalogue::{Method, RequestBody};
-use crate::device::test_device::{TestDevice, ok, send, until_a_request_for};
-use crate::device::{HttpError, MOST_REQUESTS_AT_ONCE, ProblemCode};
+use crate::device::test_device::{
+    TestDevice, ok, request_head, send, settings, until_a_request_for,
+};
+use crate::device::{HttpError, MOST_REQUESTS_AT_ONCE, ProblemCode, SharedLimits};
 
 const LIMIT: usize = 1 << 20;
 
@@ -231,5 +234,116 @@ async fn a_refusal_is_read_beyond_the_limit_for_its_reason() {
     assert_eq!(
         (response.status, &*response.body),
         (500, &b"01234567890"[..])
+    );
+}
+
+/// A device that answers its log-in after this time.
+async fn device_that_logs_in_after(delay: Duration) -> TestDevice {
+    TestDevice::start(move |mut connection| async move {
+        while request_head(&mut connection).await.is_some() {
+            sleep(delay).await;
+            let session = "Set-Cookie: session_id=1; Path=/";
+            let body = r#"{"success":true,"session":{"sessionId":"s"}}"#;
+            let length = body.len();
+            let response =
+                format!("HTTP/1.1 200 OK\r\n{session}\r\nContent-Length: {length}\r\n\r\n{body}");
+            send(&mut connection, &response).await;
+        }
+    })
+    .await
+}
+
+/// Most devices hang at their log-in, some before TLS and some after it.
+#[tokio::test]
+async fn devices_that_hang_do_not_hold_up_the_log_in_to_others() {
+    let limits = SharedLimits::default();
+    let after_tls = device_that_logs_in_after(Duration::from_secs(600)).await;
+    let before_tls = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let before_tls = format!("https://{}", before_tls.local_addr().unwrap());
+    let before_tls = before_tls.parse().unwrap();
+    let well = device_that_logs_in_after(Duration::ZERO).await;
+    let began = Instant::now();
+    let hanging = (0..30).flat_map(|_| [&after_tls.url, &before_tls]);
+    let hanging: Vec<_> = hanging
+        .map(|url| Device::new(settings(url, limits.clone())).unwrap())
+        .map(|device| tokio::spawn(async move { device.log_in().await }))
+        .collect();
+    // They are in line before the one that is well.
+    while !limits.logins.is_crowded() {
+        sleep(Duration::from_millis(5)).await;
+    }
+    let device = Device::new(settings(&well.url, limits)).unwrap();
+    device.log_in().await.unwrap();
+    // Three times twenty log-ins would take ten seconds or five each.
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    hanging.iter().for_each(|task| task.abort());
+}
+
+/// Its turn comes late, and it needs more time than is left of what it would have had from the beginning.
+#[tokio::test]
+async fn a_wait_for_other_log_ins_is_not_the_silence_of_the_device() {
+    let limits = SharedLimits::default();
+    let slow = device_that_logs_in_after(Duration::from_millis(1500)).await;
+    let short = DeviceTimings {
+        request_timeout: Duration::from_secs(3),
+        ..DeviceTimings::default()
+    };
+    let device = |limits: &SharedLimits| {
+        let settings = settings(&slow.url, limits.clone());
+        Device::new(DeviceSettings {
+            timings: Arc::new(short.clone()),
+            ..settings
+        })
+        .unwrap()
+    };
+    let waits = device(&limits);
+    let mut places = Vec::new();
+    while let Some(place) = limits.logins.acquire(std::future::pending()).now_or_never() {
+        places.push(place);
+    }
+    let all_free = async {
+        sleep(Duration::from_millis(2500)).await;
+        places.clear();
+    };
+    let (session, ()) = tokio::join!(waits.log_in(), all_free);
+    session.unwrap();
+    // A request that finds no session waits no longer than it may, and says why it was not sent.
+    let waits = device(&limits);
+    let _places: Vec<_> =
+        std::iter::from_fn(|| limits.logins.acquire(std::future::pending()).now_or_never())
+            .collect();
+    let deadline = Instant::now() + Duration::from_millis(300);
+    let outcome = waits.send(&read("thing"), LIMIT, deadline).await;
+    assert!(matches!(outcome, Err(RequestError::NoTurn)), "{outcome:?}");
+}
+
+/// A log-in that has not been sent is given up when the device is not used any more.
+#[tokio::test]
+async fn the_end_of_a_device_does_not_wait_for_a_log_in_that_was_not_sent() {
+    let limits = SharedLimits::default();
+    let device = device_that_logs_in_after(Duration::ZERO).await;
+    let device = Device::new(settings(&device.url, limits.clone())).unwrap();
+    let _places: Vec<_> =
+        std::iter::from_fn(|| limits.logins.acquire(std::future::pending()).now_or_never())
+            .collect();
+    let logs_in = tokio::spawn({
+        let device = device.clone();
+        async move { device.log_in().await }
+    });
+    // It stands in line.
+    while device.authenticator.own_waits().total() < Duration::from_millis(50) {
+        sleep(Duration::from_millis(5)).await;
+    }
+    let began = Instant::now();
+    device.close().await;
+    assert!(logs_in.await.unwrap().is_err());
+    assert!(
+        began.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
     );
 }

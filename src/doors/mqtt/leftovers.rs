@@ -13,6 +13,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::catalogue::CATALOGUE;
 use crate::catalogue::checked::READINESS;
 use crate::topics::{Below, RoomTopics, Topic};
@@ -73,11 +75,30 @@ pub struct Leftovers {
     /// Held by the broker with this gateway's mark, and not published by this run.
     topics: BTreeSet<Arc<str>>,
     /// Topics of this run whose newest message at the broker is another gateway's.
-    taken: BTreeSet<Arc<str>>,
+    taken: BTreeMap<Arc<str>, Taken>,
+    /// There are more of them than are remembered.
+    too_many_taken: bool,
     /// How many topics without this gateway's mark the broker held at the start, by the rooms that
     /// are not configured and the gateway that has left them: its id, or nothing.
     unclaimed: BTreeMap<(String, String), usize>,
     is_settled: bool,
+}
+
+/// Who has published one of this run's topics last.
+#[derive(Debug)]
+struct Taken {
+    /// The other gateway's id.
+    by: String,
+    at: Instant,
+}
+
+/// What gateways that have gone had published at topics of this run.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Returned {
+    /// The topics.
+    pub topics: Vec<Arc<str>>,
+    /// There were more than can be remembered.
+    pub are_more: bool,
 }
 
 /// What [`Leftovers`] knows of the topics that it does not clear.
@@ -112,10 +133,36 @@ impl Leftovers {
         *self.unclaimed.entry(key).or_default() += 1;
     }
 
-    /// Another gateway has published this topic, which is this run's too.
-    pub fn take_over(&mut self, topic: Arc<str>) {
-        if self.taken.len() < LEFTOVER_LIMIT && topic.len() <= LONGEST_TOPIC {
-            self.taken.insert(topic);
+    /// The gateway with the id `by` has published this topic, which is this run's too.
+    pub fn take_over(&mut self, topic: Arc<str>, by: &str, now: Instant) {
+        if topic.len() > LONGEST_TOPIC || by.len() > LONGEST_ID {
+            return;
+        }
+        if self.taken.len() >= LEFTOVER_LIMIT && !self.taken.contains_key(&topic) {
+            self.too_many_taken = true;
+            return;
+        }
+        let taken = Taken {
+            by: by.to_owned(),
+            at: now,
+        };
+        self.taken.insert(topic, taken);
+    }
+
+    /// Takes the topics whose newest message is one of a gateway that is not there any more. `is_there` gets the
+    /// gateway's id and when it has published the topic.
+    pub fn take_returned(&mut self, is_there: impl Fn(&str, Instant) -> bool) -> Returned {
+        let mut topics = Vec::new();
+        self.taken.retain(|topic, taken| {
+            let stays = is_there(&taken.by, taken.at);
+            if !stays {
+                topics.push(topic.clone());
+            }
+            stays
+        });
+        Returned {
+            are_more: !topics.is_empty() && std::mem::take(&mut self.too_many_taken),
+            topics,
         }
     }
 
@@ -128,7 +175,7 @@ impl Leftovers {
 
     /// Whether this run may clear the topic: no other gateway has published it since.
     pub fn may_clear(&self, topic: &str) -> bool {
-        !self.taken.contains(topic)
+        !self.taken.contains_key(topic)
     }
 
     /// This run publishes or clears the topic itself. True if it was remembered.
@@ -247,11 +294,31 @@ mod tests {
     #[test]
     fn a_topic_that_another_gateway_has_published_is_not_cleared() {
         let mut leftovers = Leftovers::default();
-        leftovers.take_over("room/1/audio/volume".into());
+        leftovers.take_over("room/1/audio/volume".into(), "a", Instant::now());
         assert!(!leftovers.may_clear("room/1/audio/volume"));
         assert!(leftovers.may_clear("room/1/audio/muted"));
         leftovers.published("room/1/audio/volume");
         assert!(leftovers.may_clear("room/1/audio/volume"));
+    }
+
+    #[test]
+    fn a_topic_returns_when_the_gateway_that_has_published_it_is_gone() {
+        let (mut leftovers, now) = (Leftovers::default(), Instant::now());
+        for (topic, by) in [("a", "goes"), ("b", "stays"), ("c", "goes")] {
+            leftovers.take_over(topic.into(), by, now);
+        }
+        // Its newest message counts.
+        leftovers.take_over("c".into(), "stays", now);
+        let is_there = |by: &str, _| by == "stays";
+        assert_eq!(leftovers.take_returned(is_there).topics, ["a".into()]);
+        assert!(leftovers.may_clear("a") && !leftovers.may_clear("b"));
+        assert_eq!(leftovers.take_returned(is_there), Returned::default());
+        for n in 0..LEFTOVER_LIMIT {
+            leftovers.take_over(n.to_string().into(), "goes", now);
+        }
+        let returned = leftovers.take_returned(is_there);
+        assert_eq!(returned.topics.len(), LEFTOVER_LIMIT - 2);
+        assert!(returned.are_more);
     }
 
     #[test]
@@ -286,7 +353,8 @@ mod tests {
         let mut leftovers = Leftovers::default();
         let long = "x".repeat(LONGEST_TOPIC);
         leftovers.remember(format!("room/1/system/parts/{long}").into());
-        leftovers.take_over(format!("room/2/{long}").into());
+        leftovers.take_over(format!("room/2/{long}").into(), "a", Instant::now());
+        leftovers.take_over("room/2/audio/volume".into(), &long, Instant::now());
         assert!(leftovers.topics.is_empty() && leftovers.taken.is_empty());
         leftovers.count(&format!("{long}x"), None);
         leftovers.count("7", Some(&long));

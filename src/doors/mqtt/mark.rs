@@ -45,7 +45,7 @@ impl<'a> Mark<'a> {
 
     /// Whose message it is.
     pub fn owner(&self, settings: &MqttSettings) -> MessageOwner {
-        match self.id {
+        match self.id.filter(|_| self.is_of_gateway()) {
             None => MessageOwner::Unknown,
             Some(id) if id == settings.gateway_id.as_str() => MessageOwner::ThisGateway,
             Some(_) => MessageOwner::AnotherGateway,
@@ -94,7 +94,8 @@ mod tests {
         assert_eq!(Mark::of(&own).owner(&settings), MessageOwner::ThisGateway);
         assert_eq!(Mark::of(&own).owner(&other), MessageOwner::AnotherGateway);
         let something = marked(vec![("status".into(), "ok".into())]);
-        for unmarked in [Publish::default(), marked(Vec::new()), something] {
+        let same_name = marked(vec![("gateway".into(), "line-3".into())]);
+        for unmarked in [Publish::default(), marked(Vec::new()), something, same_name] {
             assert_eq!(Mark::of(&unmarked).owner(&settings), MessageOwner::Unknown);
         }
         for (value, is_of_gateway) in [

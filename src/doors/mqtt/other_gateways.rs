@@ -163,6 +163,15 @@ impl OtherGateways {
         self.there(now).any(|info| info.id == id)
     }
 
+    /// Whether the gateway may still be there that has published something at `published`. One of which nothing is
+    /// known has a moment to tell of itself.
+    pub fn may_be_there(&self, id: &str, published: Instant, now: Instant) -> bool {
+        match self.known.get(id) {
+            Some(gateway) => gateway.is_there(now),
+            None => now.duration_since(published) < RETAINED_BELIEVED,
+        }
+    }
+
     /// Whether another gateway has this room, as far as is known.
     pub fn has_room(&self, room: &str, now: Instant) -> bool {
         let mut known = self.known.values();

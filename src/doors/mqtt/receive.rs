@@ -27,6 +27,7 @@ use crate::catalogue::{CATALOGUE, Payload};
 use crate::command::{
     CommandAuthority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
 };
+use crate::gateway_id::MessageOwner;
 use crate::home_assistant::InboundMessage;
 use crate::standstill::received_now;
 use crate::state::StateStore;
@@ -148,6 +149,9 @@ impl Receiver {
         if !is_retained {
             subscriber.unretained_arrived(store, topic, payload);
         }
+        if is_state && owner == MessageOwner::ThisGateway {
+            subscriber.own_came_back(store, topic, payload);
+        }
         if is_marked && !publish.retain && self.first_commands.lacks_flag(now) {
             context.telemetry.broker_lacks_retain_flag();
         }
@@ -201,10 +205,16 @@ impl Receiver {
         if !is_of_own_room && !filters.any(|filter| filter.matches(topic)) {
             return;
         }
+        let mark = Mark::of(publish);
+        let owner = mark.owner(settings);
+        let is_anothers = owner == MessageOwner::AnotherGateway && !publish.payload.is_empty();
+        if is_anothers && extra.store.get(topic).is_some() {
+            (self.context.subscriber).taken_over(topic, mark.id, Instant::now());
+        }
         let inbound = InboundMessage {
             topic: topic.to_owned(),
             payload: publish.payload.clone(),
-            owner: Mark::of(publish).owner(settings),
+            owner,
         };
         if extra.inbound.try_send(inbound).is_err() {
             self.context.telemetry.inbound_dropped(topic);

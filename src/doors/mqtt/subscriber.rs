@@ -3,11 +3,12 @@
 //! Owns the door's outbox, the leftovers of earlier runs and what is known of other gateways, and
 //! brings them together: a leftover that is to be cleared goes through the outbox like a state, and
 //! since the store does not hold it, an empty retained message is published. What another gateway
-//! says is in `gateways`.
+//! says is in `gateways`, what is published again because somebody else has changed it in `restoring`.
 //!
 //! The store calls [`Subscriber`]'s methods under its lock. They never call the store.
 
 mod gateways;
+mod restoring;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +20,7 @@ use tokio::time::Instant;
 use super::leftovers::{Leftovers, Retained, Unclaimed};
 use super::message::Delivery;
 use super::other_gateways::{GatewayInfo, OtherGateways};
-use super::restores::{LostState, Restores};
+use super::restores::Restores;
 use crate::command::DoorKind;
 use crate::gateway_id::GatewayId;
 use crate::gateway_id::MessageOwner;
@@ -35,6 +36,8 @@ pub struct MqttSubscriber {
     leftovers: Mutex<Leftovers>,
     others: Mutex<OtherGateways>,
     may_clear: watch::Sender<bool>,
+    /// The broker has told what it holds.
+    has_settled: AtomicBool,
     stops: AtomicBool,
     /// This run's `gateway/info` has come back from the broker.
     hears_itself: AtomicBool,
@@ -53,6 +56,7 @@ impl MqttSubscriber {
             leftovers: Mutex::default(),
             others: Mutex::default(),
             may_clear: watch::Sender::new(false),
+            has_settled: AtomicBool::new(false),
             stops: AtomicBool::new(false),
             hears_itself: AtomicBool::new(false),
             restores: Mutex::default(),
@@ -113,52 +117,11 @@ impl MqttSubscriber {
                 if !is_configured {
                     self.leftovers().count(room, id);
                 } else if owner == MessageOwner::AnotherGateway && store.get(topic).is_some() {
-                    self.leftovers().take_over(topic.into());
+                    self.taken_over(topic, id, Instant::now());
                 }
             }
         }
         true
-    }
-
-    /// A message came that is none of a gateway, and is not retained either: the broker still holds what it held, but
-    /// whoever is subscribed has got this in place of the state.
-    pub fn unretained_arrived(&self, store: &StateStore, topic: &str, payload: &[u8]) {
-        self.restore(store, topic, payload, MessageOwner::Unknown);
-    }
-
-    /// Publishes a state of this gateway again that somebody else has cleared, or overwritten since the
-    /// broker has told what it holds. What another gateway writes is its state too: that is left alone.
-    fn restore(&self, store: &StateStore, topic: &str, payload: &[u8], owner: MessageOwner) {
-        let is_lost = match owner {
-            MessageOwner::ThisGateway => false,
-            MessageOwner::AnotherGateway => payload.is_empty(),
-            MessageOwner::Unknown => payload.is_empty() || *self.may_clear.borrow(),
-        };
-        if is_lost && store.get(topic).is_some_and(|own| own.payload != payload) {
-            self.overwritten(topic);
-        }
-    }
-
-    /// Another program has cleared this state or has written over it. The log is told if it does so again and again.
-    fn overwritten(&self, topic: &str) {
-        if self.lost(topic) == (LostState::Later { is_first: true }) {
-            self.telemetry.state_does_not_stay(topic);
-        }
-    }
-
-    /// The broker, or who is subscribed, does not have this state any more. It is published again, now or later.
-    pub fn lost(&self, topic: &str) -> LostState {
-        let lost = self.restores().lost(topic, Instant::now());
-        if lost == LostState::PublishNow {
-            self.outbox.push_state(&Arc::from(topic));
-        }
-        lost
-    }
-
-    /// Publishes again what was lost again and had to wait.
-    pub fn restore_due(&self, now: Instant) {
-        let due = self.restores().due(now);
-        self.clear_or_publish(&due);
     }
 
     /// Whether the states of rooms are to be published again. Asked once, it is done.
@@ -184,6 +147,7 @@ impl MqttSubscriber {
     /// The broker has told what it holds, and other gateways have had time to answer: clears what
     /// this gateway has left there, unless another process uses its id.
     pub fn settle(&self, store: &StateStore, now: Instant) {
+        self.has_settled.store(true, Ordering::Relaxed);
         if self.others().is_there(self.gateway_id.as_str(), now) {
             return;
         }

@@ -11,7 +11,7 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     Filter, Packet, PingReq, Publish, PublishProperties, RetainForwardRule, Subscribe, Unsubscribe,
 };
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::error::ConnectionLost;
 use super::link::BrokerLink;
@@ -23,8 +23,11 @@ use super::settings::{MqttSettings, client_tls};
 /// From this many messages on, what a subscription brought may be a part: Mosquitto drops what is above a thousand for
 /// one subscription. The rooms are asked for one by one then.
 pub const MANY_MESSAGES: usize = 900;
-/// A broker that has sent nothing for this long after a subscription has sent all that it retains.
+/// A broker that has sent nothing retained for this long after a subscription has sent all that it retains.
 const SILENCE: Duration = Duration::from_millis(700);
+/// How long the whole answer may take: some hundred thousand messages over a slow line. A broker that sets the flag on
+/// what is live would never come to an end.
+const LONGEST_ANSWER: Duration = Duration::from_secs(120);
 /// How long that is after a PINGRESP. Mosquitto sends what it retains before that, other brokers do it beside.
 const SILENCE_AFTER_PING: Duration = Duration::from_millis(50);
 /// No SUBACK has come.
@@ -96,24 +99,23 @@ impl Survey {
         })
     }
 
-    /// The messages that the broker retains at these filters.
+    /// The messages that the broker retains at these filters. What is published meanwhile is none of them, and does not
+    /// make the answer longer.
     ///
     /// # Errors
-    /// A message for the user: the broker refuses, or the connection broke.
+    /// A message for the user: the broker refuses, does not come to an end, or the connection broke.
     pub async fn retained(&mut self, filters: &[String]) -> Result<Vec<RetainedMessage>, String> {
-        self.subscribe(filters, true)?;
-        let (mut messages, mut is_answered) = (Vec::new(), false);
+        self.subscribe(filters)?;
+        let began = Instant::now();
+        let (mut messages, mut is_answered, mut told) = (Vec::new(), false, began);
         loop {
-            let wait = if is_answered {
-                SILENCE
-            } else {
-                ACKNOWLEDGE_TIMEOUT
+            let silence = match is_answered {
+                true => SILENCE,
+                false => ACKNOWLEDGE_TIMEOUT,
             };
-            let Ok(packet) = timeout(wait, self.packet()).await else {
-                if is_answered {
-                    return Ok(messages);
-                }
-                return Err(UNANSWERED.into());
+            let end = (told + silence).min(began + LONGEST_ANSWER);
+            let Ok(packet) = timeout_at(end, self.packet()).await else {
+                break;
             };
             match packet.map_err(|lost| lost.to_string())? {
                 BrokerPacket::SubAck(ack) => {
@@ -121,14 +123,26 @@ impl Survey {
                     if let Some(filter) = refused.and_then(|n| filters.get(n)) {
                         return Err(format!("the broker refuses the subscription to {filter}"));
                     }
-                    is_answered = true;
+                    (is_answered, told) = (true, Instant::now());
                 }
                 BrokerPacket::Publish(publish) if publish.retain => {
-                    messages.extend(message(&publish))
+                    messages.extend(message(&publish));
+                    told = Instant::now();
                 }
                 _ => {}
             }
         }
+        if !is_answered {
+            return Err(UNANSWERED.into());
+        }
+        if began.elapsed() >= LONGEST_ANSWER {
+            let seconds = LONGEST_ANSWER.as_secs();
+            return Err(format!(
+                "the broker has not come to an end of what it retains within {seconds} s"
+            ));
+        }
+        self.unsubscribe(filters)?;
+        Ok(messages)
     }
 
     /// The messages that the broker retains at these filters, by QoS 0 and without a long wait: of one that is slow to
@@ -140,7 +154,7 @@ impl Survey {
         &mut self,
         filters: &[String],
     ) -> Result<Vec<Publish>, String> {
-        self.subscribe(filters, false)?;
+        self.subscribe(filters)?;
         let mut messages = Vec::new();
         while !matches!(self.next_of(&mut messages).await?, BrokerPacket::SubAck(_)) {}
         self.put(&Packet::PingReq(PingReq))?;
@@ -148,29 +162,33 @@ impl Survey {
         while let Ok(packet) = timeout(SILENCE_AFTER_PING, self.next_of(&mut messages)).await {
             packet?;
         }
-        let unsubscribe = Unsubscribe {
-            pkid: self.next_id(),
-            filters: filters.to_vec(),
-            properties: None,
-        };
-        self.put(&Packet::Unsubscribe(unsubscribe))?;
+        self.unsubscribe(filters)?;
         self.put(&Packet::PingReq(PingReq))?;
         while !matches!(self.next_of(&mut messages).await?, BrokerPacket::PingResp) {}
         Ok(messages)
     }
 
-    /// Asks for what is retained. `preserve_retain`: what is retained from now on has the flag too.
-    fn subscribe(&mut self, filters: &[String], preserve_retain: bool) -> Result<(), String> {
+    /// Asks for what is retained. What is published from now on comes without the flag.
+    fn subscribe(&mut self, filters: &[String]) -> Result<(), String> {
         let filter = |path: &String| Filter {
             path: path.clone(),
             qos: QoS::AtMostOnce,
             nolocal: false,
-            preserve_retain,
+            preserve_retain: false,
             retain_forward_rule: RetainForwardRule::OnEverySubscribe,
         };
         let mut subscribe = Subscribe::new_many(filters.iter().map(filter), None);
         subscribe.pkid = self.next_id();
         self.put(&Packet::Subscribe(subscribe))
+    }
+
+    fn unsubscribe(&mut self, filters: &[String]) -> Result<(), String> {
+        let unsubscribe = Unsubscribe {
+            pkid: self.next_id(),
+            filters: filters.to_vec(),
+            properties: None,
+        };
+        self.put(&Packet::Unsubscribe(unsubscribe))
     }
 
     /// The next packet. A retained message is added to these.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rumqttc::v5::mqttbytes::v5::{Packet, Publish, Unsubscribe};
 use tokio::time::Instant;
 
@@ -17,9 +18,12 @@ use crate::doors::mqtt::inflight::SentMessage;
 use crate::doors::mqtt::retained_watch::{RetainedWatch, Retention};
 use crate::doors::mqtt::session::BrokerSession;
 use crate::doors::mqtt::subscription::{own_rooms_filter, retained_filter};
+use crate::gateway_id::MessageOwner;
+use crate::home_assistant::InboundMessage;
 use crate::state::StateStore;
 use crate::topics::{
     ALL_GATEWAY_TOPICS, ALL_ROOMS, Below, GATEWAY_AVAILABILITY, GATEWAY_INFO, ROOM, Topic,
+    is_about_availability, is_gateway_topic,
 };
 
 /// How long after the start of a connection that is not the first `gateway/availability` is published
@@ -104,6 +108,9 @@ impl Connection {
             outbox.push_state(&Arc::from(GATEWAY_AVAILABILITY));
         }
         context.subscriber.restore_due(now);
+        for topic in context.subscriber.returned(now) {
+            take_back(context, topic, &mut upkeep.repeats);
+        }
         if context.subscriber.take_wanted() {
             upkeep.repeats = context.store.topics_below("").into();
         }
@@ -181,6 +188,34 @@ impl Connection {
         }
         session.subscription.renew(filters);
         self.subscribe(session)
+    }
+}
+
+/// Another gateway has published this topic, and is gone. Its state is published again, whether a room can be used
+/// before all else. Of a document Home Assistant's part decides: to it, the other gateway has given the device up.
+fn take_back(context: &DoorContext, topic: Arc<str>, repeats: &mut VecDeque<Arc<str>>) {
+    if is_gateway_topic(&topic) {
+        let is_room = Topic::parse(&topic).and_then(|topic| topic.room());
+        let is_own = context.store.get(&topic).is_some()
+            || is_room.is_some_and(|room| context.store.room(room).is_some());
+        match is_about_availability(&topic) {
+            _ if !is_own => {}
+            true => context.subscriber.outbox.push_state(&topic),
+            false => repeats.push_back(topic),
+        }
+        return;
+    }
+    let extra = context.extra_topics.as_ref();
+    let Some(extra) = extra.filter(|extra| extra.store.get(&topic).is_some()) else {
+        return;
+    };
+    let given_up = InboundMessage {
+        topic: topic.to_string(),
+        payload: Bytes::new(),
+        owner: MessageOwner::AnotherGateway,
+    };
+    if extra.inbound.try_send(given_up).is_err() {
+        context.telemetry.inbound_dropped(&topic);
     }
 }
 

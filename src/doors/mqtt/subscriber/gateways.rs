@@ -1,7 +1,7 @@
 //! What other gateways at the same topics say, and what this one does about it.
 //!
-//! It leaves their rooms alone, warns of them once, says that it is there itself, and takes back an
-//! `offline` that is not about it.
+//! It leaves their rooms alone, warns of them once, says that it is there itself, and takes back what
+//! is not about it: an `offline` at once, what another gateway says of itself when that one is gone.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -34,8 +34,15 @@ impl MqttSubscriber {
         let own = store.get(topic);
         // Its own messages come back too. They say nothing of another process with its id.
         let is_own = own.as_ref().is_some_and(|own| own.payload == payload);
+        if own.is_some()
+            && !payload.is_empty()
+            && mark.is_of_gateway()
+            && mark.id != Some(self.gateway_id.as_str())
+        {
+            self.taken_over(topic, mark.id, now);
+        }
         // What no gateway says: another program has written it.
-        let is_of_nobody = mark.id.is_none()
+        let is_of_nobody = !mark.is_of_gateway()
             && match topic {
                 GATEWAY_AVAILABILITY => payload != b"online" && payload != b"offline",
                 GATEWAY_INFO => GatewayInfo::read(payload).is_none(),
@@ -247,7 +254,7 @@ mod tests {
             let it = setup();
             it.store.set(GATEWAY_HEALTH, StateValue::text("{}"));
             it.tells(topic, "99", None, false);
-            it.tells(topic, "99", Some("zz"), true);
+            it.tells(topic, "99", Some("0123456789ab"), true);
             assert!(it.waiting().is_empty(), "{topic}");
             it.tells(topic, "99", None, true);
             assert_eq!(it.waiting(), [topic]);
