@@ -1,6 +1,7 @@
 //! A turn: one of few places, for as long as a device answers quickly.
 //!
-//! A device that takes longer costs this gateway no processor meanwhile, so another one may have the place. Sends nothing.
+//! A device that takes longer costs this gateway no processor meanwhile, so another one may have the place. Sends
+//! nothing.
 
 use std::pin::pin;
 use std::time::Duration;
