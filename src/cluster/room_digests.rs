@@ -163,8 +163,8 @@ impl RoomDevices {
         self.0.get(at).is_some_and(|(other, _)| *other == number)
     }
 
-    /// The rooms whose device `other` has in a room that is not here, or has another device here: each with the number of
-    /// that room.
+    /// The rooms whose device `other` has in a room that is not here, or has another device here: each with the
+    /// number of that room.
     pub fn under_other_names(&self, other: &Self) -> Vec<(u32, u32)> {
         let is_new = |pair: &&(u32, u32)| self.0.binary_search(pair).is_err();
         let new = other.0.iter().filter(is_new);

@@ -18,8 +18,8 @@ pub struct RoomDigest {
 }
 
 impl Config {
-    /// The settings that all gateways of a cluster must have alike, by their keys. With another token a gateway can pass
-    /// nothing on to the others, and with another prefix clients do not find the rooms that it has.
+    /// The settings that all gateways of a cluster must have alike, by their keys. With another token a gateway can
+    /// pass nothing on to the others, and with another prefix clients do not find the rooms that it has.
     pub fn shared_settings(&self) -> BTreeMap<String, String> {
         let token = self.cluster.as_ref().map(|cluster| &cluster.token);
         let key = Key::new(HMAC_SHA256, token.map_or("", Secret::expose).as_bytes());

@@ -55,8 +55,8 @@ struct State {
     /// The configuration that the others have read last, and those that they may read next.
     told: RoomConfigs,
     telling: VecDeque<(u64, RoomConfigs)>,
-    /// Rooms of shards that are here, which do not run: each with why nobody runs them, or none if that is a matter of a
-    /// moment.
+    /// Rooms of shards that are here, which do not run: each with why nobody runs them, or none if that is a matter
+    /// of a moment.
     waiting: BTreeMap<Arc<str>, Option<Arc<str>>>,
     by_shard: HashMap<Shard, Vec<Arc<str>>>,
     here: HashMap<Shard, ShardHere>,

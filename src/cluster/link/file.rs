@@ -116,7 +116,8 @@ pub(super) async fn send(
     let is_file = is_file.is_some_and(|value| value == FILE);
     match (is_file, download) {
         (true, Some(download)) => {
-            // It has a connection of its own, which an owner that ends closes later than the link: when the file is whole.
+            // It has a connection of its own, which an owner that ends closes later than the link: when the file is
+            // whole.
             match receive(download, response).await {
                 Some(file) => passed.submission.reply.answer(Ok(Success::file(200, file))),
                 None => router.lost(passed, &name),

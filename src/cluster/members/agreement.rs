@@ -143,7 +143,8 @@ impl Agreement {
     /// A device may have one name here and another one at another member, and the two names' shards two owners. So no
     /// room starts here while a member that has its device under another name has that name's shard. Of two members
     /// that gain such shards the store puts one first, and the other sees it: both have told their devices before
-    /// they gained anything, and each gains by an answer that shows what the other has told. A member that comes to have
+    /// they gained anything, and each gains by an answer that shows what the other has told. A member that comes to
+    /// have
     /// another configuration tells it when what it has taken out has ended, and starts what is new in it when that is
     /// told.
     pub fn conflicts(&self, me: &str, snapshot: &Snapshot) -> RoomConflicts {

@@ -265,8 +265,8 @@ impl SharedRooms {
         self.change(rooms, |inner, room| inner.arbiter.lose(room, now));
     }
 
-    /// Nobody has these rooms, and this gateway is the one that says so: it answers their commands with `offline` within
-    /// five seconds. `revision` as for [`SharedRooms::take_over`].
+    /// Nobody has these rooms, and this gateway is the one that says so: it answers their commands with `offline`
+    /// within five seconds. `revision` as for [`SharedRooms::take_over`].
     pub fn answer_for<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
         let now = Instant::now();
         self.change(rooms, |inner, room| {
