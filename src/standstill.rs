@@ -4,9 +4,9 @@
 //! or it gets no processor. Meanwhile the system goes on taking what clients, brokers and other gateways send. What is
 //! read afterwards looks new and is not, so its age counts from when the standstill began.
 //!
-//! A thread shows every moment that the process runs; a longer time without that is a standstill. It is no task: one that
-//! has to wait for another is no standstill. This belongs to the process, not to a gateway. [`Standstills`] is pure: it
-//! gets the time.
+//! A thread shows every moment that the process runs; a longer time without that is a standstill. It is no task: one
+//! that has to wait for another is no standstill. This belongs to the process, not to a gateway. [`Standstills`] is
+//! pure: it gets the time.
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};

@@ -130,6 +130,23 @@ impl Device {
         }
     }
 
+    /// Logs out and in again, also where the device has no log-out and still takes the session of before.
+    ///
+    /// # Errors
+    /// The problem.
+    pub async fn renew_session(&self) -> Result<Value, Problem> {
+        let before = self.authenticator.generation();
+        self.log_out().await;
+        let own_waits = self.authenticator.own_waits();
+        tokio::select! {
+            biased;
+            session = self.authenticator.session(before) => {
+                session.map(|session| session.state.clone())
+            }
+            () = own_waits.passed_without(self.timings.request_timeout) => Err(Problem::no_answer()),
+        }
+    }
+
     /// The number of the current session; each log-in has a higher one.
     pub fn session_generation(&self) -> Option<u64> {
         self.authenticator.generation()

@@ -42,8 +42,8 @@ pub enum RequestError {
     /// may be empty.
     #[error("the device refuses this: {0}")]
     Forbidden(String),
-    /// The device refused an upload before it looked at it, since it wants a token that the session did not have. It has
-    /// one now.
+    /// The device refused an upload before it looked at it, since it wants a token that the session did not have. It
+    /// has one now.
     #[error("the device wanted a token that the session did not have")]
     TokenCame,
     /// A file made room for an urgent request, such as the stop of a camera.

@@ -26,8 +26,8 @@ pub struct DeviceTimings {
     pub retry_after_too_many_sessions: Duration,
     /// The first wait before an unreachable device is tried again; doubled up to 30 s.
     pub first_reconnect_delay: Duration,
-    /// How long most of a device's states cannot be read before it counts as not understood. One that restarts a part of
-    /// itself is back before, mostly.
+    /// How long most of a device's states cannot be read before it counts as not understood. One that restarts a part
+    /// of itself is back before, mostly.
     pub loss_before_offline: Duration,
     /// How long after that the room is online again with the states that can be read: the firmware may have changed.
     pub trust_after_loss: Duration,

@@ -8,8 +8,8 @@ use crate::network::Network;
 
 /// Secrets and addresses to remember: about 200 KB. Beyond it, the one that was used longest ago goes.
 const MAX_KNOWN: usize = 4096;
-/// By how many names one user is remembered at an address. A program may connect with a new name each time, and must not
-/// push out others; few addresses have more clients of one user that stay.
+/// By how many names one user is remembered at an address. A program may connect with a new name each time, and must
+/// not push out others; few addresses have more clients of one user that stay.
 const MAX_NAMES: usize = 16;
 
 /// Right secrets by address and by who has shown them, as the start of their digest.

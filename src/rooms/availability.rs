@@ -140,8 +140,8 @@ impl Availability {
         })
     }
 
-    /// The device cannot be used. `None` if that was known already. `log_in_at`: when the device's client logs in again,
-    /// if it is too early now.
+    /// The device cannot be used. `None` if that was known already. `log_in_at`: when the device's client logs in
+    /// again, if it is too early now.
     pub fn failed(
         &mut self,
         problem: ProblemCode,

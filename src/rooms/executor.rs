@@ -34,8 +34,8 @@ use crate::catalogue::{
 use crate::command::{ErrorCode, Failure, Success, Transfer};
 use crate::device::{Device, Problem, RequestError};
 
-/// What `session/renew` says where a new session would have left the old one at the device.
-const NOT_RENEWED: &str = "the device has no log-out and still takes the session, so it is used on";
+/// What `session/renew` says where the device now holds two sessions of the gateway's.
+const NOT_RELEASED: &str = "the device has no log-out, so it holds the session of before too";
 
 /// Values of the room that a command may depend on.
 #[derive(Debug, Clone, Default)]
@@ -432,9 +432,7 @@ impl Executor<'_> {
     }
 
     async fn renew_session(&mut self, call: &Call) -> Result<Success, Failure> {
-        let before = self.device.session_generation();
-        self.device.log_out().await;
-        match self.device.log_in().await {
+        match self.device.renew_session().await {
             Ok(session) => {
                 self.keep(Reading {
                     operation: call.variant().operation,
@@ -442,8 +440,8 @@ impl Executor<'_> {
                     evidence: Evidence::Neutral,
                 });
                 let mut success = Success::new(200, session);
-                if before.is_some() && before == self.device.session_generation() {
-                    success.warning = Some(NOT_RENEWED.into());
+                if self.device.leaves_session() {
+                    success.warning = Some(NOT_RELEASED.into());
                 }
                 Ok(success)
             }

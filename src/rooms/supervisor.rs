@@ -288,7 +288,7 @@ mod tests {
         let is_stopped = || {
             let mut journal = simulated.journal().into_iter();
             journal.any(|entry| {
-                entry.method == "POST" && entry.body.windows(4).any(|word| word == b"stop")
+                entry.method == "POST" && entry.body.windows(8).any(|word| word == b"moveStop")
             })
         };
         until(is_stopped).await;

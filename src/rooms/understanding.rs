@@ -1,7 +1,7 @@
 //! Whether the device is understood: whether its reads bring what a Poly device says.
 //!
-//! Pure: the caller passes the time. Counts the evidence of reads, and says when the room is not online because of it. Does not
-//! judge single answers: the catalogue's `evidence` does.
+//! Pure: the caller passes the time. Counts the evidence of reads, and says when the room is not online because of it.
+//! Does not judge single answers: the catalogue's `evidence` does.
 
 use std::sync::Arc;
 

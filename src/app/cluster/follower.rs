@@ -6,6 +6,7 @@
 mod arriving_rooms;
 #[cfg(test)]
 mod tests;
+mod unowned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,9 +17,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::FollowerParts;
-use super::placed_rooms::{NO_OWNER, PlacedRooms, ShardPhase, device_elsewhere, not_configured};
+use super::placed_rooms::{PlacedRooms, ShardPhase};
 use super::status::ClusterStatus;
-use crate::cluster::link::tell_no_owner;
 use crate::cluster::{
     Cluster, ClusterState, ClusterView, GainedShard, HeldShard, Predecessor, SHARDS, Shard,
     ShardEvent, shard_of,
@@ -30,6 +30,7 @@ use crate::state::{StateStore, StateValue};
 use crate::telemetry::ShardChange;
 use crate::topics::GATEWAY_CLUSTER;
 use arriving_rooms::ArrivingRooms;
+use unowned::is_speaker;
 
 /// How long the sessions of a shard that goes may take to be in etcd. Where etcd does not answer the shard cannot go.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -216,28 +217,6 @@ impl Follower {
             self.placed.set_phase(gained.held, ShardPhase::Running);
         }
         self.start_waiting().await;
-    }
-
-    /// Starts the rooms that had to wait, as far as they may start now, and finds those that have to wait.
-    async fn start_waiting(&mut self) {
-        let before = std::mem::take(&mut self.waiting);
-        let waits = |room: &str| !self.placed.may_start(room) && !self.rooms.is_running(room);
-        self.waiting.extend(self.placed.rooms_here(waits));
-        let conflicts = self.placed.view().conflicts;
-        let why = |room: &Arc<str>| {
-            let conflict = conflicts.devices.get(room).filter(|it| it.blocks);
-            let why = conflict.map(|conflict| device_elsewhere(&conflict.member));
-            (room.clone(), why)
-        };
-        self.placed
-            .set_waiting(self.waiting.iter().map(why).collect());
-        let may_start: Vec<_> = before.difference(&self.waiting).cloned().collect();
-        for room in &may_start {
-            if self.unowned.remove(room).is_some() {
-                self.store.take_room_quietly(room);
-            }
-        }
-        self.arrive(&may_start, PreviousOwner::AnotherGateway).await;
     }
 
     async fn arrive(&self, rooms: &[Arc<str>], previous_owner: PreviousOwner) {
@@ -497,89 +476,6 @@ impl Follower {
         }
         self.tell_roles(&self.placed.view());
     }
-
-    /// Whether this gateway has not got a room.
-    fn is_gone(&self, room: &str) -> bool {
-        self.placed.phase(shard_of(room)).is_none() || !self.placed.has_configured(room)
-    }
-
-    /// What only time changes.
-    fn look(&mut self) {
-        let (over, rest) = std::mem::take(&mut self.gone)
-            .into_iter()
-            .partition(|(since, _)| since.elapsed() >= FORGET_AFTER);
-        self.gone = rest;
-        let over: Vec<(Instant, Arc<str>)> = over;
-        for (_, room) in over {
-            if self.is_gone(&room) {
-                self.store.take_room_quietly(&room);
-            }
-        }
-        self.placed.look();
-        self.tell_unowned();
-        // An owner may be missing for too long now.
-        self.speak(&self.placed.view());
-    }
-
-    /// The rooms that nobody has for longer than a move takes, as far as this gateway is the one to say so.
-    fn find_unowned(&self) -> BTreeMap<Arc<str>, Arc<str>> {
-        let view = self.placed.view();
-        let mut unowned = BTreeMap::new();
-        if view.state != ClusterState::Ok {
-            return unowned;
-        }
-        if is_speaker(&view) {
-            let rooms = self.placed.rooms_of_all(self.placed.long_unowned());
-            unowned.extend(rooms.into_iter().map(|room| (room, NO_OWNER.into())));
-        }
-        let ownerless = view.conflicts.ownerless.iter().filter(|(_, it)| it.tells);
-        unowned.extend(ownerless.map(|(room, it)| (room.clone(), not_configured(&it.owner))));
-        for room in &self.waiting {
-            let conflict = view.conflicts.devices.get(room).filter(|it| it.blocks);
-            unowned.extend(conflict.map(|it| (room.clone(), device_elsewhere(&it.member))));
-        }
-        unowned
-    }
-
-    /// Says at the broker which rooms nobody has. One gateway does that.
-    fn tell_unowned(&mut self) {
-        let Some(shared) = self.shared.clone() else {
-            return;
-        };
-        let view = self.placed.view();
-        let unowned = self.find_unowned();
-        if unowned == self.unowned {
-            return;
-        }
-        shared.speak_for(unowned.keys().cloned());
-        for room in self.unowned.keys() {
-            if !unowned.contains_key(room) && !self.rooms.is_running(room) {
-                self.store.take_room_quietly(room);
-            }
-        }
-        for (room, why) in &unowned {
-            if self.unowned.get(room) != Some(why) {
-                self.store.take_room_quietly(room);
-                tell_no_owner(&self.store, room, why);
-            }
-        }
-        let is_ownerless = |room: &&Arc<str>| view.conflicts.ownerless.contains_key(*room);
-        let new = unowned
-            .keys()
-            .filter(|room| !self.unowned.contains_key(*room));
-        shared.answer_for(new.filter(is_ownerless), view.revision);
-        let before = std::mem::replace(&mut self.unowned, unowned);
-        for room in before.into_keys() {
-            if self.unowned.contains_key(&room) {
-                continue;
-            }
-            let memory = self.memory(shard_of(&room));
-            if matches!(memory.told, Told::Role(_)) {
-                memory.told = Told::Nothing;
-            }
-        }
-        self.tell_roles(&view);
-    }
 }
 
 /// The rooms of these shards that a new configuration is ending just now.
@@ -587,11 +483,4 @@ fn ending_rooms(rooms: &Rooms, shards: &[HeldShard]) -> BTreeSet<Arc<str>> {
     let mut ending = rooms.ending();
     ending.retain(|room| shards.iter().any(|held| held.shard == shard_of(room)));
     ending
-}
-
-fn is_speaker(view: &ClusterView) -> bool {
-    let is_member = !matches!(view.state, ClusterState::Joining | ClusterState::Ended);
-    // The members are in the order of their names.
-    let first = view.members.first();
-    is_member && first.is_some_and(|first| *first.name == *view.me)
 }

@@ -21,7 +21,7 @@ fn first_seed() -> u64 {
 fn run_schedule(seed: u64) -> Simulation {
     println!("seed {seed}");
     let mut simulation = Simulation::new(seed, 4);
-    let differ = seed % 2 == 0;
+    let differ = seed.is_multiple_of(2);
     if differ {
         simulation.with_configurations(three_configurations());
     }

@@ -64,8 +64,12 @@ async fn no_more_than_twenty_log_ins_run_at_once() {
         spans.push((login.came, login.answered));
         assert_eq!(logins.count(), 0);
     }
+    // A device that is slow to answer keeps no place from others.
+    let turn = Duration::from_millis(200);
     let at_once = |at: Instant| {
-        let during = |(came, answered): &&(Instant, Instant)| *came <= at && at < *answered;
+        let during = |(came, answered): &&(Instant, Instant)| {
+            *came <= at && at < (*answered).min(*came + turn)
+        };
         spans.iter().filter(during).count()
     };
     let most = spans.iter().map(|(came, _)| at_once(*came)).max();

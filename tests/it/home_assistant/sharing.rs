@@ -211,11 +211,13 @@ async fn a_room_that_goes_is_neither_cleared_nor_repeated() {
     it.broker_has(ROOM, "").await;
     passes(100).await;
     assert!(!it.told().contains(&ROOM.to_owned()));
-    // It is removed from the configuration: its owner clears it, not this gateway.
+    it.told();
+    // They are removed from this gateway's configuration. Others may have them still: what is left is cleared when none
+    // has.
     let without = FILE.split("[rooms.1]").next().unwrap();
     it.publisher.set_rooms(rooms(without));
     passes(10).await;
-    assert_eq!(it.told(), [OTHER_ROOM]);
+    assert!(it.told().is_empty());
     assert!(it.documents.get(OTHER_ROOM).is_none());
     it.publisher.stop();
 }
