@@ -39,6 +39,8 @@ struct KnownSessions {
     unreleased: Vec<(Arc<Session>, u32)>,
     /// The newest session that cannot be released, because the device has no log-out.
     unreleasable: Option<Arc<Session>>,
+    /// The generation of the session that was found to be so last: it is used again, and not asked to go again.
+    found_unreleasable: Option<u64>,
     /// What the device refused lately: kept for the gateway that uses it next.
     log_ins: Option<Value>,
     /// The token was renewed, and that is not stored yet.
@@ -49,6 +51,10 @@ struct KnownSessions {
 
 impl KnownSessions {
     fn add_unreleased(&mut self, session: Arc<Session>) {
+        if self.found_unreleasable == Some(session.generation) {
+            self.unreleasable = Some(session);
+            return;
+        }
         self.unreleased.push((session, 0));
         if self.unreleased.len() > MOST_UNRELEASED {
             self.unreleased.remove(0);
@@ -199,12 +205,14 @@ impl Sessions {
     pub fn release_tried(&self, generation: u64, release: Release) {
         self.change(|known| {
             let unreleasable = &mut known.unreleasable;
+            let found = &mut known.found_unreleasable;
             known.unreleased.retain_mut(|(session, tries)| {
                 if session.generation != generation {
                     return true;
                 }
                 *tries += 1;
                 if release == Release::NoLogOut {
+                    *found = Some(generation);
                     *unreleasable = Some(session.clone());
                 }
                 release == Release::Unconfirmed && *tries < MOST_RELEASE_TRIES
@@ -412,9 +420,9 @@ mod tests {
         stopped.use_again(again, true);
         assert_eq!(stopped.current(None).unwrap().generation, 1);
         assert!(stopped.unreleasable(None).is_none());
-        // By the next one.
+        // By the next one. It is not asked again to go.
         stopped.retire();
-        stopped.release_tried(1, Release::NoLogOut);
+        assert!(stopped.unreleased().is_empty() && stopped.unreleasable(None).is_some());
         let next = start();
         assert!(next.current(None).is_some() && next.unreleased().is_empty());
         let refused = stopped.unreleasable(None).unwrap();
