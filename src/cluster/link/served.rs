@@ -3,28 +3,31 @@
 //! Owns the order of states, events and results towards it: one outbox, so the states that a command led to go
 //! before its result. Knows no WebSocket: the door brings a stream and a sink.
 
+mod sending;
+
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use futures_util::{Sink, Stream, StreamExt};
 use tokio::sync::Notify;
-use tokio::task::yield_now;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
 use super::frame::{Depth, FrameHead, LinkFrame, NoFrame};
 use super::member_door::MemberDoor;
 use super::pieces::{Content, OutgoingFrame, OutgoingPieces, ReceivedPieces};
 use super::wire::{CommandHead, OutcomeHead};
-use super::{HOLDERS_LOOK_INTERVAL, Holder, LONGEST_SILENCE, MOST_UNANSWERED};
+use super::{Holder, LONGEST_SILENCE, MOST_UNANSWERED};
 use crate::byte_budget::ByteBudget;
 use crate::command::{Outcome, Transfer};
-use crate::net::{FlushRule, turn};
+use crate::net::turn;
 use crate::standstill::received_now;
 use crate::state::{Change, Item, Outbox, OutboxReply, RoomStatus, Subscriber};
 use crate::topics::{AVAILABILITY, PROBLEM, RoomTopics, Topic};
+use sending::{SendEnd, send};
 
 /// How long a member may take to take what is sent. It has given the link up long before.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -100,9 +103,14 @@ where
     let subscriber: Arc<dyn Subscriber> = member.clone();
     let subscriber: Weak<dyn Subscriber> = Arc::downgrade(&subscriber);
     door.store().subscribe(subscriber);
-    tokio::select! {
-        () = receive(&member, source) => {}
-        () = send(&member, sink) => {}
+    let mut receiving = pin!(receive(&member, source));
+    let ended = tokio::select! {
+        () = &mut receiving => SendEnd::Broken,
+        ended = send(&member, sink) => ended,
+    };
+    if ended == SendEnd::Closed {
+        // A connection that is dropped with something unread in it takes back what is still on its way to the member.
+        let _ = timeout(SEND_TIMEOUT, receiving).await;
     }
     // A command that still runs keeps the member, which wants nothing more.
     *member.lock() = Watched::default();
@@ -123,57 +131,6 @@ where
         if let Err(error) = handled {
             member.door.telemetry().member_misspoke(&error);
             return;
-        }
-    }
-}
-
-async fn send<K: Sink<Bytes> + Unpin>(member: &ServedMember, mut sink: K) {
-    let mut holders = member.door.holders().changed();
-    let mut flush_rule = FlushRule::default();
-    let (mut next_look, mut look) = (Instant::now(), 0);
-    let mut ready = None;
-    loop {
-        let changed = async {
-            sleep_until(next_look).await;
-            holders.changed().await
-        };
-        let next = async {
-            match ready.take() {
-                Some(message) => message,
-                None => member.next_message().await,
-            }
-        };
-        let message = tokio::select! {
-            biased;
-            changed = changed => {
-                if changed.is_err() {
-                    return;
-                }
-                look = member.serve_new_rooms(look).await;
-                next_look = Instant::now() + HOLDERS_LOOK_INTERVAL;
-                continue;
-            }
-            message = next => message,
-            () = member.door.stopping(), if member.has_sent_all() => {
-                let _ = timeout(SEND_TIMEOUT, sink.close()).await;
-                return;
-            }
-        };
-        let sent = timeout(SEND_TIMEOUT, sink.feed(message)).await;
-        if !matches!(sent, Ok(Ok(()))) {
-            return;
-        }
-        ready = member.try_next_message();
-        if ready.is_none() && flush_rule.should_yield(false) {
-            yield_now().await;
-            ready = member.try_next_message();
-        }
-        if ready.is_none() {
-            flush_rule.written();
-            let flushed = timeout(SEND_TIMEOUT, sink.flush()).await;
-            if !matches!(flushed, Ok(Ok(()))) {
-                return;
-            }
         }
     }
 }
