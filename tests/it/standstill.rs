@@ -68,7 +68,9 @@ async fn what_waited_while_the_process_stood_still_is_too_old_at_every_door() {
     command.stderr(Stdio::piped());
     let mut gateway = Running::start(command);
     let mut stderr = gateway.stderr();
-    listening(tcp);
+    for port in [mqtt, http, tcp] {
+        listening(port);
+    }
     let client = Client::connect(mqtt).await;
     let mut lines = Lines::connect(([127, 0, 0, 1], tcp).into()).await;
     let mut socket = Socket::connect(&format!("ws://127.0.0.1:{http}/ws")).await;

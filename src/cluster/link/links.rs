@@ -12,7 +12,8 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::connect::{Dialer, OpenedLink};
 use super::elsewhere::RoomsElsewhere;
@@ -247,8 +248,8 @@ impl Links {
         let mut pieces = ReceivedPieces::default();
         loop {
             let message = match source.next().await {
-                None => return "it closed the link".into(),
-                Some(Err(error)) => return error.to_string(),
+                None => return CLOSED.into(),
+                Some(Err(error)) => return ended_by(&error),
                 Some(Ok(message)) => message,
             };
             *lock(received) = true;
@@ -363,16 +364,16 @@ impl Links {
                     }
                 }
                 if let Err(error) = sink.feed(Message::Ping(bytes::Bytes::new())).await {
-                    return error.to_string();
+                    return ended_by(&error);
                 }
             }
             while let Some(message) = link.next_message() {
                 if let Err(error) = sink.feed(Message::Binary(message)).await {
-                    return error.to_string();
+                    return ended_by(&error);
                 }
             }
             if let Err(error) = sink.flush().await {
-                return error.to_string();
+                return ended_by(&error);
             }
         }
     }
@@ -394,6 +395,21 @@ impl Links {
     /// Ends all links.
     pub fn close(self: &Arc<Self>) {
         self.set_members(Vec::new());
+    }
+}
+
+/// The other end has closed a link in good order, or its connection has ended.
+const CLOSED: &str = "it closed the link";
+
+/// Why a link has ended, for the log.
+fn ended_by(error: &Error) -> String {
+    match error {
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(
+            ProtocolError::SendAfterClosing | ProtocolError::ResetWithoutClosingHandshake,
+        ) => CLOSED.into(),
+        error => error.to_string(),
     }
 }
 
