@@ -15,6 +15,7 @@ use super::http::UploadBody;
 use super::probe::{Forbidden, why_forbidden};
 use super::problem::Problem;
 use super::response::{DeviceResponse, RequestError};
+use super::session::Session;
 use super::sessions::Sessions;
 use super::settings::DeviceSettings;
 use super::timings::DeviceTimings;
@@ -120,14 +121,8 @@ impl Device {
     /// # Errors
     /// The problem; a refused log-in is remembered and not tried again before its time.
     pub async fn log_in(&self) -> Result<Value, Problem> {
-        let own_waits = self.authenticator.own_waits();
-        tokio::select! {
-            biased;
-            session = self.authenticator.verified_session() => {
-                session.map(|session| session.state.clone())
-            }
-            () = own_waits.passed_without(self.timings.request_timeout) => Err(Problem::no_answer()),
-        }
+        self.in_its_time(self.authenticator.verified_session())
+            .await
     }
 
     /// Logs out and in again, also where the device has no log-out and still takes the session of before.
@@ -137,12 +132,19 @@ impl Device {
     pub async fn renew_session(&self) -> Result<Value, Problem> {
         let before = self.authenticator.generation();
         self.log_out().await;
+        self.in_its_time(self.authenticator.session(before)).await
+    }
+
+    /// Who is logged in by this log-in, which has the time of a request: what it waits for other devices does not
+    /// count.
+    async fn in_its_time(
+        &self,
+        log_in: impl Future<Output = Result<Arc<Session>, Problem>>,
+    ) -> Result<Value, Problem> {
         let own_waits = self.authenticator.own_waits();
         tokio::select! {
             biased;
-            session = self.authenticator.session(before) => {
-                session.map(|session| session.state.clone())
-            }
+            session = log_in => session.map(|session| session.state.clone()),
             () = own_waits.passed_without(self.timings.request_timeout) => Err(Problem::no_answer()),
         }
     }

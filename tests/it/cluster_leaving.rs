@@ -40,6 +40,19 @@ struct Gateway {
 }
 
 impl Gateway {
+    /// Starts a process with this configuration, which nobody else may read, and waits until it listens.
+    fn run(path: PathBuf, config: &str, port: u16) -> Self {
+        fs::write(&path, config).unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        let process = Running::start(program(&["run", "--config", path.to_str().unwrap()]));
+        listening(port);
+        Self {
+            process,
+            port,
+            config: path,
+        }
+    }
+
     /// Which gateway has each room, and its availability, as this one says.
     async fn rooms(&self) -> BTreeMap<String, (String, String)> {
         let url = format!("http://127.0.0.1:{}/room", self.port);
@@ -102,15 +115,7 @@ impl Campus {
             self.etcd.endpoints(),
         );
         let path = self.dir.path().join(format!("{name}.toml"));
-        fs::write(&path, config).unwrap();
-        fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-        let process = Running::start(program(&["run", "--config", path.to_str().unwrap()]));
-        listening(port);
-        Gateway {
-            process,
-            port,
-            config: path,
-        }
+        Gateway::run(path, &config, port)
     }
 
     /// Both gateways run, and all rooms are online where they belong.

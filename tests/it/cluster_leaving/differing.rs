@@ -40,15 +40,7 @@ impl Campus {
         let config = fs::read_to_string(&gateway.config).unwrap();
         let config = config.replace(&format!(":{}\"", gateway.port), &format!(":{port}\""));
         let path = self.dir.path().join(format!("copy-{port}.toml"));
-        fs::write(&path, change(&config)).unwrap();
-        fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
-        let process = Running::start(program(&["run", "--config", path.to_str().unwrap()]));
-        listening(port);
-        Gateway {
-            process,
-            port,
-            config: path,
-        }
+        Gateway::run(path, &change(&config), port)
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{FORGET_AFTER, Follower, Told};
 use crate::app::cluster::placed_rooms::{NO_OWNER, device_elsewhere, not_configured};
 use crate::cluster::link::tell_no_owner;
-use crate::cluster::{ClusterState, ClusterView, shard_of};
+use crate::cluster::{ClusterState, ClusterView, RoomConflicts, shard_of};
 use crate::rooms::PreviousOwner;
 
 impl Follower {
@@ -45,11 +45,7 @@ impl Follower {
         let waits = |room: &str| !self.placed.may_start(room) && !self.rooms.is_running(room);
         self.waiting.extend(self.placed.rooms_here(waits));
         let conflicts = self.placed.view().conflicts;
-        let why = |room: &Arc<str>| {
-            let conflict = conflicts.devices.get(room).filter(|it| it.blocks);
-            let why = conflict.map(|conflict| device_elsewhere(&conflict.member));
-            (room.clone(), why)
-        };
+        let why = |room: &Arc<str>| (room.clone(), why_blocked(&conflicts, room));
         self.placed
             .set_waiting(self.waiting.iter().map(why).collect());
         let may_start: Vec<_> = before.difference(&self.waiting).cloned().collect();
@@ -75,8 +71,7 @@ impl Follower {
         let ownerless = view.conflicts.ownerless.iter().filter(|(_, it)| it.tells);
         unowned.extend(ownerless.map(|(room, it)| (room.clone(), not_configured(&it.owner))));
         for room in &self.waiting {
-            let conflict = view.conflicts.devices.get(room).filter(|it| it.blocks);
-            unowned.extend(conflict.map(|it| (room.clone(), device_elsewhere(&it.member))));
+            unowned.extend(why_blocked(&view.conflicts, room).map(|why| (room.clone(), why)));
         }
         unowned
     }
@@ -120,6 +115,12 @@ impl Follower {
         }
         self.tell_roles(&view);
     }
+}
+
+/// Why a room may not start here, if another gateway has its device under another name.
+fn why_blocked(conflicts: &RoomConflicts, room: &str) -> Option<Arc<str>> {
+    let conflict = conflicts.devices.get(room).filter(|it| it.blocks)?;
+    Some(device_elsewhere(&conflict.member))
 }
 
 /// Whether this gateway is the one that speaks for all.
