@@ -89,7 +89,9 @@ pub use message::ReplyAddress;
 pub use presence::{Presence, RemainingGateways};
 pub use receive::receive_bytes;
 pub use settings::{BrokerAddress, MqttSettings};
-pub use shared::{RefusedRoom, RoomRole, SharedRooms, SharingRules, rewrite_gateway_message};
+pub use shared::{
+    Arrival, RefusedRoom, RoomRole, SharedRooms, SharingRules, rewrite_gateway_message,
+};
 pub use survey::{MANY_MESSAGES, RetainedMessage, Survey};
 pub use trial::{BrokerRight, BrokerTrial, TrialTopics, try_broker};
 

@@ -13,8 +13,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use poly2mqtt::command::{DoorKind, ErrorCode, Failure, Reply, Submission, Submit, Success};
 use poly2mqtt::doors::mqtt::{
-    ExtraTopics, MqttDoor, MqttSettings, Presence, RemainingGateways, RoomRole, SharedRooms,
-    SharingRules,
+    Arrival, ExtraTopics, MqttDoor, MqttSettings, Presence, RemainingGateways, RoomRole,
+    SharedRooms, SharingRules,
 };
 use poly2mqtt::gateway_id::MessageOwner;
 use poly2mqtt::home_assistant::{DocumentLimits, InboundMessage};
@@ -154,7 +154,8 @@ impl Member {
     }
 
     async fn take_over(&self, rooms: &[Arc<str>]) {
-        self.shared.take_over(rooms, next_revision());
+        self.shared
+            .arrive(rooms, Arrival::TakenOver, next_revision());
         let refused = soon("the rooms are granted", self.shared.granted(rooms)).await;
         assert_eq!(refused, []);
         soon("the rooms are its own", self.shared.established(rooms)).await;
@@ -204,7 +205,8 @@ async fn hand_over(from: &Member, to: &Member, rooms: &[Arc<str>]) {
     from.shared.hold(rooms);
     sleep(Duration::from_millis(10)).await;
     from.shared.released(rooms);
-    to.shared.move_in(rooms, next_revision());
+    to.shared
+        .arrive(rooms, Arrival::HandedOver, next_revision());
     from.shared.deputize(rooms);
     soon("the rooms have arrived", to.shared.established(rooms)).await;
 }
@@ -351,7 +353,9 @@ async fn rooms_are_subscribed_to_in_batches_and_a_refusal_costs_one_room() {
     // An own room that is refused: the gateway is not ready on that connection.
     member.kill();
     let member = Member::start(broker.port, "gw-2");
-    member.shared.take_over(&rooms(&["0007"]), next_revision());
+    member
+        .shared
+        .arrive(&rooms(&["0007"]), Arrival::TakenOver, next_revision());
     soon("the answer", member.shared.granted(&rooms(&["0007"]))).await;
     sleep(Duration::from_millis(500)).await;
     assert!(!*member.door.connected().borrow());

@@ -2,6 +2,18 @@
 //! go, ends those that are lost, and keeps the MQTT door's part in step.
 //!
 //! Owns the order in which rooms, fence, broker and cluster learn of a change. The decisions are the cluster's.
+//!
+//! | what the cluster says | the rooms | the MQTT door | what clients see |
+//! |---|---|---|---|
+//! | gained; nobody had it | start, offline at first | `Arrival::New` | the room comes online |
+//! | gained; handed over | start with the sessions of before | `Arrival::HandedOver` | nothing |
+//! | gained; its owner is dead | log the owner's sessions out first | `Arrival::TakenOver` | `outcome_unknown` for what the owner may have begun |
+//! | gained; its owner was this gateway's last process | the same | `Arrival::TakenBack` | the same |
+//! | to be given up | finish what they began | holds new commands, then releases | answers up to a second later |
+//! | lost | end at once, without a request | passes commands on, or answers `offline` | nothing, if another gateway takes it |
+//!
+//! Three numbers tell ownerships apart. A *period* (`HeldShard`) counts those of a shard at this gateway. A *term*
+//! counts those of a room in the MQTT door. A *revision* is etcd's, so all gateways agree which of two is newer.
 
 mod arriving_rooms;
 #[cfg(test)]
@@ -24,7 +36,7 @@ use crate::cluster::{
     ShardEvent, shard_of,
 };
 use crate::config::{Config, RoomConfig, RoomId};
-use crate::doors::mqtt::{Presence, RoomRole, SharedRooms};
+use crate::doors::mqtt::{Arrival, Presence, RoomRole, SharedRooms};
 use crate::rooms::{Leaving, PreviousOwner, Rooms};
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::ShardChange;
@@ -451,7 +463,7 @@ impl Follower {
             };
             for room in after.difference(&before).filter(is_new) {
                 let memory = &self.shards[shard_of(room).index()];
-                shared.begin([room], memory.revision);
+                shared.arrive([room], Arrival::New, memory.revision);
             }
             let removed: Vec<_> = before.difference(&after).cloned().collect();
             let (shared, placed) = (shared.clone(), self.placed.clone());

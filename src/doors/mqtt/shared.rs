@@ -26,12 +26,12 @@ use tokio::time::Instant;
 
 use super::message::Delivery;
 use super::receive::SharedCommand;
-use arbiter::{CommandArbiter, Term};
+use arbiter::{CommandArbiter, Revision, Term};
 use messages::CommandId;
 use retained_states::RetainedStates;
 use room_filters::{FilterPace, RoomFilters};
 
-pub use arbiter::RoomRole;
+pub use arbiter::{Arrival, RoomRole};
 pub use messages::rewrite_gateway_message;
 pub use room_filters::RefusedRoom;
 
@@ -212,31 +212,19 @@ impl SharedRooms {
         self.change(rooms, |inner, room| inner.arbiter.unsubscribe(room));
     }
 
-    /// These rooms are this gateway's from now on: nobody had them. `revision` as for [`SharedRooms::take_over`].
-    pub fn begin<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
-        self.change(rooms, |inner, room| inner.arbiter.begin(room, revision));
-    }
-
-    /// These rooms are this gateway's from now on: their owner is dead and may not touch their
-    /// devices any more. Commands that it may have left are carried out or answered first. Also
-    /// where a room that was to move in by [`SharedRooms::move_in`] turns out to come from a dead owner.
+    /// These rooms are this gateway's: from now on those that are new or taken over, the others from its marker on.
+    /// Rooms that are handed over should be granted before ([`SharedRooms::granted`]).
     ///
     /// `revision` is greater than that of every earlier owner of these rooms.
-    pub fn take_over<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
-        self.change(rooms, |inner, room| inner.arbiter.take_over(room, revision));
-    }
-
-    /// These rooms were this gateway's before its process was started again, and nobody has taken them in between: it
-    /// has not received their commands of that time, but their deputies have. `revision` as for
-    /// [`SharedRooms::take_over`].
-    pub fn take_back<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
-        self.change(rooms, |inner, room| inner.arbiter.take_back(room, revision));
-    }
-
-    /// These rooms are this gateway's from its marker on: their owner has released them. They should be granted
-    /// before ([`SharedRooms::granted`]). `revision` as for [`SharedRooms::take_over`].
-    pub fn move_in<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
-        self.change(rooms, |inner, room| inner.arbiter.move_in(room, revision));
+    pub fn arrive<'a>(
+        &self,
+        rooms: impl IntoIterator<Item = &'a Arc<str>>,
+        arrival: Arrival,
+        revision: Revision,
+    ) {
+        self.change(rooms, |inner, room| {
+            inner.arbiter.arrive(room, arrival, revision);
+        });
     }
 
     /// These rooms are about to move to another gateway. New commands are held from now on; what has begun is
@@ -266,11 +254,15 @@ impl SharedRooms {
     }
 
     /// Nobody has these rooms, and this gateway is the one that says so: it answers their commands with `offline`
-    /// within five seconds. `revision` as for [`SharedRooms::take_over`].
-    pub fn answer_for<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>, revision: u64) {
+    /// within five seconds. `revision` as for [`SharedRooms::arrive`].
+    pub fn answer_for<'a>(
+        &self,
+        rooms: impl IntoIterator<Item = &'a Arc<str>>,
+        revision: Revision,
+    ) {
         let now = Instant::now();
         self.change(rooms, |inner, room| {
-            inner.arbiter.begin(room, revision);
+            inner.arbiter.arrive(room, Arrival::New, revision);
             inner.arbiter.lose(room, now);
         });
     }

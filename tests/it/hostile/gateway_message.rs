@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
 use poly2mqtt::doors::mqtt::{
-    BrokerAddress, MqttSettings, RoomRole, SharedRooms, SharingRules, receive_bytes,
+    Arrival, BrokerAddress, MqttSettings, RoomRole, SharedRooms, SharingRules, receive_bytes,
     rewrite_gateway_message,
 };
 use poly2mqtt::topics::Prefix;
@@ -145,7 +145,7 @@ impl Seen {
     fn after(packets: &[u8]) -> Option<Self> {
         let shared = SharedRooms::new(OWN_NAME, Arc::new(Rules));
         let [owned, heard, leaving, lost, _] = ROOMS.map(|room| [Arc::<str>::from(room)]);
-        shared.begin(owned.iter().chain(&leaving).chain(&lost), 5);
+        shared.arrive(owned.iter().chain(&leaving).chain(&lost), Arrival::New, 5);
         shared.deputize(&heard);
         shared.hold(&leaving);
         shared.released(&leaving);

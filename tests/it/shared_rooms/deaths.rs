@@ -50,7 +50,9 @@ async fn an_owner_dies(starts_again: bool) {
             again.connected().await;
             // For a moment it is a deputy.
             again.deputize(&one).await;
-            again.shared.take_back(&one, next_revision());
+            again
+                .shared
+                .arrive(&one, Arrival::TakenBack, next_revision());
             soon("the rooms are its own", again.shared.established(&one)).await;
         }
     }

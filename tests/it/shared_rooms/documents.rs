@@ -67,7 +67,7 @@ async fn the_next_owner_hears_a_rooms_document_and_the_former_one_never_clears_i
     let one = rooms(&["1"]);
     // Nothing is published of a room that another gateway has.
     new.documents.set(DOCUMENT, StateValue::text("of another"));
-    old.shared.take_over(&one, next_revision());
+    old.shared.arrive(&one, Arrival::TakenOver, next_revision());
     old.is_asked().await;
     old.documents.set(DOCUMENT, StateValue::text("first"));
     client.expect(DOCUMENT, "first").await;
@@ -77,7 +77,7 @@ async fn the_next_owner_hears_a_rooms_document_and_the_former_one_never_clears_i
     new.documents.remove_quietly(DOCUMENT);
     old.shared.lose(&one);
     old.shared.unsubscribe(&one);
-    new.shared.take_over(&one, next_revision());
+    new.shared.arrive(&one, Arrival::TakenOver, next_revision());
     new.is_asked().await;
     let heard = soon("the document", new.heard.recv()).await.unwrap();
     assert_eq!(

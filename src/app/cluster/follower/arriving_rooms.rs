@@ -1,23 +1,17 @@
-//! The rooms of shards that this gateway gains, by who had them before.
+//! The rooms of shards that this gateway gains, by how they come.
 //!
 //! Owns what that means for the MQTT door and for the rooms.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::PlacedRooms;
 use crate::cluster::{GainedShard, Predecessor};
-use crate::doors::mqtt::SharedRooms;
+use crate::doors::mqtt::{Arrival, SharedRooms};
 use crate::rooms::PreviousOwner;
 
 pub(super) struct ArrivingRooms {
-    /// Their owner has handed them over.
-    moved: Vec<Arc<str>>,
-    /// Their owner is dead.
-    taken_over: Vec<Arc<str>>,
-    /// Their owner was this gateway, before its process was started again.
-    taken_back: Vec<Arc<str>>,
-    /// Nobody had them.
-    new: Vec<Arc<str>>,
+    rooms: BTreeMap<Arrival, Vec<Arc<str>>>,
     /// Of the newest of these ownerships: all are from one look at the table.
     revision: u64,
 }
@@ -25,47 +19,46 @@ pub(super) struct ArrivingRooms {
 impl ArrivingRooms {
     /// Those that are configured now.
     pub(super) fn of(shards: &[GainedShard], placed: &PlacedRooms) -> Self {
-        let mut arriving = Self {
-            moved: Vec::new(),
-            taken_over: Vec::new(),
-            taken_back: Vec::new(),
-            new: Vec::new(),
-            revision: 0,
-        };
+        let mut rooms = BTreeMap::<Arrival, Vec<Arc<str>>>::new();
         for gained in shards {
-            let rooms = placed.rooms_of(gained.held.shard);
-            match &gained.predecessor {
-                Predecessor::Dead(owner) if owner.name == gained.owner.name => {
-                    arriving.taken_back.extend(rooms);
-                }
-                Predecessor::Dead(_) => arriving.taken_over.extend(rooms),
-                Predecessor::HandedOver => arriving.moved.extend(rooms),
-                Predecessor::None => arriving.new.extend(rooms),
-            }
-            arriving.revision = arriving.revision.max(gained.revision);
+            let of_shard = placed.rooms_of(gained.held.shard);
+            rooms.entry(arrival(gained)).or_default().extend(of_shard);
         }
-        arriving
+        let revisions = shards.iter().map(|gained| gained.revision);
+        Self {
+            rooms,
+            revision: revisions.max().unwrap_or_default(),
+        }
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<str>> {
-        let all = [&self.moved, &self.taken_over, &self.taken_back, &self.new];
-        all.into_iter().flatten()
+        self.rooms.values().flatten()
     }
 
     /// Tells the MQTT door that they are this gateway's.
     pub(super) fn tell(&self, shared: &SharedRooms) {
-        shared.take_over(&self.taken_over, self.revision);
-        shared.take_back(&self.taken_back, self.revision);
-        shared.begin(&self.new, self.revision);
-        shared.move_in(&self.moved, self.revision);
+        for (arrival, rooms) in &self.rooms {
+            shared.arrive(rooms, *arrival, self.revision);
+        }
     }
 
-    pub(super) fn by_previous_owner(&self) -> [(&[Arc<str>], PreviousOwner); 4] {
-        [
-            (&self.taken_over, PreviousOwner::AnotherGateway),
-            (&self.taken_back, PreviousOwner::AnotherGateway),
-            (&self.moved, PreviousOwner::AnotherGateway),
-            (&self.new, PreviousOwner::Nobody),
-        ]
+    pub(super) fn by_previous_owner(&self) -> impl Iterator<Item = (&[Arc<str>], PreviousOwner)> {
+        let previous_owner = |arrival: &Arrival| match arrival {
+            Arrival::New => PreviousOwner::Nobody,
+            Arrival::HandedOver | Arrival::TakenOver | Arrival::TakenBack => {
+                PreviousOwner::AnotherGateway
+            }
+        };
+        (self.rooms.iter()).map(move |(arrival, rooms)| (&rooms[..], previous_owner(arrival)))
+    }
+}
+
+/// A gateway that died and is back under its name takes back what was its own.
+fn arrival(gained: &GainedShard) -> Arrival {
+    match &gained.predecessor {
+        Predecessor::Dead(owner) if owner.name == gained.owner.name => Arrival::TakenBack,
+        Predecessor::Dead(_) => Arrival::TakenOver,
+        Predecessor::HandedOver => Arrival::HandedOver,
+        Predecessor::None => Arrival::New,
     }
 }

@@ -177,7 +177,7 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
             AfterLeaving::Deputy => {}
             AfterLeaving::Unsubscribed => self.remove(room),
             AfterLeaving::Owner(revision) => {
-                subscribed.own_as(Arrival::Moved, revision);
+                subscribed.own_as(Arrival::HandedOver, revision);
                 self.unmarked.insert(room.into());
             }
         }

@@ -80,17 +80,14 @@ pub struct Marker {
     pub rooms: Vec<String>,
 }
 
-/// How a marker says [`Arrival::TakenOverUnsubscribed`]. Gateways of other versions know it by this word.
-const TAKEN_OVER_UNSUBSCRIBED: &str = "taken_over_unheard";
-
-/// The payload of a marker.
+/// The payload of a marker. Gateways of other versions know the arrivals by these words.
 pub fn marker(arrival: Arrival, revision: Revision, rooms: &[Arc<str>]) -> String {
     let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
     let how = match arrival {
-        Arrival::Moved => "moved",
-        Arrival::Begun => "begun",
+        Arrival::HandedOver => "moved",
+        Arrival::New => "begun",
         Arrival::TakenOver => "taken_over",
-        Arrival::TakenOverUnsubscribed => TAKEN_OVER_UNSUBSCRIBED,
+        Arrival::TakenBack => "taken_over_unheard",
     };
     json!({"how": how, "revision": revision, "rooms": rooms}).to_string()
 }
@@ -99,10 +96,10 @@ pub fn marker(arrival: Arrival, revision: Revision, rooms: &[Arc<str>]) -> Strin
 pub fn read_marker(payload: &[u8]) -> Option<Marker> {
     let marker: Value = serde_json::from_slice(payload).ok()?;
     let arrival = match marker["how"].as_str()? {
-        "moved" => Arrival::Moved,
-        "begun" => Arrival::Begun,
+        "moved" => Arrival::HandedOver,
+        "begun" => Arrival::New,
         "taken_over" => Arrival::TakenOver,
-        TAKEN_OVER_UNSUBSCRIBED => Arrival::TakenOverUnsubscribed,
+        "taken_over_unheard" => Arrival::TakenBack,
         _ => return None,
     };
     let rooms = marker["rooms"].as_array()?.iter();
@@ -197,11 +194,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_nonsense_is_not() {
         let rooms: Vec<Arc<str>> = vec!["1".into(), "hall".into()];
-        for arrival in [
-            Arrival::Moved,
-            Arrival::TakenOver,
-            Arrival::TakenOverUnsubscribed,
-        ] {
+        for arrival in [Arrival::HandedOver, Arrival::TakenOver, Arrival::TakenBack] {
             let text = marker(arrival, 7, &rooms);
             let read = Marker {
                 arrival,

@@ -31,19 +31,19 @@ impl QosLane {
 /// the owner, so all gateways agree on it.
 pub type Revision = u64;
 
-/// How an owner came by a room, as its marker says.
+/// How an owner came by a room, as its marker says. In the order in which rooms of one look at the table are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Arrival {
-    /// The former owner has handed it over, and answers for the commands before the marker.
-    Moved,
-    /// Nobody had it.
-    Begun,
-    /// The former owner is dead. The new one has settled what it remembered, and settles what the broker still has for
-    /// it before its marker.
+    /// The former owner is dead and may not touch the device any more. The new one has settled what it remembered, and
+    /// settles what the broker still has for it before its marker.
     TakenOver,
-    /// The former owner is dead, and the new one was not subscribed: its process was started a moment ago.
-    /// Whoever remembers commands before the marker settles them.
-    TakenOverUnsubscribed,
+    /// The owner had it before its process was started again, and nobody has taken it in between. It was not
+    /// subscribed meanwhile, so whoever remembers commands before the marker settles them.
+    TakenBack,
+    /// Nobody had it.
+    New,
+    /// The former owner has handed it over, and answers for the commands before the marker.
+    HandedOver,
 }
 
 /// What this gateway is for a room that has left, and whether a deputy stays one.
@@ -90,7 +90,7 @@ impl<C: RoomCommand, R> Default for SubscribedRoom<C, R> {
             revision: 0,
             given_up: 0,
             awaits_own_marker: [false; 2],
-            arrival: Arrival::Begun,
+            arrival: Arrival::New,
             is_marker_due: false,
             marker_sent: None,
             next_owner_marked: [false; 2],
@@ -112,7 +112,7 @@ impl<C: RoomCommand, R> SubscribedRoom<C, R> {
 
     /// Whether what comes in this lane is the former owner's, until the own marker comes.
     pub fn is_before_marker(&self, lane: QosLane) -> bool {
-        let began_before = matches!(self.arrival, Arrival::Begun | Arrival::TakenOver);
+        let began_before = matches!(self.arrival, Arrival::New | Arrival::TakenOver);
         !began_before && self.awaits_own_marker[lane.index()]
     }
 

@@ -79,9 +79,9 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
             return;
         }
         match (subscribed.role, arrival) {
-            (RoomRole::Deputy, Arrival::TakenOverUnsubscribed) => self.settle_for_other(room, lane),
+            (RoomRole::Deputy, Arrival::TakenBack) => self.settle_for_other(room, lane),
             // The former owner is alive, and answers for what came before, but for what it has never received.
-            (RoomRole::Deputy, Arrival::Moved) => {
+            (RoomRole::Deputy, Arrival::HandedOver) => {
                 if subscribed.after_leaving == AfterLeaving::Unsubscribed {
                     subscribed.memory.keep_orphans(&mut self.usage);
                     if subscribed.memory.is_empty() {
@@ -89,10 +89,10 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
                     }
                 }
             }
-            (RoomRole::Deputy, Arrival::TakenOver | Arrival::Begun) => {
+            (RoomRole::Deputy, Arrival::TakenOver | Arrival::New) => {
                 self.orphan(room, lane);
             }
-            (RoomRole::Leaving, Arrival::Moved) => {
+            (RoomRole::Leaving, Arrival::HandedOver) => {
                 subscribed.next_owner_marked[at] = true;
                 if subscribed.next_owner_marked == [true; 2] {
                     self.leave(room);
@@ -102,9 +102,9 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
                 let is_unsubscribed = subscribed.after_leaving == AfterLeaving::Unsubscribed;
                 self.dropped_results += subscribed.give_up(&mut self.usage, now);
                 match arrival {
-                    Arrival::TakenOverUnsubscribed => self.settle_for_other(room, lane),
-                    Arrival::TakenOver | Arrival::Begun => return self.orphan(room, lane),
-                    Arrival::Moved => {}
+                    Arrival::TakenBack => self.settle_for_other(room, lane),
+                    Arrival::TakenOver | Arrival::New => return self.orphan(room, lane),
+                    Arrival::HandedOver => {}
                 }
                 if is_unsubscribed {
                     self.remove(room);

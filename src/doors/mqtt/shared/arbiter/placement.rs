@@ -40,23 +40,18 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
         }
     }
 
-    /// It is the owner at once: nobody had the room.
-    pub fn begin(&mut self, room: &Arc<str>, revision: Revision) {
-        self.take(room, revision, Arrival::Begun);
+    /// It is the owner: at once of a room that is new or taken over, else from its marker on. What is remembered of a
+    /// room that is taken over is settled, and so is what the broker still has for this gateway before its own marker.
+    pub fn arrive(&mut self, room: &Arc<str>, arrival: Arrival, revision: Revision) {
+        match arrival {
+            Arrival::HandedOver => self.take_handed_over(room, revision),
+            Arrival::New | Arrival::TakenOver | Arrival::TakenBack => {
+                self.take(room, arrival, revision);
+            }
+        }
     }
 
-    /// It is the owner at once: the former one is dead. What is remembered is settled, and so is what the broker
-    /// still has for this gateway before its own marker.
-    pub fn take_over(&mut self, room: &Arc<str>, revision: Revision) {
-        self.take(room, revision, Arrival::TakenOver);
-    }
-
-    /// It is the owner from its marker on: it was the owner before its process was started again. Its deputy settles.
-    pub fn take_back(&mut self, room: &Arc<str>, revision: Revision) {
-        self.take(room, revision, Arrival::TakenOverUnsubscribed);
-    }
-
-    fn take(&mut self, room: &Arc<str>, revision: Revision, arrival: Arrival) {
+    fn take(&mut self, room: &Arc<str>, arrival: Arrival, revision: Revision) {
         let entry = self.rooms.entry(room.clone());
         let subscribed = entry.or_default();
         let is_before = subscribed.is_before_marker(QosLane::AtMostOnce)
@@ -68,7 +63,7 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
         } else if arrival == Arrival::TakenOver {
             subscribed.arrival = arrival;
         }
-        if arrival == Arrival::TakenOverUnsubscribed {
+        if arrival == Arrival::TakenBack {
             return;
         }
         let term = subscribed.term;
@@ -81,8 +76,7 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
         }
     }
 
-    /// It is the owner from its marker on: the former one has handed the room over.
-    pub fn move_in(&mut self, room: &Arc<str>, revision: Revision) {
+    fn take_handed_over(&mut self, room: &Arc<str>, revision: Revision) {
         let entry = self.rooms.entry(room.clone());
         let subscribed = entry.or_default();
         match subscribed.role {
@@ -90,7 +84,7 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
             // The marker of the gateway that had it meanwhile has not come yet.
             RoomRole::Leaving => subscribed.after_leaving = AfterLeaving::Owner(revision),
             RoomRole::Deputy | RoomRole::Lost => {
-                subscribed.own_as(Arrival::Moved, revision);
+                subscribed.own_as(Arrival::HandedOver, revision);
                 self.unmarked.insert(room.clone());
             }
         }

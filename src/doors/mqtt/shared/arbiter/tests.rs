@@ -34,7 +34,7 @@ fn room() -> Arc<str> {
 
 fn owner() -> (TestArbiter, Instant) {
     let (mut arbiter, now) = (TestArbiter::default(), Instant::now());
-    arbiter.begin(&room(), 1);
+    arbiter.arrive(&room(), Arrival::New, 1);
     arbiter.markers(|_| true, usize::MAX, now);
     for lane in LANES {
         arbiter.own_marker(ROOM, lane);
@@ -44,7 +44,7 @@ fn owner() -> (TestArbiter, Instant) {
 
 /// What a marker says of a room that has moved in with revision 2.
 fn moved() -> BTreeMap<(Arrival, Revision), Vec<Arc<str>>> {
-    BTreeMap::from([((Arrival::Moved, 2), vec![room()])])
+    BTreeMap::from([((Arrival::HandedOver, 2), vec![room()])])
 }
 
 fn actions(arbiter: &mut TestArbiter) -> Vec<CommandAction<Numbered, u32>> {

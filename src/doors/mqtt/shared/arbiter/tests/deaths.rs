@@ -13,7 +13,7 @@ fn a_command_that_is_settled_and_passed_on_is_answered_once() {
     for id in [1, 2] {
         arbiter.command(ROOM, lane, Numbered(id), true, now);
     }
-    arbiter.take_over(&room(), 2);
+    arbiter.arrive(&room(), Arrival::TakenOver, 2);
     let settled = [
         CommandAction::Settle(Numbered(1), 1),
         CommandAction::Settle(Numbered(2), 1),
@@ -35,7 +35,7 @@ fn what_the_broker_has_late_for_a_new_owner_may_have_been_carried_out_by_the_dea
     let (mut new, now) = (TestArbiter::default(), Instant::now());
     new.deputize(&room(), now);
     // Its path to the broker stood still when the owner died.
-    new.take_over(&room(), 2);
+    new.arrive(&room(), Arrival::TakenOver, 2);
     new.markers(|_| true, usize::MAX, now);
     new.command(ROOM, LANES[1], Numbered(1), true, now);
     assert_eq!(actions(&mut new), [CommandAction::Settle(Numbered(1), 1)]);
@@ -80,7 +80,7 @@ fn what_only_a_former_deputy_has_received_is_answered_in_the_end() {
         // The new owner has received one of them, and hands the room on.
         arbiter.result_seen(ROOM, 1, now);
         for lane in LANES {
-            arbiter.others_marker(ROOM, lane, (Arrival::Moved, 3), now);
+            arbiter.others_marker(ROOM, lane, (Arrival::HandedOver, 3), now);
         }
         arbiter.tick(true, now);
         assert_eq!(actions(&mut arbiter), []);
@@ -111,7 +111,7 @@ fn what_a_gateway_held_that_died_after_the_release_is_answered_by_the_next_owner
     let (mut new, now) = (TestArbiter::default(), Instant::now());
     new.deputize(&room(), now);
     new.command(ROOM, LANES[1], Numbered(1), true, now);
-    new.move_in(&room(), 2);
+    new.arrive(&room(), Arrival::HandedOver, 2);
     assert_eq!(new.markers(|_| true, usize::MAX, now), moved());
     new.command(ROOM, LANES[1], Numbered(2), true, now);
     for lane in LANES {
@@ -125,7 +125,7 @@ fn what_a_gateway_held_that_died_after_the_release_is_answered_by_the_next_owner
     let (mut deputy, now) = (TestArbiter::default(), Instant::now());
     deputy.deputize(&room(), now);
     deputy.command(ROOM, LANES[1], Numbered(1), true, now);
-    deputy.others_marker(ROOM, LANES[1], (Arrival::Moved, 2), now);
+    deputy.others_marker(ROOM, LANES[1], (Arrival::HandedOver, 2), now);
     deputy.tick(true, now + LONGEST_COMMAND);
     assert_eq!(
         (actions(&mut deputy), deputy.memory_of(ROOM)),

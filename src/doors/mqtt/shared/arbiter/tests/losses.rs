@@ -73,7 +73,7 @@ fn a_room_that_nobody_takes_is_answered_by_the_one_that_lost_it() {
     ];
     assert_eq!(actions(&mut arbiter), expected);
     // It gets the room back.
-    arbiter.begin(&room(), 2);
+    arbiter.arrive(&room(), Arrival::New, 2);
     arbiter.command(ROOM, lane, Numbered(4), true, now);
     assert_eq!(
         actions(&mut arbiter),

@@ -57,7 +57,7 @@ impl Model {
             carried_out: BTreeMap::new(),
             answered: BTreeMap::new(),
         };
-        model.gateways[0].arbiter.begin(&room(), 1);
+        model.gateways[0].arbiter.arrive(&room(), Arrival::New, 1);
         model.gateways[0].subscribed = true;
         model.markers(0);
         model.drain();
@@ -185,7 +185,9 @@ impl Model {
             Step::Released => {
                 self.revision += 1;
                 let revision = self.revision;
-                self.gateways[new].arbiter.move_in(&room(), revision);
+                self.gateways[new]
+                    .arbiter
+                    .arrive(&room(), Arrival::HandedOver, revision);
                 Step::Taken
             }
             Step::Taken => {
@@ -244,7 +246,9 @@ impl Model {
         let other = 1 - dead;
         self.revision += 1;
         let revision = self.revision;
-        self.gateways[other].arbiter.take_over(&room(), revision);
+        self.gateways[other]
+            .arbiter
+            .arrive(&room(), Arrival::TakenOver, revision);
         self.act(other);
         self.markers(other);
         self.drain();

@@ -15,7 +15,7 @@ fn until_a_slow_marker_comes_the_former_owner_passes_on_and_the_new_one_waits() 
     old.tick(true, now + MARKER_TIMEOUT);
     assert_eq!(actions(&mut old), [CommandAction::PassOn(Numbered(1))]);
     let mut new = TestArbiter::default();
-    new.move_in(&room(), 2);
+    new.arrive(&room(), Arrival::HandedOver, 2);
     assert!(new.markers(|_| false, usize::MAX, now).is_empty());
     assert_eq!(new.markers(|_| true, usize::MAX, now), moved());
     let late = now + MARKER_TIMEOUT * 3;
@@ -25,7 +25,7 @@ fn until_a_slow_marker_comes_the_former_owner_passes_on_and_the_new_one_waits() 
     }
     assert_eq!(actions(&mut old), [CommandAction::PassOn(Numbered(2))]);
     assert!(actions(&mut new).is_empty());
-    old.others_marker(ROOM, lane, (Arrival::Moved, 2), late);
+    old.others_marker(ROOM, lane, (Arrival::HandedOver, 2), late);
     new.own_marker(ROOM, lane);
     for arbiter in [&mut old, &mut new] {
         arbiter.command(ROOM, lane, Numbered(3), true, late);
@@ -42,7 +42,7 @@ fn where_a_marker_is_lost_the_new_owner_begins_after_the_former_one_has_ended() 
     old.released(ROOM, now);
     old.unsubscribe(ROOM);
     let mut new = TestArbiter::default();
-    new.move_in(&room(), 2);
+    new.arrive(&room(), Arrival::HandedOver, 2);
     new.markers(|_| true, usize::MAX, now);
     new.tick(true, now + LOST_MARKER_TIMEOUT);
     old.tick(true, now + LOST_MARKER_TIMEOUT);
@@ -57,7 +57,7 @@ fn where_a_marker_is_lost_the_new_owner_begins_after_the_former_one_has_ended() 
 #[test]
 fn a_marker_that_was_lost_with_the_connection_is_sent_again() {
     let (mut arbiter, now) = (TestArbiter::default(), Instant::now());
-    arbiter.move_in(&room(), 2);
+    arbiter.arrive(&room(), Arrival::HandedOver, 2);
     arbiter.markers(|_| true, usize::MAX, now);
     arbiter.own_marker(ROOM, QosLane::AtMostOnce);
     arbiter.disconnected();
@@ -91,10 +91,10 @@ fn a_move_that_is_given_up_carries_out_what_was_held() {
 
 #[test]
 fn a_marker_of_an_earlier_owner_that_was_slow_changes_nothing() {
-    for arrival in [Arrival::Moved, Arrival::Begun, Arrival::TakenOver] {
+    for arrival in [Arrival::HandedOver, Arrival::New, Arrival::TakenOver] {
         let (mut new, now) = (TestArbiter::default(), Instant::now());
         new.deputize(&room(), now);
-        new.move_in(&room(), 2);
+        new.arrive(&room(), Arrival::HandedOver, 2);
         new.markers(|_| true, usize::MAX, now);
         for lane in LANES {
             new.own_marker(ROOM, lane);
@@ -106,9 +106,9 @@ fn a_marker_of_an_earlier_owner_that_was_slow_changes_nothing() {
         new.command(ROOM, LANES[0], Numbered(1), true, now);
         assert_eq!(actions(&mut new), [CommandAction::CarryOut(Numbered(1), 1)]);
         // That of a later one does, also before its own has come back.
-        new.take_over(&room(), 4);
+        new.arrive(&room(), Arrival::TakenOver, 4);
         new.lose(ROOM, now);
-        new.take_over(&room(), 4);
+        new.arrive(&room(), Arrival::TakenOver, 4);
         new.others_marker(ROOM, LANES[0], (arrival, 3), now);
         assert_eq!(new.role(ROOM), Some(RoomRole::Owner));
         new.others_marker(ROOM, LANES[0], (arrival, 5), now);
@@ -119,7 +119,7 @@ fn a_marker_of_an_earlier_owner_that_was_slow_changes_nothing() {
 #[test]
 fn a_room_that_has_left_gets_no_marker_any_more() {
     let (mut arbiter, now) = (TestArbiter::default(), Instant::now());
-    arbiter.take_over(&room(), 1);
+    arbiter.arrive(&room(), Arrival::TakenOver, 1);
     // The broker was slow to grant the subscription, and it has to go again.
     assert!(arbiter.markers(|_| false, usize::MAX, now).is_empty());
     arbiter.hold(ROOM);
@@ -147,7 +147,7 @@ fn rooms_that_no_marker_has_place_for_stay_due() {
     for n in 0..rooms {
         let room = Arc::from(n.to_string());
         // Half of them move in later.
-        arbiter.move_in(&room, 2 + u64::from(n % 2 == 0));
+        arbiter.arrive(&room, Arrival::HandedOver, 2 + u64::from(n % 2 == 0));
     }
     assert!(arbiter.markers(|_| true, 0, now).is_empty());
     let mut named = BTreeSet::new();

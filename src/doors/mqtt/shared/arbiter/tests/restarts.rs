@@ -10,8 +10,8 @@ fn a_deputy_settles_for_an_owner_that_was_not_subscribed() {
     for (number, lane) in (1..).zip(LANES) {
         deputy.command(ROOM, lane, Numbered(number), true, now);
     }
-    new.take_back(&room(), 2);
-    let says = (Arrival::TakenOverUnsubscribed, 2);
+    new.arrive(&room(), Arrival::TakenBack, 2);
+    let says = (Arrival::TakenBack, 2);
     assert_eq!(
         new.markers(|_| true, usize::MAX, now)
             .into_keys()
@@ -37,10 +37,10 @@ fn a_deputy_settles_for_an_owner_that_was_not_subscribed() {
     assert_eq!(actions(&mut new), [CommandAction::CarryOut(Numbered(4), 1)]);
     // On the next connection the marker says the same, if it has not come back.
     let mut other = TestArbiter::default();
-    other.take_back(&room(), 3);
+    other.arrive(&room(), Arrival::TakenBack, 3);
     other.markers(|_| true, usize::MAX, now);
     other.disconnected();
-    let again = (Arrival::TakenOverUnsubscribed, 3);
+    let again = (Arrival::TakenBack, 3);
     assert_eq!(
         other
             .markers(|_| true, usize::MAX, now)
@@ -67,9 +67,9 @@ fn a_deputy_that_is_to_unsubscribe_keeps_what_nobody_else_may_know() {
     };
     // Its owner was started again and has received nothing.
     let (mut asked, now) = deputy();
-    asked.others_marker(ROOM, LANES[0], (Arrival::TakenOverUnsubscribed, 2), now);
+    asked.others_marker(ROOM, LANES[0], (Arrival::TakenBack, 2), now);
     assert_eq!(actions(&mut asked), []);
-    asked.others_marker(ROOM, LANES[1], (Arrival::TakenOverUnsubscribed, 2), now);
+    asked.others_marker(ROOM, LANES[1], (Arrival::TakenBack, 2), now);
     let settled = [1, 2].map(|number| CommandAction::SettleForOther(Numbered(number)));
     assert_eq!(actions(&mut asked), settled);
     asked.tick(true, now);
@@ -84,7 +84,7 @@ fn a_deputy_that_is_to_unsubscribe_keeps_what_nobody_else_may_know() {
     assert_eq!(answered.role(ROOM), None);
     // The owner has handed the room over, and answers for all.
     let (mut other, now) = deputy();
-    other.others_marker(ROOM, LANES[1], (Arrival::Moved, 2), now);
+    other.others_marker(ROOM, LANES[1], (Arrival::HandedOver, 2), now);
     assert_eq!((other.role(ROOM), actions(&mut other)), (None, vec![]));
     // It is the deputy again, or the owner.
     let (mut again, now) = deputy();
@@ -92,7 +92,7 @@ fn a_deputy_that_is_to_unsubscribe_keeps_what_nobody_else_may_know() {
     again.command(ROOM, lane, Numbered(4), true, now);
     assert_eq!(again.memory_of(ROOM), [1, 2, 4]);
     let (mut owner, _) = deputy();
-    owner.take_over(&room(), 2);
+    owner.arrive(&room(), Arrival::TakenOver, 2);
     let settled = [1, 2].map(|number| CommandAction::Settle(Numbered(number), 1));
     assert_eq!(actions(&mut owner), settled);
     owner.hold(ROOM);
