@@ -16,9 +16,10 @@ mod penalties;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 use crate::command::DoorKind;
@@ -135,17 +136,13 @@ impl Guesses {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Decides about a secret that was shown. A wrong one is counted and logged.
     pub fn check(self: &Arc<Self>, attempt: &Attempt<'_>) -> Verdict {
         let network = Network::of(attempt.address);
         let digest = SecretDigest::of_login(attempt.user, attempt.secret).prefix();
         let identity = attempt.identity(digest);
         let now = Instant::now();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if attempt.right {
             let is_known = |identity| state.known.contains(network, identity, digest);
             let admitted = attempt.is_unguessable() || identity.is_some_and(is_known);
@@ -237,7 +234,7 @@ impl Delay {
 
 impl Drop for Delay {
     fn drop(&mut self) {
-        self.guesses.lock().waited(self.network);
+        self.guesses.state.lock().waited(self.network);
     }
 }
 
@@ -358,7 +355,7 @@ mod tests {
         for delay in delays {
             delay.over().await;
         }
-        assert!(guesses.lock().waiting.is_empty());
+        assert!(guesses.state.lock().waiting.is_empty());
         let again = guesses.check(&token("old token", false));
         assert!(matches!(again, Verdict::Wrong(_)));
     }

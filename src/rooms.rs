@@ -61,8 +61,9 @@ pub use sharing::{Leaving, PreviousOwner, RoomSharing};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -217,7 +218,7 @@ impl Rooms {
 
     /// Returns why those do not run that cannot be started.
     fn start_some(&self, some: &[Arc<str>], previous_owner: PreviousOwner) -> Vec<String> {
-        let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = self.rooms.write();
         let config = self.config().clone();
         let start = |room| {
             let stops = CameraStops::default();
@@ -230,7 +231,7 @@ impl Rooms {
     /// ended, at `deadline` at the latest; so do those that a new configuration is ending just now.
     pub async fn leave(&self, leaving: &BTreeSet<Arc<str>>, how: Leaving, deadline: Instant) {
         let rooms: Vec<_> = {
-            let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+            let mut rooms = self.rooms.write();
             let config = self.config().clone();
             let configured = leaving
                 .iter()
@@ -252,7 +253,7 @@ impl Rooms {
 
     /// Whether a room has a task here.
     pub fn is_running(&self, room: &str) -> bool {
-        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        let rooms = self.rooms.read();
         rooms.contains_key(room)
     }
 
@@ -265,7 +266,7 @@ impl Rooms {
     /// them yet. A sender who may use one of them only is not told that there is no such room, and
     /// which others there are.
     pub fn expect(&self, config: &Config) {
-        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        let rooms = self.rooms.read();
         let new = config.rooms.keys().map(RoomId::shared);
         let new = new.filter(|id| !rooms.contains_key(id));
         let not_running = new.map(|id| match self.owns(&id) {
@@ -322,7 +323,7 @@ impl Rooms {
         self.stopping.cancel();
         self.stop_tasks.close();
         let rooms = {
-            let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+            let mut rooms = self.rooms.write();
             let stopping = rooms.keys().map(|id| (id.clone(), NotRunning::Changing));
             self.not_running().extend(stopping);
             std::mem::take(&mut *rooms)
@@ -354,7 +355,7 @@ impl Rooms {
     /// The status of each room that is this gateway's, for metrics and readiness. One that is being replaced, or cannot
     /// be started, is configured all the same.
     pub fn sample(&self) -> BTreeMap<Arc<str>, RoomSample> {
-        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        let rooms = self.rooms.read();
         let sample = |(id, running): (&Arc<str>, &RunningRoom)| {
             let status = running.room.status();
             let sample = RoomSample {
@@ -383,12 +384,10 @@ impl Rooms {
 
 impl Rooms {
     fn config(&self) -> MutexGuard<'_, Arc<Config>> {
-        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+        self.config.lock()
     }
 
     fn not_running(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, NotRunning>> {
-        self.not_running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.not_running.lock()
     }
 }

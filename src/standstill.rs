@@ -9,10 +9,11 @@
 //! pure: it gets the time.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use crate::boot_instant::BootInstant;
@@ -125,7 +126,7 @@ impl Standstills {
 }
 
 fn process() -> MutexGuard<'static, Option<Process>> {
-    PROCESS.lock().unwrap_or_else(PoisonError::into_inner)
+    PROCESS.lock()
 }
 
 /// Whoever watches the process, until it is dropped.

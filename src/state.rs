@@ -11,9 +11,10 @@ mod values;
 pub use outbox::{Item, Outbox, OutboxReply};
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use stored::StoredValue;
 use values::Values;
@@ -96,7 +97,7 @@ struct Inner {
 impl std::fmt::Debug for StateStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StateStore")
-            .field("topics", &self.lock().values.len())
+            .field("topics", &self.inner.lock().values.len())
             .finish_non_exhaustive()
     }
 }
@@ -107,15 +108,10 @@ impl StateStore {
         Arc::default()
     }
 
-    /// Every update is one statement, so a panic elsewhere cannot leave the map half changed.
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Sets a topic's value; tells the subscribers and returns true if that changed it.
     pub fn set(&self, topic: &str, value: StateValue) -> bool {
         let value = StoredValue::from(value);
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let change = match inner.values.get_mut(topic) {
             Some(old) if *old == value => return false,
             Some(old) => {
@@ -134,7 +130,7 @@ impl StateStore {
 
     /// Removes a topic; tells the subscribers and returns true if it was there.
     pub fn clear(&self, topic: &str) -> bool {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if inner.values.remove(topic).is_none() {
             return false;
         }
@@ -146,7 +142,7 @@ impl StateStore {
     /// Takes a topic away and tells the subscribers even if it was not here: another place may
     /// still hold a value of it.
     pub fn clear_everywhere(&self, topic: &str) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.values.remove(topic);
         let topic = Arc::from(topic);
         inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Presence));
@@ -154,7 +150,7 @@ impl StateStore {
 
     /// Sets the status of a configured room; tells the subscribers if it is new.
     pub fn set_room(&self, room: &Arc<str>, status: RoomStatus) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if inner.rooms.insert(room.clone(), status) != Some(status) {
             inner.tell(|subscriber| subscriber.room_changed(room, Some(status)));
         }
@@ -165,14 +161,14 @@ impl StateStore {
         for topic in self.topics_below(&RoomTopics::new(room).start()) {
             self.clear(&topic);
         }
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.rooms.remove(room);
         inner.tell(|subscriber| subscriber.room_changed(room, None));
     }
 
     /// Sets values without telling the subscribers, who have seen them already or want none of them.
     pub fn insert_quietly(&self, values: Vec<(Arc<str>, StateValue)>) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         for (topic, value) in values {
             inner.values.insert(&topic, StoredValue::from(value));
         }
@@ -180,7 +176,7 @@ impl StateStore {
 
     /// Removes a topic, so that nobody sees it.
     pub fn remove_quietly(&self, topic: &str) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.values.remove(topic);
         let topic = Arc::from(topic);
         inner.tell(|subscriber| subscriber.state_forgotten(&topic));
@@ -189,7 +185,7 @@ impl StateStore {
     /// Removes all topics of a room, so that nobody sees it; returns what they were.
     pub fn take_room_quietly(&self, room: &str) -> Vec<(Arc<str>, StateValue)> {
         let topics = self.topics_below(&RoomTopics::new(room).start());
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let taken = topics.into_iter().filter_map(|topic| {
             let value = inner.values.remove(&topic)?;
             inner.tell(|subscriber| subscriber.state_forgotten(&topic));
@@ -200,12 +196,12 @@ impl StateStore {
 
     /// The status of a room; `None` if it is not configured.
     pub fn room(&self, room: &str) -> Option<RoomStatus> {
-        self.lock().rooms.get(room).copied()
+        self.inner.lock().rooms.get(room).copied()
     }
 
     /// Tells the subscribers of every topic, as if each had changed.
     pub fn repeat(&self) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let topics: Vec<_> = inner.values.topics_below("").collect();
         for topic in topics {
             inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Value));
@@ -215,7 +211,7 @@ impl StateStore {
 
     /// Tells the subscribers of one topic, as if it had changed.
     pub fn repeat_topic(&self, topic: &str) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if inner.values.get(topic).is_some() {
             let topic = Arc::from(topic);
             inner.tell(|subscriber| subscriber.state_changed(&topic, Change::Value));
@@ -225,20 +221,21 @@ impl StateStore {
     /// Tells the subscribers of an event.
     pub fn event(&self, topic: &str, payload: Bytes) {
         let topic = Arc::from(topic);
-        self.lock()
+        self.inner
+            .lock()
             .tell(|subscriber| subscriber.event(&topic, &payload));
     }
 
     /// The value of a state.
     pub fn get(&self, topic: &str) -> Option<StateValue> {
         // Decompressed when the store is free again.
-        let value = self.lock().values.get(topic).cloned();
+        let value = self.inner.lock().values.get(topic).cloned();
         value.map(StateValue::from)
     }
 
     /// How many states there are.
     pub fn len(&self) -> usize {
-        self.lock().values.len()
+        self.inner.lock().values.len()
     }
 
     /// Whether there are no states.
@@ -248,12 +245,12 @@ impl StateStore {
 
     /// The names of all topics that start with `prefix`, in order; `""` for all.
     pub fn topics_below(&self, prefix: &str) -> Vec<Arc<str>> {
-        self.lock().values.topics_below(prefix).collect()
+        self.inner.lock().values.topics_below(prefix).collect()
     }
 
     /// Adds a subscriber. It is removed when its last strong reference is dropped.
     pub fn subscribe(&self, subscriber: Weak<dyn Subscriber>) {
-        let subscribers = &mut self.lock().subscribers;
+        let subscribers = &mut self.inner.lock().subscribers;
         // A change removes those that are gone, but a store may not change for weeks while clients come and go. Each of
         // them would keep its memory.
         if subscribers.len() == subscribers.capacity() {
@@ -285,11 +282,11 @@ mod tests {
 
     impl Subscriber for Rooms {
         fn state_changed(&self, topic: &Arc<str>, _: Change) {
-            self.0.lock().unwrap().push((topic.to_string(), None));
+            self.0.lock().push((topic.to_string(), None));
         }
         fn event(&self, _: &Arc<str>, _: &Bytes) {}
         fn room_changed(&self, room: &str, status: Option<RoomStatus>) {
-            self.0.lock().unwrap().push((room.to_owned(), status));
+            self.0.lock().push((room.to_owned(), status));
         }
     }
 
@@ -302,7 +299,7 @@ mod tests {
             let goes: Arc<dyn Subscriber> = Arc::<Rooms>::default();
             store.subscribe(Arc::downgrade(&goes));
         }
-        let inner = store.lock();
+        let inner = store.inner.lock();
         assert!(inner.subscribers.len() < 10 && inner.subscribers[0].strong_count() == 1);
     }
 
@@ -333,7 +330,7 @@ mod tests {
             ("1", None),
         ];
         let expected = expected.map(|(name, status)| (name.to_owned(), status));
-        assert_eq!(*told.0.lock().unwrap(), expected);
+        assert_eq!(*told.0.lock(), expected);
     }
 
     #[test]
@@ -353,7 +350,7 @@ mod tests {
 
     impl Subscriber for Changes {
         fn state_changed(&self, _: &Arc<str>, change: Change) {
-            self.0.lock().unwrap().push(change);
+            self.0.lock().push(change);
         }
         fn event(&self, _: &Arc<str>, _: &Bytes) {}
     }
@@ -370,16 +367,13 @@ mod tests {
         assert!(store.clear("a"));
         assert!(!store.clear("a"));
         let expected = [Change::Presence, Change::Value, Change::Presence];
-        assert_eq!(*told.0.lock().unwrap(), expected);
+        assert_eq!(*told.0.lock(), expected);
         // Unless that is asked for.
         store.repeat_topic("a");
-        assert_eq!(told.0.lock().unwrap().len(), 3, "there is no such topic");
+        assert_eq!(told.0.lock().len(), 3, "there is no such topic");
         store.set("a", StateValue::text("1"));
         store.repeat_topic("a");
-        assert_eq!(
-            told.0.lock().unwrap()[3..],
-            [Change::Presence, Change::Value]
-        );
+        assert_eq!(told.0.lock()[3..], [Change::Presence, Change::Value]);
     }
 
     #[test]

@@ -34,12 +34,13 @@ pub use sample::{ClusterSample, RoomSample, Sample};
 pub use spans::{SPAN_TARGET, broker_span, command_span, room_span};
 pub use uptime::{Uptime, time_in_words};
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use events::AcceptWarning;
 use floods::Floods;
 use metrics::Metrics;
 use metrics_format::text_format;
+use parking_lot::Mutex;
 use shortened::LONGEST_TEXT;
 
 /// The counters of one gateway. All parts of the gateway share them.

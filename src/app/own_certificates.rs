@@ -5,9 +5,10 @@
 //! does not look at dates still works.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use time::OffsetDateTime;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -100,7 +101,7 @@ impl OwnCertificates {
     /// Those of a reload.
     pub fn replace(&self, in_use: Vec<OwnCertificate>) {
         self.tell_metrics(&in_use);
-        *self.lock() = in_use;
+        *self.in_use.lock() = in_use;
     }
 
     /// Looks at them once a day.
@@ -120,7 +121,7 @@ impl OwnCertificates {
 
     /// Reads again what is in use, and gives what to warn of.
     fn check(&self) -> Vec<String> {
-        let mut in_use = self.lock();
+        let mut in_use = self.in_use.lock();
         in_use.iter_mut().for_each(OwnCertificate::read_again);
         self.tell_metrics(&in_use);
         warnings(&in_use)
@@ -131,10 +132,6 @@ impl OwnCertificates {
             let end = certificate.validity.end();
             self.telemetry.certificate_in_use(certificate.key, end);
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<OwnCertificate>> {
-        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

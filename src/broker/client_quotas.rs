@@ -4,9 +4,10 @@
 //! of the same owner that has waited longest: an honest user has fewer, and others are not touched.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::answers::Denial;
@@ -49,16 +50,12 @@ impl ClientQuotas {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A client comes. There is always a place for the gateway itself.
     ///
     /// # Errors
     /// There are too many.
     pub fn arrive(self: &Arc<Self>, owner: &ClientOwner) -> Result<ConnectedClient, Denial> {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         if *owner != ClientOwner::Gateway {
             let share = (self.limit / CONNECTION_SHARE).max(FEWEST_CONNECTIONS);
             if entries.total >= self.limit {
@@ -82,12 +79,12 @@ impl ClientQuotas {
 
     /// A client uses the session of this place.
     pub fn returned(&self, place: &str) {
-        self.lock().kept.remove(place);
+        self.entries.lock().kept.remove(place);
     }
 
     /// A client has gone, and its session is kept. Gives the sessions that must end for it.
     pub fn kept(&self, place: &str, owner: &ClientOwner, now: Instant) -> Vec<String> {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         entries.kept.insert(place.to_owned(), (owner.clone(), now));
         let mut ended = Vec::new();
         while let Some(place) = entries.session_too_many(owner) {
@@ -99,7 +96,7 @@ impl ClientQuotas {
 
     /// The places whose sessions are kept.
     pub fn places(&self) -> Vec<String> {
-        self.lock().kept.keys().cloned().collect()
+        self.entries.lock().kept.keys().cloned().collect()
     }
 }
 
@@ -136,7 +133,7 @@ impl Drop for ConnectedClient {
         if self.owner == ClientOwner::Gateway {
             return;
         }
-        let mut entries = self.quotas.lock();
+        let mut entries = self.quotas.entries.lock();
         entries.total -= 1;
         if let Some(count) = entries.connected.get_mut(&self.owner) {
             *count -= 1;
@@ -174,8 +171,8 @@ mod tests {
         assert_eq!(quotas.arrive(&user("third")).err(), Some(TOO_MANY));
         quotas.arrive(&ClientOwner::Gateway).unwrap();
         all.clear();
-        assert!(quotas.lock().connected.is_empty());
-        assert_eq!(quotas.lock().total, 0);
+        assert!(quotas.entries.lock().connected.is_empty());
+        assert_eq!(quotas.entries.lock().total, 0);
     }
 
     #[test]

@@ -6,9 +6,9 @@
 //! ever, also when nobody has it any more.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use parking_lot::Mutex;
 
 use super::answers::Denial;
 use super::client_owner::ClientOwner;
@@ -137,10 +137,6 @@ fn has_wildcard(filter: &str) -> bool {
 }
 
 impl FilterLedger {
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Counts a subscription of the client at this place. Says whether it is new.
     ///
     /// # Errors
@@ -151,12 +147,12 @@ impl FilterLedger {
         owner: &ClientOwner,
         filter: &str,
     ) -> Result<bool, Denial> {
-        self.lock().add(place, owner, filter)
+        self.entries.lock().add(place, owner, filter)
     }
 
     /// Whether the messages of a subscription keep their retain flag.
     pub fn set_as_published(&self, place: &str, filter: &str, is_kept: bool) {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         let Some(client) = entries.by_place.get_mut(place) else {
             return;
         };
@@ -170,7 +166,7 @@ impl FilterLedger {
 
     /// The filters of the client at this place whose messages keep their retain flag.
     pub fn as_published(&self, place: &str) -> Vec<Filter> {
-        let entries = self.lock();
+        let entries = self.entries.lock();
         let filters = entries.by_place.get(place);
         let filters = filters.into_iter().flat_map(|client| &client.as_published);
         filters.filter_map(|text| Filter::new(text).ok()).collect()
@@ -178,19 +174,19 @@ impl FilterLedger {
 
     /// Whether the client at this place has this filter.
     pub fn contains(&self, place: &str, filter: &str) -> bool {
-        let entries = self.lock();
+        let entries = self.entries.lock();
         let client = entries.by_place.get(place);
         client.is_some_and(|client| client.filters.contains(filter))
     }
 
     /// The client at this place has ended a subscription.
     pub fn unsubscribe(&self, place: &str, filter: &str) {
-        self.lock().remove(place, filter);
+        self.entries.lock().remove(place, filter);
     }
 
     /// The session of this place has ended.
     pub fn forget(&self, place: &str) {
-        self.lock().forget(place);
+        self.entries.lock().forget(place);
     }
 }
 
@@ -328,7 +324,7 @@ mod tests {
             ledger.forget(&client.to_string());
         }
         ledger.forget("late");
-        let entries = ledger.lock();
+        let entries = ledger.entries.lock();
         assert_eq!((entries.count, entries.bytes), (0, 0));
         assert!(entries.by_place.is_empty() && entries.wildcards_of.is_empty());
         assert!(entries.wildcards.filters.is_empty());

@@ -7,9 +7,10 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use mqtt5::types::WillMessage;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::message::MessageHead;
 use crate::topics::Filter;
@@ -73,7 +74,7 @@ impl RetainedSearch {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 impl GatewayRetained {
@@ -262,7 +263,7 @@ mod tests {
         assert!(!is_offline());
         retained.disconnected(new);
         assert!(is_offline(), "the new one has its will still");
-        retained.messages.lock().unwrap().clear();
+        retained.messages.lock().clear();
         let normal = connect();
         retained.discard_will(normal);
         retained.disconnected(normal);

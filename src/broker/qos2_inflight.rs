@@ -2,9 +2,9 @@
 //! and with a kept session also while the client is gone.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
+use parking_lot::Mutex;
 
 use super::answers::Denial;
 use super::limits::{QOS2_INFLIGHT_BYTES, QOS2_INFLIGHT_BYTES_PER_CLIENT};
@@ -28,16 +28,12 @@ struct Entries {
 }
 
 impl Qos2Inflight {
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A client begins a message of this size. One at a time may have any size.
     ///
     /// # Errors
     /// Too much is under way.
     pub fn begin(&self, place: &str, packet_id: u16, size: usize) -> Result<(), Denial> {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         let of_client = entries.by_place.get(place);
         let again = of_client.and_then(|messages| messages.get(&packet_id));
         let again = again.copied().unwrap_or_default();
@@ -56,7 +52,7 @@ impl Qos2Inflight {
 
     /// A client releases a message.
     pub fn release(&self, place: &str, packet_id: u16) {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         let Some(messages) = entries.by_place.get_mut(place) else {
             return;
         };
@@ -69,7 +65,7 @@ impl Qos2Inflight {
 
     /// The session of this place has ended.
     pub fn forget(&self, place: &str) {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         let messages = entries.by_place.remove(place).unwrap_or_default();
         entries.bytes -= messages.values().sum::<usize>();
     }
@@ -103,7 +99,7 @@ mod tests {
         for place in ["a", "b", "c", "d"] {
             all.forget(place);
         }
-        assert_eq!(all.lock().bytes, 0);
-        assert!(all.lock().by_place.is_empty());
+        assert_eq!(all.entries.lock().bytes, 0);
+        assert!(all.entries.lock().by_place.is_empty());
     }
 }

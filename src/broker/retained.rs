@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mqtt5::QoS;
@@ -16,6 +16,7 @@ use mqtt5::broker::storage::{DynamicStorage, StorageBackend};
 use mqtt5::packet::publish::PublishPacket;
 use mqtt5::protocol::v5::reason_codes::ReasonCode;
 use mqtt5::validation::topic_matches_filter;
+use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use super::answers::Denial;
@@ -123,10 +124,6 @@ fn size(topic: &str, payload: usize, properties: PropertySize) -> usize {
 }
 
 impl RetainedLedger {
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether a message with a payload of this size may be retained.
     ///
     /// # Errors
@@ -137,7 +134,9 @@ impl RetainedLedger {
         payload: usize,
         properties: PropertySize,
     ) -> Result<(), Denial> {
-        self.lock().check(topic, size(topic, payload, properties))
+        self.entries
+            .lock()
+            .check(topic, size(topic, payload, properties))
     }
 
     /// The bytes of memory that the library takes when a client subscribes to this filter: all that
@@ -146,7 +145,7 @@ impl RetainedLedger {
         if filter.starts_with(SHARE) {
             return 0;
         }
-        let entries = self.lock();
+        let entries = self.entries.lock();
         let copied = |entry: &Entry| entry.kept.map_or(0, |kept| kept.size + MESSAGE_OVERHEAD);
         if !filter.contains(['+', '#']) {
             return entries.by_topic.get(filter).map_or(0, copied);
@@ -168,12 +167,12 @@ impl RetainedLedger {
             size: size(topic, payload, properties),
             expires,
         });
-        self.lock().change(topic, |entry| entry.kept = kept);
+        self.entries.lock().change(topic, |entry| entry.kept = kept);
     }
 
     /// The topics whose messages have expired. From now on they are being cleared.
     pub fn begin_clearing(&self, now: SystemTime) -> Vec<String> {
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         let has_expired = |entry: &Entry| entry.kept.is_some_and(|kept| kept.has_expired(now));
         let by_topic = entries.by_topic.iter();
         let expired = by_topic.filter(|(_, entry)| has_expired(entry));
@@ -183,14 +182,14 @@ impl RetainedLedger {
     }
 
     fn has_expired(&self, topic: &str, now: SystemTime) -> bool {
-        let entries = self.lock();
+        let entries = self.entries.lock();
         let kept = entries.by_topic.get(topic).and_then(|entry| entry.kept);
         kept.is_some_and(|kept| kept.has_expired(now))
     }
 
     /// Whether an empty message of this topic only clears what has expired: no client has published it.
     pub fn is_clearing(&self, topic: &str) -> bool {
-        self.lock().clearing.contains(topic)
+        self.entries.lock().clearing.contains(topic)
     }
 }
 
@@ -210,7 +209,7 @@ pub async fn clear_expired(shared: &ClientsShare, router: &MessageRouter, now: S
         }
     }
     sleep(CLEARED_WITHIN).await;
-    ledger.lock().clearing.clear();
+    ledger.entries.lock().clearing.clear();
 }
 
 /// Room for a will that the broker may have to retain. It is free again when this is dropped: the will was
@@ -234,7 +233,7 @@ impl ReservedWill {
         properties: PropertySize,
     ) -> Result<Self, Denial> {
         let size = size(topic, payload, properties);
-        let mut entries = shared.retained.lock();
+        let mut entries = shared.retained.entries.lock();
         entries.check(topic, size)?;
         entries.change(topic, |entry| entry.wills.push(size));
         Ok(Self {
@@ -247,10 +246,14 @@ impl ReservedWill {
 
 impl Drop for ReservedWill {
     fn drop(&mut self) {
-        self.shared.retained.lock().change(&self.topic, |entry| {
-            let same = entry.wills.iter().position(|size| *size == self.size);
-            same.map(|same| entry.wills.swap_remove(same));
-        });
+        self.shared
+            .retained
+            .entries
+            .lock()
+            .change(&self.topic, |entry| {
+                let same = entry.wills.iter().position(|size| *size == self.size);
+                same.map(|same| entry.wills.swap_remove(same));
+            });
     }
 }
 
@@ -326,7 +329,7 @@ mod tests {
         for n in 0..count {
             ledger.set(&n.to_string(), 0, NONE);
         }
-        assert_eq!(ledger.lock().bytes, 0);
+        assert_eq!(ledger.entries.lock().bytes, 0);
         for n in 0..RETAINED_MESSAGES {
             ledger.set(&n.to_string(), 1, NONE);
         }
@@ -387,7 +390,7 @@ mod tests {
         ledger.check("more", 15_000, NONE).unwrap();
         wills.clear();
         ledger.set("0", 0, NONE);
-        let entries = ledger.lock();
+        let entries = ledger.entries.lock();
         assert!(entries.by_topic.is_empty());
         assert_eq!(entries.bytes, 0);
     }
@@ -415,8 +418,8 @@ mod tests {
             let now = now + Duration::from_secs(after);
             clear_expired(&shared, &router, now).await;
             assert_eq!(router.retained_count().await, kept);
-            assert_eq!(ledger.lock().by_topic.len(), kept);
-            assert!(ledger.lock().clearing.is_empty());
+            assert_eq!(ledger.entries.lock().by_topic.len(), kept);
+            assert!(ledger.entries.lock().clearing.is_empty());
         }
         ledger.check("more", 1, NONE).unwrap();
     }

@@ -16,9 +16,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Sleep, sleep, timeout};
 
@@ -49,18 +50,14 @@ struct Counts {
 }
 
 impl CommandQueue {
-    fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The gateway has connected.
     pub fn connect(self: &Arc<Self>) -> GatewayConnection {
-        self.lock().gateways += 1;
+        self.counts.lock().gateways += 1;
         GatewayConnection(self.clone())
     }
 
     fn pass(&self) -> u64 {
-        let mut counts = self.lock();
+        let mut counts = self.counts.lock();
         counts.passed += 1;
         if counts.gateways == 0 {
             let passed = counts.passed;
@@ -71,7 +68,7 @@ impl CommandQueue {
 
     /// Whether the command of this number is through; otherwise `waker` is woken then.
     fn is_through(&self, number: u64, waker: &Waker) -> bool {
-        let mut counts = self.lock();
+        let mut counts = self.counts.lock();
         let is_through = number <= counts.through();
         if is_through {
             counts.waiting.remove(&number);
@@ -84,7 +81,7 @@ impl CommandQueue {
     /// Keeps the place of a large command until it is through, but no longer than a client waits for its own.
     fn keep_place(&self, number: u64, place: OwnedSemaphorePermit) {
         let (held, through) = oneshot::channel();
-        let mut counts = self.lock();
+        let mut counts = self.counts.lock();
         if number <= counts.through() {
             return;
         }
@@ -134,14 +131,14 @@ pub struct GatewayConnection(Arc<CommandQueue>);
 impl GatewayConnection {
     /// The library writes a client's command to it.
     pub fn write_command(&self) {
-        let mut counts = self.0.lock();
+        let mut counts = self.0.counts.lock();
         let written = counts.written + 1;
         counts.count(written, 0);
     }
 
     /// The gateway sends a result.
     pub fn read_result(&self) {
-        let mut counts = self.0.lock();
+        let mut counts = self.0.counts.lock();
         let answered = counts.answered + 1;
         counts.count(0, answered);
     }
@@ -149,7 +146,7 @@ impl GatewayConnection {
 
 impl Drop for GatewayConnection {
     fn drop(&mut self) {
-        let mut counts = self.0.lock();
+        let mut counts = self.0.counts.lock();
         counts.gateways -= 1;
         if counts.gateways == 0 {
             let passed = counts.passed;
@@ -234,7 +231,7 @@ impl Tickets {
             return Poll::Pending;
         }
         self.timeout = None;
-        self.queue.lock().all_through_up_to(newest);
+        self.queue.counts.lock().all_through_up_to(newest);
         self.numbers.clear();
         self.bytes = 0;
         Poll::Ready(())
@@ -244,7 +241,7 @@ impl Tickets {
 impl Drop for Tickets {
     fn drop(&mut self) {
         if let Some((oldest, _)) = self.numbers.front() {
-            self.queue.lock().waiting.remove(oldest);
+            self.queue.counts.lock().waiting.remove(oldest);
         }
     }
 }
@@ -292,7 +289,7 @@ mod tests {
         gateway.write_command();
         assert!(waits.await.unwrap() < TICKET_TIMEOUT);
         drop(other);
-        assert!(queue.lock().waiting.is_empty());
+        assert!(queue.counts.lock().waiting.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -358,7 +355,7 @@ mod tests {
         assert!(may_pass(&mut tickets).await);
         assert_eq!(passed(&mut tickets).await, TICKETS_PER_CLIENT);
         drop(tickets);
-        assert!(queue.lock().waiting.is_empty());
+        assert!(queue.counts.lock().waiting.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
@@ -389,6 +386,6 @@ mod tests {
         tickets.pass(1 << 20);
         tickets.arrived(take());
         assert_eq!(places.available_permits(), 3, "nothing waits for a gateway");
-        assert!(queue.lock().large.is_empty());
+        assert!(queue.counts.lock().large.is_empty());
     }
 }

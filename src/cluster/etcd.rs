@@ -11,12 +11,13 @@ mod status;
 mod wire;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
+use parking_lot::Mutex;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::redirect::Policy;
 use rustls::crypto::ring;
@@ -290,15 +291,12 @@ impl Etcd {
         let (status, answer) =
             posted.map_err(|error| RegistryError::Unreachable(error.to_string()))?;
         let token = token_in(status, &answer)?;
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+        *self.token.lock() = Some(token);
         Ok(())
     }
 
     fn token(&self) -> Option<HeaderValue> {
-        self.token
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.token.lock().clone()
     }
 }
 

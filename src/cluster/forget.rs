@@ -96,7 +96,8 @@ pub async fn forget_rooms<R: Registry>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+
+    use parking_lot::Mutex;
 
     use super::*;
     use crate::cluster::members::simulation::store::Store;
@@ -110,7 +111,7 @@ mod tests {
             &self,
             transaction: &Transaction,
         ) -> Result<TransactionReply, RegistryError> {
-            Ok(self.0.lock().unwrap().apply(transaction))
+            Ok(self.0.lock().apply(transaction))
         }
     }
 

@@ -20,11 +20,12 @@ mod tests;
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -137,7 +138,7 @@ impl ClusterSessions {
     /// These shards are this gateway's. Returns when their sessions are known, after 1.5 s at the latest: then the
     /// rooms may start, and without their sessions they log in.
     pub async fn gained(&self, shards: &[GainedShard]) {
-        self.shared.texts().gained(shards);
+        self.shared.texts.lock().gained(shards);
         let (done, is_done) = oneshot::channel();
         let order = ReadOrder {
             shards: shards.iter().map(|gained| gained.held).collect(),
@@ -155,7 +156,7 @@ impl ClusterSessions {
     /// [`ClusterSessions::gained`]; without it nothing is found nor stored.
     pub fn of(&self, room: &Arc<str>, config: &RoomConfig) -> SessionStore {
         let shard = shard_of(room);
-        let period = self.shared.texts().period(shard);
+        let period = self.shared.texts.lock().period(shard);
         SessionStore::Shared(Arc::new(RoomSessions {
             shared: self.shared.clone(),
             seal: Seal::new(&self.token, &self.prefix, room, config),
@@ -167,7 +168,7 @@ impl ClusterSessions {
     /// A room is configured no more: what is kept of it is deleted, if its shard is this gateway's.
     pub fn forget(&self, room: &Arc<str>) {
         let shard = shard_of(room);
-        let period = self.shared.texts().period(shard);
+        let period = self.shared.texts.lock().period(shard);
         if let Some(period) = period {
             self.shared.set(HeldShard { shard, period }, room, None);
         }
@@ -177,13 +178,13 @@ impl ClusterSessions {
     /// stopped, before the shards are released. False if something is not.
     pub async fn flush(&self, shards: &[HeldShard], deadline: Instant) -> bool {
         let mut progress = self.shared.progress.subscribe();
-        if self.shared.texts().is_written(shards) {
+        if self.shared.texts.lock().is_written(shards) {
             return true;
         }
         let _hurry = Hurry::new(&self.shared);
         loop {
             let changed = timeout_at(deadline, progress.changed()).await;
-            let is_written = self.shared.texts().is_written(shards);
+            let is_written = self.shared.texts.lock().is_written(shards);
             if is_written || changed.is_err() {
                 return is_written;
             }
@@ -192,7 +193,7 @@ impl ClusterSessions {
 
     /// These times of ownership are over, in whatever way: nothing is found nor written any more.
     pub fn left(&self, shards: &[HeldShard]) {
-        let mut texts = self.shared.texts();
+        let mut texts = self.shared.texts.lock();
         shards.iter().for_each(|held| texts.left(*held));
         drop(texts);
         self.shared.progressed();
@@ -219,7 +220,7 @@ impl ClusterSessions {
             revision: 1,
         };
         let keys = SessionKeys::new(&self.prefix);
-        let mut texts = self.shared.texts();
+        let mut texts = self.shared.texts.lock();
         texts.gained(&[gained]);
         take_over(&keys, &[held], reply, &mut texts, Instant::now());
         drop(texts);
@@ -228,7 +229,7 @@ impl ClusterSessions {
 
     /// How many rooms have sessions that are not in the store yet.
     pub fn pending(&self) -> usize {
-        self.shared.texts().pending()
+        self.shared.texts.lock().pending()
     }
 }
 
@@ -245,13 +246,8 @@ impl Shared {
         }
     }
 
-    /// Each change is one call, so a panic elsewhere leaves nothing half done.
-    fn texts(&self) -> MutexGuard<'_, SessionTexts> {
-        self.texts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn set(&self, held: HeldShard, room: &Arc<str>, sealed: Option<Arc<str>>) {
-        if self.texts().set(held, room, sealed, Instant::now()) {
+        if self.texts.lock().set(held, room, sealed, Instant::now()) {
             self.work.notify_one();
         }
     }
@@ -300,19 +296,19 @@ async fn write<R: Registry>(registry: Arc<R>, shared: Arc<Shared>, keys: Session
     let mut seen = StoreSeen::default();
     let (mut refusals, mut retry) = (0, WRITE_RETRY);
     loop {
-        let step = seen.next_step(&keys, &shared.texts());
+        let step = seen.next_step(&keys, &shared.texts.lock());
         let Some(step) = step else {
             if timeout(SWEEP_INTERVAL, shared.work.notified())
                 .await
                 .is_err()
             {
-                shared.texts().sweep(Instant::now());
+                shared.texts.lock().sweep(Instant::now());
             }
             continue;
         };
         let answer = registry.compare_and_swap(&step.transaction).await;
         let end = match &answer {
-            Ok(reply) => Ok(seen.answered(&step, reply, &mut shared.texts(), Instant::now())),
+            Ok(reply) => Ok(seen.answered(&step, reply, &mut shared.texts.lock(), Instant::now())),
             Err(error) => Err(error),
         };
         match end {
@@ -377,7 +373,7 @@ async fn read_shards<R: Registry>(
         loop {
             match registry.compare_and_swap(&transaction).await {
                 Ok(reply) => {
-                    return take_over(keys, part, &reply, &mut shared.texts(), Instant::now());
+                    return take_over(keys, part, &reply, &mut shared.texts.lock(), Instant::now());
                 }
                 Err(error) => tracing::debug!(%error, "the sessions of shards are not read yet"),
             }
@@ -408,7 +404,7 @@ impl SharedSessions for RoomSessions {
     fn load(&self) -> KeptSessions {
         let found = self
             .held
-            .and_then(|held| self.shared.texts().get(held, &self.room));
+            .and_then(|held| self.shared.texts.lock().get(held, &self.room));
         let Some(found) = found else {
             return KeptSessions::default();
         };

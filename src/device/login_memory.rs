@@ -4,8 +4,9 @@
 //! often would lock people out of the device. Sends nothing.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use url::Url;
 
@@ -33,7 +34,7 @@ pub(super) struct DeviceLogins(Arc<Mutex<LoginBackoff>>);
 impl LoginMemory {
     /// Those of the device at this address.
     pub(super) fn of(&self, url: &Url, now: Instant) -> DeviceLogins {
-        let mut devices = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut devices = self.0.lock();
         // Not each time: at a start there are thousands.
         if devices.logins.len() >= LEAST_DEVICES.max(2 * devices.looked_at) {
             // Of a device that nobody has any more, only what still limits log-ins is kept.
@@ -49,7 +50,7 @@ impl LoginMemory {
 
 impl DeviceLogins {
     pub fn lock(&self) -> MutexGuard<'_, LoginBackoff> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
@@ -73,7 +74,7 @@ mod tests {
         for n in 1000..2000 {
             memory.of(&url(n), now);
         }
-        let count = || memory.0.lock().unwrap().logins.len();
+        let count = || memory.0.lock().logins.len();
         assert!(count() <= 2 * (1 + used.len()), "{}", count());
         assert!(memory.of(&url(1), now).lock().blocked(now).is_some());
         drop(used);

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use url::Url;
 
 use super::session_store::{KeptSessions, SessionStore, SharedSessions};
@@ -35,12 +36,9 @@ impl SessionMemory {
 
     /// Forgets the sessions of rooms, devices and users that are configured no more.
     pub fn retain(&self, is_configured: impl Fn(&str, &Url, &str) -> bool) {
-        self.lock()
+        self.0
+            .lock()
             .retain(|(room, url, user), _| is_configured(room, url, user));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Owner, String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -53,7 +51,7 @@ struct RoomMemory {
 
 impl SharedSessions for RoomMemory {
     fn load(&self) -> KeptSessions {
-        let text = self.all.lock().get(&self.owner).cloned();
+        let text = self.all.0.lock().get(&self.owner).cloned();
         KeptSessions {
             text: text.unwrap_or_default().into(),
             may_be_in_use: false,
@@ -61,7 +59,7 @@ impl SharedSessions for RoomMemory {
     }
 
     fn store(&self, text: Option<String>) {
-        let mut all = self.all.lock();
+        let mut all = self.all.0.lock();
         match text {
             Some(text) => all.insert(self.owner.clone(), text),
             None => all.remove(&self.owner),
@@ -95,11 +93,11 @@ mod tests {
         }
         assert!(!format!("{memory:?} {:?}", of("1", one, "admin")).contains("secret"));
         memory.retain(|room, _, user| (room, user) == ("1", "admin"));
-        assert_eq!(memory.lock().len(), 1);
+        assert_eq!(memory.0.lock().len(), 1);
         memory.retain(|room, url, _| (room, url.as_str()) == ("1", two));
-        assert!(memory.lock().is_empty());
+        assert!(memory.0.lock().is_empty());
         of("1", one, "admin").store(Some("secret".into()));
         of("1", one, "admin").store(None);
-        assert!(memory.lock().is_empty());
+        assert!(memory.0.lock().is_empty());
     }
 }

@@ -6,9 +6,10 @@
 //! log-out holds sessions that cannot be released: the newest is used again, by the next room or the next start too,
 //! or each end of a session would use up one more. Sends nothing.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -84,13 +85,9 @@ impl Sessions {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, KnownSessions> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Changes what is known, and stores it.
     fn change(&self, change: impl FnOnce(&mut KnownSessions)) {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         change(&mut known);
         known.is_renewed = false;
         if let Some(store) = &self.store {
@@ -107,13 +104,13 @@ impl Sessions {
     /// The current session, unless it is of the stale generation.
     pub fn current(&self, stale: Option<u64>) -> Option<Arc<Session>> {
         self.store_renewed();
-        let current = self.lock().current.clone();
+        let current = self.known.lock().current.clone();
         current.filter(|session| Some(session.generation) != stale)
     }
 
     /// The highest generation of the known sessions; 0 if there is none.
     pub fn generation(&self) -> u64 {
-        let known = self.lock();
+        let known = self.known.lock();
         let unreleased = known.unreleased.iter().map(|(session, _)| session);
         let generations = unreleased.chain(&known.current);
         let generations = generations.map(|session| session.generation);
@@ -131,7 +128,7 @@ impl Sessions {
 
     /// Stops using the current session and marks it for release. False if there is none.
     pub fn retire(&self) -> bool {
-        let current = self.lock().current.take();
+        let current = self.known.lock().current.take();
         let there_is = current.is_some();
         if let Some(session) = current {
             self.add_unreleased(session);
@@ -141,12 +138,12 @@ impl Sessions {
 
     /// What the device refused lately, as it was stored.
     pub fn log_ins(&self) -> Option<Value> {
-        self.lock().log_ins.clone()
+        self.known.lock().log_ins.clone()
     }
 
     /// Keeps what the device refused lately.
     pub fn keep_log_ins(&self, log_ins: Option<Value>) {
-        let is_known = self.lock().log_ins == log_ins;
+        let is_known = self.known.lock().log_ins == log_ins;
         if !is_known {
             self.change(|known| known.log_ins = log_ins);
         }
@@ -160,7 +157,7 @@ impl Sessions {
     /// Stores the sessions that the device still holds, also if that was done long ago: whoever uses the device next
     /// looks for them soon, and a store may hold them for a while only. And a token that was just renewed.
     pub fn store_held(&self) {
-        let is_renewed = self.lock().is_renewed;
+        let is_renewed = self.known.lock().is_renewed;
         if is_renewed || !self.still_held().is_empty() {
             self.change(|_| {});
         }
@@ -168,7 +165,7 @@ impl Sessions {
 
     /// The sessions to be released.
     pub fn unreleased(&self) -> Vec<Arc<Session>> {
-        let known = self.lock();
+        let known = self.known.lock();
         let sessions = known.unreleased.iter();
         sessions.map(|(session, _)| session.clone()).collect()
     }
@@ -176,7 +173,7 @@ impl Sessions {
     /// The sessions that the device may hold besides the current one, the newest first: that is the most
     /// likely to be valid.
     pub fn still_held(&self) -> Vec<Arc<Session>> {
-        let known = self.lock();
+        let known = self.known.lock();
         let unreleased = known.unreleased.iter().map(|(session, _)| session);
         let held = unreleased.rev().chain(&known.unreleasable);
         held.cloned().collect()
@@ -185,7 +182,7 @@ impl Sessions {
     /// The newest session that the device has no log-out for, unless it is of the stale generation. One without a
     /// state was never in use.
     pub fn unreleasable(&self, stale: Option<u64>) -> Option<Arc<Session>> {
-        let session = self.lock().unreleasable.clone()?;
+        let session = self.known.lock().unreleasable.clone()?;
         let is_usable = Some(session.generation) != stale && !session.state.is_null();
         is_usable.then_some(session)
     }
@@ -222,7 +219,7 @@ impl Sessions {
 
     /// The device still takes this session: its release is tried on.
     pub fn lives(&self, generation: u64) {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         let mut unreleased = known.unreleased.iter_mut();
         if let Some((_, tries)) = unreleased.find(|(it, _)| it.generation == generation) {
             *tries = 0;
@@ -234,7 +231,7 @@ impl Sessions {
         if cookies.is_empty() {
             return;
         }
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         if let Some(current) = &mut known.current
             && current.generation == generation
             && Arc::make_mut(current).renew_token(cookies)
@@ -248,7 +245,7 @@ impl Sessions {
     /// Stores a renewed token, unless another one was stored a moment ago. Then that is done later: each request asks
     /// for the session.
     fn store_renewed(&self) {
-        let mut known = self.lock();
+        let mut known = self.known.lock();
         let now = Instant::now();
         let last = known.renewal_stored;
         let is_due = last.is_none_or(|last| now.duration_since(last) >= RENEWAL_INTERVAL);
@@ -300,7 +297,7 @@ mod tests {
             KeptSessions::default()
         }
         fn store(&self, text: Option<String>) {
-            self.0.lock().unwrap().push(text);
+            self.0.lock().push(text);
         }
     }
 
@@ -309,10 +306,10 @@ mod tests {
         let recorder = Arc::<Recorder>::default();
         let sessions = Sessions::new(Some(SessionStore::Shared(recorder.clone())));
         sessions.store_held();
-        assert!(recorder.0.lock().unwrap().is_empty());
+        assert!(recorder.0.lock().is_empty());
         sessions.add_unreleased(session("a", 1));
         sessions.store_held();
-        let stored = recorder.0.lock().unwrap().clone();
+        let stored = recorder.0.lock().clone();
         assert_eq!(stored.len(), 2);
         assert!(stored[1].is_some() && stored[0] == stored[1]);
     }
@@ -447,7 +444,7 @@ mod tests {
         let recorder = Arc::<Recorder>::default();
         let sessions = Sessions::new(Some(SessionStore::Shared(recorder.clone())));
         sessions.set_current(session("a", 1));
-        let stored = || recorder.0.lock().unwrap().len() - 1;
+        let stored = || recorder.0.lock().len() - 1;
         let minutes = 10;
         for second in 0..minutes * 60 {
             sessions.current(None).unwrap();
@@ -456,7 +453,7 @@ mod tests {
         }
         let most = minutes * 2;
         assert!((most - 1..=most).contains(&stored()), "{}", stored());
-        let newest = || recorder.0.lock().unwrap().last().unwrap().clone().unwrap();
+        let newest = || recorder.0.lock().last().unwrap().clone().unwrap();
         assert!(!newest().contains("t599"));
         // The next request stores it when it may.
         tokio::time::advance(RENEWAL_INTERVAL).await;

@@ -26,9 +26,10 @@ mod upgrade;
 mod websocket;
 
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use axum::Router;
+use parking_lot::RwLock;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -77,7 +78,7 @@ impl HttpState {
 
     fn settings(&self) -> Arc<HttpSettings> {
         let settings = self.settings.read();
-        settings.unwrap_or_else(PoisonError::into_inner).clone()
+        settings.clone()
     }
 }
 
@@ -167,8 +168,7 @@ impl HttpDoor {
 
     /// Takes over the settings of another configuration.
     pub fn reload(&self, settings: HttpSettings) {
-        let current = self.state.settings.write();
-        *current.unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        *self.state.settings.write() = Arc::new(settings);
     }
 
     /// Accepts no more connections; open ones continue.

@@ -12,10 +12,11 @@ mod reads;
 mod waiting_bytes;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -88,7 +89,7 @@ impl Payers {
 
     /// The account of a payer.
     pub fn of(&self, id: PayerId) -> Arc<Payer> {
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accounts = self.accounts.lock();
         if let Some(known) = accounts.get(&id) {
             return known.clone();
         }
@@ -201,7 +202,7 @@ mod tests {
         for n in 0..3 * MAX_PAYERS {
             payers.of(address(u32::try_from(n).unwrap()));
         }
-        assert!(payers.accounts.lock().unwrap().len() <= MAX_PAYERS);
+        assert!(payers.accounts.lock().len() <= MAX_PAYERS);
         assert!(Arc::ptr_eq(&payers.of(address(0)), &stays));
         assert!(!payers.of(address(1)).time.is_full(Instant::now()));
         let all: Vec<_> = (0..2 * MAX_PAYERS)

@@ -1,7 +1,8 @@
 //! TLS towards clients: the gateway's own certificate, which a reload reads again.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::sign::SingleCertAndKey;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -35,7 +36,7 @@ impl ServerTls {
     /// They cannot be used; the old certificate stays in use.
     pub fn reload(&self, files: &TlsFiles) -> Result<(), String> {
         let config = read(files)?;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+        *self.config.write() = config;
         Ok(())
     }
 
@@ -47,11 +48,7 @@ impl ServerTls {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let config = self
-            .config
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let config = self.config.read().clone();
         TlsAcceptor::from(config).accept(stream).await
     }
 }

@@ -7,8 +7,9 @@ mod authorities;
 mod refusal;
 mod verifier;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
@@ -79,7 +80,7 @@ struct Seen {
 
 impl Handshakes {
     fn update<T>(&self, update: impl FnOnce(&mut Seen) -> T) -> T {
-        update(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+        update(&mut self.seen.lock())
     }
 
     /// Why the last handshake was refused, if it was. The next call gives none. Authorities are read

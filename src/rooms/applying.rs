@@ -4,7 +4,7 @@
 //! with a device that is slow to answer, or does not answer at all.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -79,7 +79,7 @@ impl Rooms {
 
     /// When the rooms start that do not run.
     fn successors(&self, config: &Config, removed: &[RemovedRoom]) -> Successors {
-        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        let rooms = self.rooms.read();
         let starting = config.rooms.iter().filter_map(|(id, room)| {
             let id = id.shared();
             (!rooms.contains_key(&id)).then_some((id, &room.url))
@@ -96,7 +96,7 @@ impl Rooms {
         config: &Config,
         stops: &mut BTreeMap<Arc<str>, CameraStops>,
     ) -> Vec<(Arc<str>, String)> {
-        let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = self.rooms.write();
         let failed = some.iter().filter_map(|room| {
             let stops = stops.remove(room).unwrap_or_default();
             let started = self.start(&mut rooms, room, config, stops, PreviousOwner::Nobody);
@@ -108,7 +108,7 @@ impl Rooms {
     /// Takes out the rooms that are configured differently now, or not at all. From here on none starts with the former
     /// configuration.
     fn remove_changed(&self, config: &Config) -> Vec<RemovedRoom> {
-        let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = self.rooms.write();
         if self.sharing.is_some() {
             *self.config() = Arc::new(config.clone());
         }

@@ -3,7 +3,7 @@
 //! Owns why a room does not run. Starts and stops none.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -48,7 +48,7 @@ impl Rooms {
     /// Where a room takes its commands, or why none can be handed to it. No lock is held afterwards: an
     /// answer may lead to the next command.
     fn entrance(&self, room: &str) -> Result<Arc<RoomEntrance>, Failure> {
-        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        let rooms = self.rooms.read();
         if let Some(running) = rooms.get(room) {
             return Ok(running.room.entrance());
         }

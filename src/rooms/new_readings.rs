@@ -3,8 +3,7 @@
 //! A reading is applied when it is made, not when its command ends: until then polls bring newer ones, which
 //! it would undo.
 
-use std::sync::{Mutex, PoisonError};
-
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::reading::Reading;
@@ -19,14 +18,14 @@ pub struct NewReadings {
 impl NewReadings {
     /// A reading was made.
     pub fn push(&self, reading: Reading) {
-        let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readings = self.readings.lock();
         readings.push(reading);
         self.made.notify_one();
     }
 
     /// Takes those that have been made.
     pub fn take(&self) -> Vec<Reading> {
-        let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut readings = self.readings.lock();
         std::mem::take(&mut readings)
     }
 

@@ -10,8 +10,9 @@ mod ticket;
 pub use ticket::Ticket;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -90,13 +91,9 @@ impl Queue {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds a ticket. It may be answered at once, and so may those that it supersedes.
     pub fn push(&self, ticket: Ticket) {
-        let answered = self.lock().push(ticket);
+        let answered = self.waiting.lock().push(ticket);
         // Answered without the lock, since an answer may lead to the next command.
         for (ticket, failure) in answered {
             self.publisher.answer(ticket.reply, Err(failure));
@@ -112,7 +109,7 @@ impl Queue {
     /// Answers the tickets that have expired. `file`: a file is under way, for which others wait.
     pub fn expire(&self, now: Instant, file: bool) {
         let expired: Vec<_> = {
-            let mut waiting = self.lock();
+            let mut waiting = self.waiting.lock();
             let mut all = waiting.tickets.iter().chain(&waiting.checks);
             if all.all(|ticket| ticket.expires > now) {
                 return;
@@ -127,27 +124,27 @@ impl Queue {
 
     /// When the next waiting command expires.
     pub fn next_expiry(&self) -> Option<Instant> {
-        let waiting = self.lock();
+        let waiting = self.waiting.lock();
         let all = waiting.tickets.iter().chain(&waiting.checks);
         all.map(|ticket| ticket.expires).min()
     }
 
     /// Takes the next command that may run now. [`Queue::expire`] must have been called before.
     pub fn take(&self, free: FreeLanes) -> Option<(Lane, Ticket)> {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         let (index, lane) = waiting.next(free)?;
         Some((lane, waiting.tickets.remove(index)?))
     }
 
     /// Takes the next check of the room.
     pub fn take_check(&self) -> Option<Ticket> {
-        self.lock().checks.pop_front()
+        self.waiting.lock().checks.pop_front()
     }
 
     /// Answers everything that waits, and whatever comes: the room's task ends.
     pub fn stop(&self) {
         let checks = {
-            let mut waiting = self.lock();
+            let mut waiting = self.waiting.lock();
             waiting.stopping = true;
             std::mem::take(&mut waiting.checks)
         };
@@ -160,7 +157,7 @@ impl Queue {
     /// Answers every waiting command, but no check, with this failure and, until [`Queue::open`], every new one.
     pub fn close(&self, failure: Failure) {
         let waiting: Vec<_> = {
-            let mut waiting = self.lock();
+            let mut waiting = self.waiting.lock();
             waiting.closed = Some(failure.clone());
             waiting.tickets.drain(..).collect()
         };
@@ -171,17 +168,17 @@ impl Queue {
 
     /// Takes commands again.
     pub fn open(&self) {
-        self.lock().closed = None;
+        self.waiting.lock().closed = None;
     }
 
     /// Whether no command waits; checks of the room do not count.
     pub fn has_no_command(&self) -> bool {
-        self.lock().tickets.is_empty()
+        self.waiting.lock().tickets.is_empty()
     }
 
     /// How many commands wait.
     pub fn len(&self) -> usize {
-        let waiting = self.lock();
+        let waiting = self.waiting.lock();
         waiting.tickets.len() + waiting.checks.len()
     }
 }

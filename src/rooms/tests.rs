@@ -33,7 +33,7 @@ fn answer(rooms: &Arc<Rooms>, room: &str, refuses: bool) -> (Outcome, bool) {
     let (sender, answers) = mpsc::channel();
     let seen = rooms.clone();
     let reply = Reply::new(room.into(), "audio/volume/set", move |outcome| {
-        let is_free = seen.rooms.try_write().is_ok() && seen.not_running.try_lock().is_ok();
+        let is_free = seen.rooms.try_write().is_some() && seen.not_running.try_lock().is_some();
         sender.send((outcome, is_free)).unwrap();
     });
     let payload = Bytes::from_static(PAYLOAD);
@@ -88,7 +88,7 @@ struct Here(Mutex<BTreeSet<&'static str>>);
 
 impl RoomSharing for Here {
     fn owns(&self, room: &str) -> bool {
-        self.0.lock().unwrap().contains(room)
+        self.0.lock().contains(room)
     }
 
     fn fence(&self, _: &Arc<str>) -> DeviceFence {
@@ -136,12 +136,12 @@ async fn a_room_that_arrives_during_a_reload_starts_with_the_new_configuration()
     let new = config("new");
     let mut applied = Box::pin(rooms.apply(&new));
     assert!((&mut applied).now_or_never().is_none());
-    here.0.lock().unwrap().insert("1");
+    here.0.lock().insert("1");
     let arriving = ["1".into()];
     let arrived = rooms.arrive(&arriving, PreviousOwner::AnotherGateway);
     arrived.await.unwrap();
     applied.await.unwrap();
-    let running = rooms.rooms.read().unwrap();
+    let running = rooms.rooms.read();
     for (id, configured) in &new.rooms {
         assert_eq!(&running[&id.shared()].config, configured, "room {id}");
     }

@@ -3,7 +3,7 @@
 //! Owns the page's routes and who may use them: requests for another host or from another origin are
 //! refused as at the gateway's own door, and nothing is done without the one-time code.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -13,6 +13,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -48,7 +49,7 @@ struct SetupState {
 
 impl SetupState {
     fn end(&self, outcome: Result<(), String>) {
-        let mut kept = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.outcome.lock();
         kept.get_or_insert(outcome);
         self.done.cancel();
     }
@@ -128,11 +129,7 @@ pub async fn serve_setup(
     if !serving.is_finished() && timeout(LAST_ANSWERS_TIMEOUT, &mut serving).await.is_err() {
         serving.abort();
     }
-    let outcome = state
-        .outcome
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
+    let outcome = state.outcome.lock().take();
     ended.and(outcome.unwrap_or(Ok(())))
 }
 

@@ -13,9 +13,10 @@
 
 mod queue;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -105,13 +106,9 @@ impl<R> Outbox<R> {
     /// and some hundred kilobytes at most.
     pub const EVENT_LIMIT: usize = 1024;
 
-    fn lock(&self) -> MutexGuard<'_, OutboxQueue<R>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// How many items wait.
     pub fn len(&self) -> usize {
-        self.lock().len
+        self.queue.lock().len
     }
 
     /// Whether it is empty.
@@ -123,7 +120,7 @@ impl<R> Outbox<R> {
 impl<R: OutboxReply> Outbox<R> {
     /// Adds a state to send, unless it waits already.
     pub fn push_state(&self, topic: &Arc<str>) {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         if queue.waiting_states.insert(topic.clone()) {
             queue.push(Item::State(topic.clone()), End::Back);
             self.filled.notify_one();
@@ -132,7 +129,7 @@ impl<R: OutboxReply> Outbox<R> {
 
     /// A state is not to be sent any more.
     pub fn forget_state(&self, topic: &Arc<str>) {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         if queue.waiting_states.contains(topic) {
             queue.remove_state(&Item::State(topic.clone()));
         }
@@ -140,14 +137,14 @@ impl<R: OutboxReply> Outbox<R> {
 
     /// Adds a command's result.
     pub fn push_reply(&self, reply: R) {
-        self.lock().push(Item::Reply(reply), End::Back);
+        self.queue.lock().push(Item::Reply(reply), End::Back);
         self.filled.notify_one();
     }
 
     /// Takes results, if those that wait have more than this many bytes: the oldest ones of the room that has most. So
     /// who floods one room costs the others nothing.
     pub fn take_replies_above(&self, bytes: usize) -> Vec<R> {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         let mut taken = Vec::new();
         while let Some(surplus) = queue.reply_bytes.checked_sub(bytes + 1) {
             let before = taken.len();
@@ -161,7 +158,7 @@ impl<R: OutboxReply> Outbox<R> {
 
     /// Adds an event. If too many wait, the first in the order of the rooms' turns is dropped; returns true then.
     pub fn push_event(&self, topic: &Arc<str>, payload: &Bytes) -> bool {
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         let full = queue.waiting_events >= Self::EVENT_LIMIT;
         if full {
             queue.take_urgent(|item| matches!(item, Item::Event(..)));
@@ -177,7 +174,7 @@ impl<R: OutboxReply> Outbox<R> {
         if items.is_empty() {
             return;
         }
-        let mut queue = self.lock();
+        let mut queue = self.queue.lock();
         for item in items.into_iter().rev() {
             if let Item::State(topic) = &item
                 && queue.waiting_states.contains(topic)
@@ -194,17 +191,17 @@ impl<R: OutboxReply> Outbox<R> {
 
     /// Takes the next item, if there is one.
     pub fn try_next(&self) -> Option<Item<R>> {
-        self.lock().pop()
+        self.queue.lock().pop()
     }
 
     /// Takes the next item that may go now, if there is one. Others of its room keep their places.
     pub fn try_next_of(&self, may_go: impl Fn(&Item<R>) -> bool) -> Option<Item<R>> {
-        self.lock().pop_of(may_go)
+        self.queue.lock().pop_of(may_go)
     }
 
     /// Drops everything that waits.
     pub fn clear(&self) {
-        let all = std::mem::take(&mut *self.lock());
+        let all = std::mem::take(&mut *self.queue.lock());
         // Without the lock: what is dropped may be much.
         drop(all);
     }

@@ -9,7 +9,8 @@ mod subject;
 
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use super::Telemetry;
 use super::events::DOORS;
@@ -98,13 +99,9 @@ impl Counts {
 }
 
 impl Floods {
-    fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Counts an event. True: write its line in full. `cause`: who or what caused it.
     pub(super) fn is_in_full(&self, subject: Subject, cause: &dyn Display) -> bool {
-        let mut counts = self.lock();
+        let mut counts = self.counts.lock();
         let subject = counts.placed(subject);
         let (lines, causes) = (subject.lines_per_minute(), subject.counted_causes());
         let is_command = matches!(subject, Subject::FailedCommands(..));
@@ -122,7 +119,7 @@ impl Floods {
 
     /// Logs what was counted since the last call, and begins a new minute.
     fn log(&self) {
-        let mut counts = self.lock();
+        let mut counts = self.counts.lock();
         counts.failed_commands = 0;
         let mut rooms = 0;
         counts.subjects.retain(|subject, flood| {
@@ -183,7 +180,7 @@ mod tests {
             note(n);
             note(7);
         }
-        let counts = telemetry.floods.lock();
+        let counts = telemetry.floods.counts.lock();
         let flood = &counts.subjects[&Subject::Clients(DoorKind::Tcp, FloodKind::GaveWay)];
         assert_eq!((flood.total, flood.count), (10_000, 9_999));
         assert_eq!(flood.by_cause.len(), COUNTED_ADDRESSES);
@@ -201,9 +198,9 @@ mod tests {
         note();
         note();
         telemetry.log_floods();
-        assert_eq!(telemetry.floods.lock().subjects.len(), 1);
+        assert_eq!(telemetry.floods.counts.lock().subjects.len(), 1);
         telemetry.log_floods();
-        assert!(telemetry.floods.lock().subjects.is_empty());
+        assert!(telemetry.floods.counts.lock().subjects.is_empty());
     }
 
     #[test]
@@ -217,7 +214,7 @@ mod tests {
         for _minute in 0..2 {
             let lines = (0..20_000).filter(|n| fail(*n)).count();
             assert!(lines <= FAILED_COMMANDS_PER_MINUTE as usize, "{lines}");
-            let counts = floods.lock();
+            let counts = floods.counts.lock();
             assert_eq!(counts.subjects.len(), MAX_SUBJECTS_OF_COMMANDS + 1);
             let causes = counts
                 .subjects
@@ -231,8 +228,8 @@ mod tests {
         for _minute in 0..2 {
             floods.log();
         }
-        assert!(floods.lock().subjects.is_empty());
-        assert_eq!(floods.lock().subjects_of_commands, 0);
+        assert!(floods.counts.lock().subjects.is_empty());
+        assert_eq!(floods.counts.lock().subjects_of_commands, 0);
     }
 
     #[test]

@@ -10,8 +10,9 @@ mod entry;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tracing::Level;
@@ -100,11 +101,6 @@ impl Default for LogRing {
 }
 
 impl LogRing {
-    /// Nothing is left half done when this is poisoned but for counts, which only decide what gives way.
-    fn lock(&self) -> MutexGuard<'_, Entries> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Since when there are entries (RFC 3339, UTC): the start of the gateway.
     pub fn since(&self) -> String {
         rfc3339(self.started)
@@ -118,7 +114,7 @@ impl LogRing {
     fn push_at(&self, time: i64, new: NewEntry<'_>) {
         let text = visible_start(new.text, LONGEST_ENTRY);
         let is_warning = new.level <= Level::WARN;
-        let mut entries = self.lock();
+        let mut entries = self.entries.lock();
         let room = new.room.map(|room| entries.shared_name(room));
         let entry = LogEntry {
             id: time.max(entries.newest + 1),
@@ -157,7 +153,7 @@ impl LogRing {
         };
         // Few at a time stay locked: a search through all of them takes a while.
         let all: Vec<_> = {
-            let entries = self.lock();
+            let entries = self.entries.lock();
             let range = (Bound::Excluded(query.after), Bound::Unbounded);
             let newer = entries.by_id.range(range).map(|(_, entry)| entry);
             let bad_enough = newer.filter(|entry| entry.level <= query.level);
@@ -340,7 +336,7 @@ mod tests {
             let ring = LogRing::default();
             ring.push(line(Some("1"), "the device is gone"));
             (0..3 * MAX_ENTRIES).for_each(|_| ring.push(flood.clone()));
-            let entries = ring.lock();
+            let entries = ring.entries.lock();
             assert!(entries.by_id.len() <= MAX_ENTRIES, "{name}");
             assert!(entries.bytes <= MAX_BYTES, "{name}");
             let bytes: usize = entries.by_id.values().map(|entry| entry.bytes()).sum();
@@ -373,6 +369,6 @@ mod tests {
             };
             assert_eq!(texts(&ring, &query).last().unwrap(), "19", "{room}");
         }
-        assert!(ring.lock().sources.len() <= 1000);
+        assert!(ring.entries.lock().sources.len() <= 1000);
     }
 }

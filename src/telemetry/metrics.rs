@@ -6,9 +6,9 @@
 mod cluster;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -232,10 +232,7 @@ impl Metrics {
     }
 
     pub fn certificate_in_use(&self, key: &'static str, end: Option<OffsetDateTime>) {
-        let mut ends = self
-            .certificate_ends
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut ends = self.certificate_ends.lock();
         match end {
             Some(end) => ends.insert(key, end),
             None => ends.remove(key),
@@ -244,10 +241,7 @@ impl Metrics {
 
     fn sample_certificates(&self) {
         let now = OffsetDateTime::now_utc();
-        let ends = self
-            .certificate_ends
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let ends = self.certificate_ends.lock();
         self.certificate_expiry.clear();
         for (key, end) in ends.iter() {
             let left = (*end - now).whole_seconds();
@@ -259,7 +253,7 @@ impl Metrics {
 
     /// The text in the OpenMetrics format.
     pub fn text(&self, sample: &Sample) -> String {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _writing = self.writing.lock();
         let connected = sample.broker_connected.unwrap_or_default();
         self.broker_connected.set(connected.into());
         if sample.broker_connected.is_some() {

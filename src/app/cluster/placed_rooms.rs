@@ -7,9 +7,10 @@
 mod answers;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -187,19 +188,19 @@ impl PlacedRooms {
 
     /// Uses the fence of this member from now on.
     pub fn follow(&self, cluster: &Cluster) {
-        self.write().fence = cluster.fence().clone();
+        self.state.write().fence = cluster.fence().clone();
     }
 
     /// This gateway is about to end.
     pub fn leave_by(&self, deadlines: LeaveDeadlines) {
-        self.write().leaving = Some(deadlines);
+        self.state.write().leaving = Some(deadlines);
     }
 
     /// Until when a room that goes now may finish what it began.
     pub fn hand_over_deadline(&self) -> Instant {
         let now = Instant::now();
         let longest = now + HAND_OVER_TIMEOUT;
-        let leaving = self.read().leaving;
+        let leaving = self.state.read().leaving;
         leaving.map_or(longest, |leaving| match now < leaving.ordinary {
             true => longest.min(leaving.ordinary),
             // One that waited for a long command.
@@ -209,17 +210,8 @@ impl PlacedRooms {
 
     /// Whether a room that has a command which takes long stays where it is until the command has ended.
     pub fn waits_for_long_commands(&self) -> bool {
-        let leaving = self.read().leaving;
+        let leaving = self.state.read().leaving;
         leaving.is_none_or(|leaving| Instant::now() < leaving.long)
-    }
-
-    fn read(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Each change is one statement, so a panic elsewhere leaves nothing half done.
-    fn write(&self) -> RwLockWriteGuard<'_, State> {
-        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self) {
@@ -233,7 +225,7 @@ impl PlacedRooms {
             let shard = shard_of(&id.shared());
             by_shard.entry(shard).or_default().push(id.shared());
         }
-        let mut state = self.write();
+        let mut state = self.state.write();
         state.rooms = config.rooms.clone();
         state.configuration += 1;
         let configuration = state.configuration;
@@ -250,7 +242,7 @@ impl PlacedRooms {
 
     /// These rooms of shards that are here do not run, for these reasons; no others.
     pub fn set_waiting(&self, waiting: BTreeMap<Arc<str>, Option<Arc<str>>>) {
-        let mut state = self.write();
+        let mut state = self.state.write();
         let is_new = state.waiting != waiting;
         if is_new {
             let before = std::mem::replace(&mut state.waiting, waiting);
@@ -266,7 +258,7 @@ impl PlacedRooms {
 
     /// The cluster looks like this now. Returns whether owners or members are others than before.
     pub fn seen(&self, view: ClusterView) -> bool {
-        let mut state = self.write();
+        let mut state = self.state.write();
         let old = &state.seen.view;
         let is_new =
             !old.shows_the_same(&view) || old.state != view.state || old.problem != view.problem;
@@ -312,7 +304,7 @@ impl PlacedRooms {
 
     /// What only time changes: which shards are without an owner for long. To be called each second.
     pub fn look(&self) {
-        let mut state = self.write();
+        let mut state = self.state.write();
         let now = Instant::now();
         let mut changed = Vec::new();
         for shard in Shard::all() {
@@ -335,7 +327,7 @@ impl PlacedRooms {
 
     /// The shards that are without an owner for longer than a take-over takes.
     pub fn long_unowned(&self) -> Vec<Shard> {
-        let state = self.read();
+        let state = self.state.read();
         Shard::all()
             .filter(|shard| state.is_long_unowned(*shard))
             .collect()
@@ -343,17 +335,18 @@ impl PlacedRooms {
 
     /// The newest look at the cluster.
     pub fn view(&self) -> ClusterView {
-        self.read().seen.view.clone()
+        self.state.read().seen.view.clone()
     }
 
     /// Whether this room is configured.
     pub fn has_configured(&self, room: &str) -> bool {
-        self.read().rooms.contains_key(room)
+        self.state.read().rooms.contains_key(room)
     }
 
     /// The configured rooms of a shard.
     pub fn rooms_of(&self, shard: Shard) -> Vec<Arc<str>> {
-        self.read()
+        self.state
+            .read()
             .by_shard
             .get(&shard)
             .cloned()
@@ -362,14 +355,14 @@ impl PlacedRooms {
 
     /// How many configured rooms each shard has.
     pub fn shard_rooms(&self) -> ShardRooms {
-        let state = self.read();
+        let state = self.state.read();
         let counts = state.by_shard.iter();
         ShardRooms::with_counts(counts.map(|(shard, rooms)| (*shard, rooms.len())))
     }
 
     /// The configured rooms of these shards.
     pub fn rooms_of_all(&self, shards: impl IntoIterator<Item = Shard>) -> Vec<Arc<str>> {
-        let state = self.read();
+        let state = self.state.read();
         let rooms = shards
             .into_iter()
             .filter_map(|shard| state.by_shard.get(&shard));
@@ -383,7 +376,7 @@ impl PlacedRooms {
             fence,
             phase: ShardPhase::Starting,
         };
-        let mut state = self.write();
+        let mut state = self.state.write();
         state.here.insert(held.shard, here);
         state.changes.changed([held.shard]);
         drop(state);
@@ -392,7 +385,7 @@ impl PlacedRooms {
 
     /// Its rooms are further. False if this time of ownership is over: nothing changes then.
     pub fn set_phase(&self, held: HeldShard, phase: ShardPhase) -> bool {
-        let mut state = self.write();
+        let mut state = self.state.write();
         let here = state.here.get_mut(&held.shard);
         let Some(here) = here.filter(|here| here.held == held) else {
             return false;
@@ -406,7 +399,7 @@ impl PlacedRooms {
 
     /// This time of ownership is over.
     pub fn remove(&self, held: HeldShard) {
-        let mut state = self.write();
+        let mut state = self.state.write();
         if state
             .here
             .get(&held.shard)
@@ -421,12 +414,12 @@ impl PlacedRooms {
 
     /// Whether nothing keeps this room from starting here.
     pub fn may_start(&self, room: &str) -> bool {
-        self.read().may_start(room)
+        self.state.read().may_start(room)
     }
 
     /// The rooms of shards that run here of which this is so.
     pub fn rooms_here(&self, is_so: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
-        let state = self.read();
+        let state = self.state.read();
         let is_running = |here: &&ShardHere| here.phase == ShardPhase::Running;
         let shards = state
             .here
@@ -443,13 +436,13 @@ impl PlacedRooms {
 
     /// Whether this time of ownership goes on.
     pub fn has(&self, held: HeldShard) -> bool {
-        let state = self.read();
+        let state = self.state.read();
         let here = state.here.get(&held.shard);
         here.is_some_and(|here| here.held == held)
     }
 
     /// What this gateway has of a shard, if anything.
     pub fn phase(&self, shard: Shard) -> Option<ShardPhase> {
-        self.read().here.get(&shard).map(|here| here.phase)
+        self.state.read().here.get(&shard).map(|here| here.phase)
     }
 }

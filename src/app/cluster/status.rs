@@ -3,7 +3,9 @@
 //! Reads, and decides nothing. The follower tells it of changes.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::placed_rooms::PlacedRooms;
 use crate::boot_instant::BootInstant;
@@ -106,7 +108,7 @@ impl ClusterStatus {
 
     /// The cluster looks like this: counts what that means.
     pub fn seen(&self, view: &ClusterView) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = self.told.lock();
         match told.contact(view.state, view.problem.as_deref()) {
             Some(Contact::None) => {
                 let why = view.problem.as_deref().unwrap_or_default();

@@ -9,10 +9,11 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex};
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
@@ -90,11 +91,8 @@ impl LogWriter {
     /// Waits until every line is written, or for [`FINISH_TIMEOUT`]. Whether all were written.
     pub fn finish(&self) -> bool {
         let waits = |lines: &mut WaitingLines| !lines.is_done();
-        let waited = self
-            .0
-            .changed
-            .wait_timeout_while(self.0.lock(), FINISH_TIMEOUT, waits);
-        let (lines, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut lines = self.0.lines.lock();
+        (self.0.changed).wait_while_for(&mut lines, waits, FINISH_TIMEOUT);
         lines.is_done()
     }
 }
@@ -120,12 +118,8 @@ impl MakeWriter<'_> for LogWriter {
 }
 
 impl LineQueue {
-    fn lock(&self) -> MutexGuard<'_, WaitingLines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn push(&self, line: &[u8]) {
-        let mut lines = self.lock();
+        let mut lines = self.lines.lock();
         if !lines.has_room(line.len()) {
             lines.lost += 1;
             drop(lines);
@@ -143,7 +137,7 @@ impl LineQueue {
 
     /// The next line to write; waits for one.
     fn next(&self) -> Vec<u8> {
-        let mut lines = self.lock();
+        let mut lines = self.lines.lock();
         lines.is_writing = false;
         loop {
             if let Some(line) = lines.lines.pop_front() {
@@ -158,8 +152,7 @@ impl LineQueue {
                 return missing;
             }
             self.changed.notify_all();
-            let woken = self.changed.wait(lines);
-            lines = woken.unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait(&mut lines);
         }
     }
 

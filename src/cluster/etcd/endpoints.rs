@@ -1,9 +1,9 @@
 //! The members of etcd, and which one the next call goes to.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// How long a call may be without an answer before others go to another member of etcd.
@@ -91,9 +91,7 @@ impl Endpoints {
     }
 
     fn under_way(&self) -> MutexGuard<'_, Vec<CallUnderWay>> {
-        self.under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.under_way.lock()
     }
 }
 

@@ -7,10 +7,11 @@
 mod known;
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -71,7 +72,10 @@ pub struct Wanted {
 
 impl Drop for Wanted {
     fn drop(&mut self) {
-        self.elsewhere.lock().unwant(&self.rooms, Instant::now());
+        self.elsewhere
+            .rooms
+            .lock()
+            .unwant(&self.rooms, Instant::now());
     }
 }
 
@@ -99,10 +103,6 @@ impl RoomsElsewhere {
         elsewhere
     }
 
-    fn lock(&self) -> MutexGuard<'_, KnownRooms> {
-        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Keeps up with who has which room, until the cluster ends.
     pub async fn follow(self: Arc<Self>) {
         let (mut holders, mut links) = (self.holders.changed(), self.links.changed());
@@ -113,7 +113,7 @@ impl RoomsElsewhere {
             tokio::select! {
                 changed = holders.changed() => if changed.is_err() { return },
                 changed = links.changed() => match changed {
-                    Ok(()) => self.lock().look = 0,
+                    Ok(()) => self.rooms.lock().look = 0,
                     Err(_) => return,
                 },
                 () = self.completed.notified() => {}
@@ -124,17 +124,17 @@ impl RoomsElsewhere {
 
     /// Takes over who has which room, of those that may have changed hands.
     pub(super) fn refresh(&self) {
-        let look = self.lock().look;
+        let look = self.rooms.lock().look;
         let changed = self.holders.changed_since(look);
-        self.lock().look = changed.look;
+        self.rooms.lock().look = changed.look;
         for room in &changed.rooms {
             let holder = self.holders.holder(room);
-            let actions = self.lock().set_holder(room, holder, &self.links);
+            let actions = self.rooms.lock().set_holder(room, holder, &self.links);
             self.carry_out(room, actions);
         }
         if changed.are_all {
             let rooms: HashSet<Arc<str>> = changed.rooms.into_iter().collect();
-            let gone = self.lock().remove_others(&rooms);
+            let gone = self.rooms.lock().remove_others(&rooms);
             for room in gone {
                 self.store.remove_room(&room);
             }
@@ -173,7 +173,7 @@ impl RoomsElsewhere {
     /// Gives up what nobody wants, and says so where an owner cannot be reached.
     fn upkeep(&self) {
         let now = Instant::now();
-        let due = self.lock().upkeep(now, &self.links);
+        let due = self.rooms.lock().upkeep(now, &self.links);
         for room in due.idle {
             self.forget_states(&room);
         }
@@ -197,7 +197,7 @@ impl RoomsElsewhere {
 
     /// The rooms that came to this gateway and have read all their states: only these count from now on.
     fn forget_completed(&self) {
-        let completed = self.lock().take_completed();
+        let completed = self.rooms.lock().take_completed();
         for (room, told) in completed {
             for (topic, value) in self.store.take_room_quietly(&room) {
                 let is_other = self.own.get(&topic).as_ref() != Some(&value);
@@ -217,7 +217,7 @@ impl RoomsElsewhere {
 impl RoomsElsewhere {
     /// A link is connected, and will bring everything anew.
     pub fn link_up(&self, link: &Arc<Link>) {
-        self.lock().expect_all_of(link);
+        self.rooms.lock().expect_all_of(link);
     }
 
     /// A state of a room has this value; `None`: it was cleared.
@@ -225,7 +225,7 @@ impl RoomsElsewhere {
         let Some(room) = Topic::parse(topic).and_then(|topic| topic.room()) else {
             return;
         };
-        if !self.lock().received(room, link, topic) {
+        if !self.rooms.lock().received(room, link, topic) {
             return;
         }
         match value {
@@ -237,7 +237,7 @@ impl RoomsElsewhere {
     /// An event of a room.
     pub fn event(&self, link: &Arc<Link>, topic: &str, payload: Bytes) {
         let room = Topic::parse(topic).and_then(|topic| topic.room());
-        if room.is_some_and(|room| self.lock().is_from(room, link)) {
+        if room.is_some_and(|room| self.rooms.lock().is_from(room, link)) {
             self.store.event(topic, payload);
         }
     }
@@ -245,7 +245,7 @@ impl RoomsElsewhere {
     /// All states of a room that the question with this number asked for have come. If they are complete, the room
     /// has no others.
     pub fn all_sent(&self, link: &Arc<Link>, room: &str, complete: bool, number: Option<u64>) {
-        let received = self.lock().all_sent(room, link, complete, number);
+        let received = self.rooms.lock().all_sent(room, link, complete, number);
         if let Some(received) = received {
             for topic in self.store.topics_below(&RoomTopics::new(room).start()) {
                 if !received.contains(&*topic) {
@@ -261,7 +261,7 @@ impl RoomsElsewhere {
 impl RoomsElsewhere {
     /// From now on all states of these rooms are wanted.
     pub fn want(self: &Arc<Self>, rooms: WantedRooms) -> Wanted {
-        self.lock().want(&rooms, &self.links);
+        self.rooms.lock().want(&rooms, &self.links);
         Wanted {
             elsewhere: self.clone(),
             rooms,
@@ -272,7 +272,7 @@ impl RoomsElsewhere {
     pub async fn arrival(&self, wanted: &Wanted) -> bool {
         let mut arrived = self.arrived.subscribe();
         let arrival = async {
-            while !self.lock().have_arrived(&wanted.rooms) {
+            while !self.rooms.lock().have_arrived(&wanted.rooms) {
                 if arrived.changed().await.is_err() {
                     return;
                 }
@@ -287,7 +287,7 @@ impl RoomsElsewhere {
     /// The value of a state, of any room and of the gateway.
     pub fn get(&self, topic: &str) -> Option<StateValue> {
         let room = Topic::parse(topic).and_then(|topic| topic.room());
-        let is_own = match room.map(|room| self.lock().source_of(room, topic)) {
+        let is_own = match room.map(|room| self.rooms.lock().source_of(room, topic)) {
             None | Some(Reads::Own) => true,
             Some(Reads::Elsewhere) => false,
             Some(Reads::ElsewhereFirst) => self.store.get(topic).is_none(),
@@ -303,7 +303,7 @@ impl RoomsElsewhere {
     pub fn topics_below(&self, prefix: &str) -> Vec<Arc<str>> {
         let mut topics = self.own.topics_below(prefix);
         let other = self.store.topics_below(prefix);
-        let rooms = self.lock();
+        let rooms = self.rooms.lock();
         let reads = |topic: &str| {
             let room = Topic::parse(topic).and_then(|topic| topic.room());
             room.map_or(Reads::Own, |room| rooms.source_of(room, topic))
@@ -319,7 +319,7 @@ impl RoomsElsewhere {
     /// Whether a topic is one of this gateway.
     pub fn is_here(&self, topic: &str) -> bool {
         let room = Topic::parse(topic).and_then(|topic| topic.room());
-        room.is_none_or(|room| self.lock().source_of(room, topic) == Reads::Own)
+        room.is_none_or(|room| self.rooms.lock().source_of(room, topic) == Reads::Own)
     }
 
     /// The name of the gateway that has a room; `None` if no gateway has it at the moment. A room that is not
@@ -368,7 +368,7 @@ pub fn tell_no_owner(store: &StateStore, room: &str, why: &str) {
 impl Subscriber for RoomsElsewhere {
     fn state_changed(&self, topic: &Arc<str>, _: Change) {
         if let Some(room) = Topic::parse(topic).and_then(|topic| topic.room()) {
-            self.lock().own_changed(room, topic);
+            self.rooms.lock().own_changed(room, topic);
         }
     }
 
@@ -376,7 +376,7 @@ impl Subscriber for RoomsElsewhere {
 
     fn room_changed(&self, room: &str, status: Option<RoomStatus>) {
         let is_complete = status.is_some_and(|status| status.complete);
-        if is_complete && self.lock().own_complete(room) {
+        if is_complete && self.rooms.lock().own_complete(room) {
             self.completed.notify_one();
         }
     }

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -96,13 +97,13 @@ impl Links {
 
     /// The link to a member, if it is one.
     pub fn get(&self, member: &str) -> Option<Arc<Link>> {
-        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        let links = self.links.read();
         links.get(member).map(|running| running.link.clone())
     }
 
     /// Every link by the name of the other member, and why it is not connected, if it is not.
     pub fn status(&self) -> BTreeMap<Arc<str>, Option<String>> {
-        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        let links = self.links.read();
         let status = |(name, running): (&Arc<str>, &RunningLink)| {
             (name.clone(), running.link.why_not_connected())
         };
@@ -131,7 +132,7 @@ impl Links {
 
     fn set_members(self: &Arc<Self>, members: Vec<Member>) {
         let mut gone = Vec::new();
-        let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
+        let mut links = self.links.write();
         let before = links.len();
         links.retain(|_, running| {
             let stays = members.contains(running.link.member());
@@ -381,7 +382,7 @@ impl Links {
     /// Waits until every command has its result, until `deadline` at the latest.
     pub async fn answered(&self, deadline: Instant) {
         let unanswered = || -> usize {
-            let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+            let links = self.links.read();
             links
                 .values()
                 .map(|running| running.link.unanswered())
@@ -414,7 +415,7 @@ fn ended_by(error: &Error) -> String {
 }
 
 fn lock(received: &Mutex<bool>) -> MutexGuard<'_, bool> {
-    received.lock().unwrap_or_else(PoisonError::into_inner)
+    received.lock()
 }
 
 /// Waits until nothing was received for too long. Only time in which this gateway runs counts: one that had no

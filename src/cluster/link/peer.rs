@@ -5,10 +5,11 @@
 //! WebSocket, and decides nothing about rooms.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -100,10 +101,6 @@ impl Link {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, LinkState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The other end.
     pub fn member(&self) -> &Member {
         &self.member
@@ -111,13 +108,13 @@ impl Link {
 
     /// Why it is not connected, if it is not.
     pub fn why_not_connected(&self) -> Option<String> {
-        let state = self.lock();
+        let state = self.state.lock();
         (!state.connected).then(|| state.why_not.clone())
     }
 
     /// How long it has not been connected.
     pub fn down_for(&self, now: Instant) -> Option<Duration> {
-        let since = self.lock().down_since?;
+        let since = self.state.lock().down_since?;
         Some(now.saturating_duration_since(since))
     }
 
@@ -130,7 +127,7 @@ impl Link {
 
     /// How many commands have no result.
     pub fn unanswered(&self) -> usize {
-        self.lock().unanswered.len()
+        self.state.lock().unanswered.len()
     }
 
     /// Passes a command on, if it is connected.
@@ -138,7 +135,7 @@ impl Link {
     /// # Errors
     /// It takes no command now.
     pub fn pass(&self, passed: PassedCommand) -> Result<(), NotTaken> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if !state.connected {
             return Err(NotTaken::NotConnected(Box::new(passed)));
         }
@@ -161,7 +158,7 @@ impl Link {
 
     /// From now on these states of a room are wanted. Answers to this have the number that it gives, or a higher one.
     pub fn watch(&self, room: &Arc<str>, depth: Option<Depth>) -> u64 {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let number = state.next_watch;
         match depth {
             Some(depth) => state.watched.insert(room.clone(), depth),
@@ -177,7 +174,7 @@ impl Link {
 
     /// The link is connected, to a member that does or does not take pieces: what is wanted is asked for anew.
     pub fn connected(&self, takes_pieces: bool) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.closed {
             return;
         }
@@ -196,13 +193,13 @@ impl Link {
 
     /// The link has ended and will not be connected again.
     pub fn close(&self, why: &str) -> UnansweredCommands {
-        self.lock().closed = true;
+        self.state.lock().closed = true;
         self.ended(why)
     }
 
     /// The link has ended, or could not be connected.
     pub fn ended(&self, why: &str) -> UnansweredCommands {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.connected = false;
         state.why_not = why.to_owned();
         state.down_since.get_or_insert_with(Instant::now);
@@ -229,7 +226,7 @@ impl Link {
 
     /// The next message to write. A command counts as sent from its first byte on.
     pub fn next_message(&self) -> Option<Bytes> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let came = std::mem::take(&mut state.pieces_came);
         if came > 0 {
             return Some(LinkFrame::head(FrameHead::Taken(came)).encode());
@@ -246,7 +243,7 @@ impl Link {
 
     /// A piece of a frame has come.
     pub fn piece_came(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.pieces_came = state.pieces_came.saturating_add(1);
         drop(state);
         self.to_write.notify_one();
@@ -254,7 +251,7 @@ impl Link {
 
     /// The other end has taken so many pieces.
     pub fn pieces_taken(&self, pieces: u32) {
-        self.lock().pieces.taken(pieces);
+        self.state.lock().pieces.taken(pieces);
         self.to_write.notify_one();
     }
 
@@ -263,7 +260,7 @@ impl Link {
     /// # Errors
     /// The answer cannot be read. The command is answered all the same, since its reply is dropped.
     pub fn answered(&self, id: u64, outcome: OutcomeHead, body: Bytes) -> Result<(), NoFrame> {
-        let Some(unanswered) = self.lock().unanswered.remove(&id) else {
+        let Some(unanswered) = self.state.lock().unanswered.remove(&id) else {
             return Ok(());
         };
         let mut reply = unanswered.passed.submission.reply;
@@ -275,13 +272,13 @@ impl Link {
 
     /// The other member has not begun a command.
     pub fn take_back(&self, id: u64) -> Option<PassedCommand> {
-        let unanswered = self.lock().unanswered.remove(&id)?;
+        let unanswered = self.state.lock().unanswered.remove(&id)?;
         Some(unanswered.passed)
     }
 
     /// Takes the commands that had no result for too long.
     pub fn overdue(&self, now: Instant) -> Vec<PassedCommand> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let overdue = state.unanswered.iter();
         let overdue = overdue.filter(|(_, unanswered)| unanswered.until <= now);
         let overdue: Vec<u64> = overdue.map(|(id, _)| *id).collect();

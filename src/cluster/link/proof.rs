@@ -5,10 +5,11 @@
 //! address that was dialled: nobody in between can pass the proof of another one on. Only then the other one proves
 //! itself. Each proof is over random texts of both sides, so none is good a second time. Sends nothing.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use parking_lot::Mutex;
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -137,12 +138,12 @@ pub struct BegunExchange(Arc<Mutex<Option<Exchange>>>);
 impl BegunExchange {
     /// It has begun.
     pub fn begin(&self, exchange: Exchange) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(exchange);
+        *self.0.lock() = Some(exchange);
     }
 
     /// Ends it.
     pub fn take(&self) -> Option<Exchange> {
-        let mut begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut begun = self.0.lock();
         begun.take()
     }
 }

@@ -5,10 +5,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -148,10 +149,6 @@ impl Router {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Takes a command from a door.
     fn take(&self, passed: PassedCommand) {
         let command = WaitingCommand {
@@ -161,6 +158,7 @@ impl Router {
         };
         // After those that wait already.
         let waits = self
+            .waiting
             .lock()
             .rooms
             .contains_key(&command.passed.submission.room);
@@ -268,7 +266,7 @@ impl Router {
         if command.passed.refused.is_some() || self.stopping.load(Ordering::Relaxed) {
             return command.passed.fail(&self.telemetry, stopping());
         }
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         let is_full = waiting.number >= MOST_WAITING;
         let room = command.passed.submission.room.clone();
         let queue = waiting.rooms.entry(room).or_default();
@@ -312,7 +310,7 @@ impl Router {
 
     /// Sends what can be sent, answers what has waited too long, and says when to look again.
     fn send_what_can_be_sent(&self) -> Option<Instant> {
-        let rooms: Vec<Arc<str>> = self.lock().rooms.keys().cloned().collect();
+        let rooms: Vec<Arc<str>> = self.waiting.lock().rooms.keys().cloned().collect();
         let mut next: Option<Instant> = None;
         for room in rooms {
             while let Some(command) = self.first_of(&room) {
@@ -330,7 +328,7 @@ impl Router {
                     _ => end,
                 };
                 next = Some(next.map_or(look, |next| next.min(look)));
-                let mut waiting = self.lock();
+                let mut waiting = self.waiting.lock();
                 waiting.rooms.entry(room).or_default().push_front(command);
                 waiting.number += 1;
                 break;
@@ -341,7 +339,7 @@ impl Router {
 
     /// Takes the oldest command of a room. The room stays known as one whose commands wait until there is none.
     fn first_of(&self, room: &Arc<str>) -> Option<WaitingCommand> {
-        let mut waiting = self.lock();
+        let mut waiting = self.waiting.lock();
         let first = waiting.rooms.get_mut(room)?.pop_front();
         match first {
             Some(_) => waiting.number -= 1,
@@ -354,7 +352,7 @@ impl Router {
 
     /// Waits until no command waits for a gateway that takes it. Needs a time limit.
     pub async fn sent_all(&self) {
-        while self.lock().number > 0 {
+        while self.waiting.lock().number > 0 {
             sleep(WAITING_LOOK_INTERVAL).await;
         }
     }
@@ -362,7 +360,7 @@ impl Router {
     /// Keeps no command any more, and answers those that wait.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
-        let waiting = std::mem::take(&mut *self.lock());
+        let waiting = std::mem::take(&mut *self.waiting.lock());
         for command in waiting.rooms.into_values().flatten() {
             command.passed.fail(&self.telemetry, stopping());
         }

@@ -8,11 +8,12 @@ mod sending;
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream, StreamExt};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -52,6 +53,7 @@ struct ServedMember {
     watched: Mutex<Watched>,
     outbox: Outbox<OutgoingFrame>,
     /// Large frames on their way.
+    /// Locked before the store; whoever holds the store's lock does not take this one.
     pieces: Mutex<OutgoingPieces>,
     /// More of their pieces may be sent.
     pieces_taken: Notify,
@@ -113,7 +115,7 @@ where
         let _ = timeout(SEND_TIMEOUT, receiving).await;
     }
     // A command that still runs keeps the member, which wants nothing more.
-    *member.lock() = Watched::default();
+    *member.watched.lock() = Watched::default();
 }
 
 async fn receive<S>(member: &Arc<ServedMember>, mut source: S)
@@ -136,15 +138,6 @@ where
 }
 
 impl ServedMember {
-    fn lock(&self) -> MutexGuard<'_, Watched> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Taken before the lock of the store; whoever holds that does not take this one.
-    fn lock_pieces(&self) -> MutexGuard<'_, OutgoingPieces> {
-        self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn is_here(&self, room: &str) -> bool {
         self.door.holders().holder(room) == Holder::Me
     }
@@ -177,7 +170,7 @@ impl ServedMember {
             }
             FrameHead::Command { id, command } => self.command(id, command, body),
             FrameHead::Watch { rooms, .. }
-                if self.lock().rooms.len() + rooms.len() > MOST_WATCHED =>
+                if self.watched.lock().rooms.len() + rooms.len() > MOST_WATCHED =>
             {
                 return Err(NoFrame);
             }
@@ -192,14 +185,14 @@ impl ServedMember {
                 }
             }
             FrameHead::Unwatch(rooms) => {
-                let mut watched = self.lock();
+                let mut watched = self.watched.lock();
                 for room in &rooms {
                     watched.rooms.remove(&**room);
                     watched.served.remove(&**room);
                 }
             }
             FrameHead::Taken(pieces) => {
-                self.lock_pieces().taken(pieces);
+                self.pieces.lock().taken(pieces);
                 self.pieces_taken.notify_one();
             }
             FrameHead::Result { .. }
@@ -254,7 +247,7 @@ impl ServedMember {
 
     fn watch(&self, room: Arc<str>, watch: Watch) {
         let is_here = self.is_here(&room);
-        let mut watched = self.lock();
+        let mut watched = self.watched.lock();
         watched.rooms.insert(room.clone(), watch);
         // Until its states wait to be sent, nobody says that all were sent.
         watched.served.remove(&room);
@@ -278,7 +271,7 @@ impl ServedMember {
                 }
             }
         }
-        let mut watched = self.lock();
+        let mut watched = self.watched.lock();
         if watched.rooms.contains_key(room) {
             watched.served.insert(room.clone());
         }
@@ -314,7 +307,7 @@ impl ServedMember {
     /// What is wanted of a room that has come here since its states were sent last.
     fn has_come(&self, room: &Arc<str>) -> Option<Watch> {
         let is_here = self.is_here(room);
-        let mut watched = self.lock();
+        let mut watched = self.watched.lock();
         let watch = watched.rooms.get(room).copied().filter(|_| is_here);
         if watch.is_none() {
             watched.served.remove(room);
@@ -326,7 +319,7 @@ impl ServedMember {
         let Some(Topic::Room { room, below }) = Topic::parse(topic) else {
             return false;
         };
-        let watched = self.lock();
+        let watched = self.watched.lock();
         match watched.rooms.get(room).map(|watch| watch.depth) {
             Some(Depth::All) => true,
             Some(Depth::Availability) => {
@@ -353,7 +346,7 @@ impl ServedMember {
 
     /// What is sent next, if there is something: what is small first.
     fn try_next_message(&self) -> Option<Bytes> {
-        let mut pieces = self.lock_pieces();
+        let mut pieces = self.pieces.lock();
         let next = |pieces: &OutgoingPieces| match pieces.is_empty() {
             true => self.outbox.try_next(),
             false => {
@@ -412,7 +405,7 @@ impl ServedMember {
     /// Whether everything that there is to send has been sent. Nothing to send now is less: large frames wait until the
     /// other end has taken earlier pieces.
     fn has_sent_all(&self) -> bool {
-        self.outbox.is_empty() && self.lock_pieces().is_empty()
+        self.outbox.is_empty() && self.pieces.lock().is_empty()
     }
 }
 
@@ -442,7 +435,7 @@ impl Subscriber for ServedMember {
         if !status.is_some_and(|status| status.complete) {
             return;
         }
-        let watched = self.lock();
+        let watched = self.watched.lock();
         let is_served = watched.served.contains(room);
         let watch = watched.rooms.get(room).copied().filter(|_| is_served);
         drop(watched);

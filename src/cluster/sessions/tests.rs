@@ -75,11 +75,11 @@ impl Memory {
     }
 
     fn set(&self, mood: Mood) {
-        *self.mood.lock().unwrap() = mood;
+        *self.mood.lock() = mood;
     }
 
     fn apply(&self, transaction: &Transaction) -> TransactionReply {
-        self.store.lock().unwrap().apply(transaction)
+        self.store.lock().apply(transaction)
     }
 
     /// Writes into the table of owners who has every shard.
@@ -107,7 +107,7 @@ impl Memory {
     }
 
     fn happens(&self) {
-        for transaction in std::mem::take(&mut *self.delayed.lock().unwrap()) {
+        for transaction in std::mem::take(&mut *self.delayed.lock()) {
             self.apply(&transaction);
         }
     }
@@ -125,7 +125,7 @@ impl Registry for Memory {
             writes + transaction.reads.len() <= 128,
             "etcd takes no more"
         );
-        let mood = *self.mood.lock().unwrap();
+        let mood = *self.mood.lock();
         match mood {
             Mood::Works => Ok(self.apply(transaction)),
             Mood::Silent => std::future::pending().await,
@@ -134,7 +134,7 @@ impl Registry for Memory {
                 Err(RegistryError::InDoubt("no answer".into()))
             }
             Mood::Delays => {
-                self.delayed.lock().unwrap().push(transaction.clone());
+                self.delayed.lock().push(transaction.clone());
                 Err(RegistryError::InDoubt("no answer".into()))
             }
             Mood::Fails => Err(RegistryError::Unreachable("no connection".into())),

@@ -3,8 +3,9 @@
 mod responses;
 mod uploads;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
@@ -47,7 +48,7 @@ async fn recorder(response: &'static str) -> (TestDevice, Arc<Mutex<String>>) {
             let mut bytes = [0; 4096];
             while let Ok(read @ 1..) = connection.read(&mut bytes).await {
                 let text = String::from_utf8_lossy(&bytes[..read]).into_owned();
-                record.lock().unwrap().push_str(&text);
+                record.lock().push_str(&text);
                 send(&mut connection, response).await;
             }
         }
@@ -158,7 +159,7 @@ async fn a_request_is_sent_as_the_guide_wants() {
     for request in [get, post, delete] {
         let response = client.send(&request, Some(&session), None).await.unwrap();
         body(response).await.unwrap();
-        sent.push(std::mem::take(&mut *seen.lock().unwrap()).to_ascii_lowercase());
+        sent.push(std::mem::take(&mut *seen.lock()).to_ascii_lowercase());
     }
     let host = format!("host: 127.0.0.1:{}\r\n", device.url.port().unwrap());
     for text in &sent {
@@ -253,9 +254,9 @@ async fn what_the_library_sends_after_the_fence_has_closed_does_not_go_out() {
             assert_eq!(get(&client).await.unwrap(), b"true");
             switch.0.store(false, std::sync::atomic::Ordering::SeqCst);
         }
-        let before = seen.lock().unwrap().len();
+        let before = seen.lock().len();
         assert!(unguarded().await.unwrap().is_err(), "{is_connected}");
-        assert_eq!(seen.lock().unwrap().len(), before, "{is_connected}");
+        assert_eq!(seen.lock().len(), before, "{is_connected}");
     }
     switch.0.store(true, std::sync::atomic::Ordering::SeqCst);
     assert_eq!(get(&client).await.unwrap(), b"true");

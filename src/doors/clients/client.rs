@@ -4,10 +4,11 @@
 //! by size, files by size. While too much waits, no more of its frames are read.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 
@@ -116,16 +117,12 @@ impl Client {
         self.format
     }
 
-    fn filters(&self) -> RwLockReadGuard<'_, Filters> {
-        self.filters.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn change_filters<T>(&self, change: impl FnOnce(&mut Filters) -> T) -> T {
-        change(&mut self.filters.write().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.filters.write())
     }
 
     fn wants(&self, topic: &str) -> bool {
-        self.filters().matches(topic) && self.grant.sees_topic(topic)
+        self.filters.read().matches(topic) && self.grant.sees_topic(topic)
     }
 
     /// Queues all states that match, at the cost of what was `admitted`, and from now on every change. An answer given
@@ -139,7 +136,7 @@ impl Client {
         admitted: &Admitted,
     ) -> Result<(), FrameError> {
         let most = self.clients.limits.max_subscriptions;
-        if self.filters().len() + filters.len() > most {
+        if self.filters.read().len() + filters.len() > most {
             let message = format!("a client may subscribe to {most} filters; use + and #");
             return Err(FrameError {
                 code: ErrorCode::TooLarge,
@@ -198,7 +195,7 @@ impl Client {
         let mut filters = Filters::default();
         added.iter().cloned().for_each(|filter| filters.add(filter));
         let rooms = match (
-            self.filters().rooms().and(filters.rooms()),
+            self.filters.read().rooms().and(filters.rooms()),
             self.grant.rooms(),
         ) {
             (FilteredRooms::Any, None) => WantedRooms::All,
@@ -209,7 +206,7 @@ impl Client {
             }
         };
         let wanted = self.clients.states.want(rooms).await;
-        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted;
+        *self.wanted.lock() = wanted;
     }
 
     /// Hands a command in; its result becomes the answer to the frame with this id.
@@ -437,7 +434,7 @@ impl Client {
         self.left.store(true, Ordering::Relaxed);
         self.change_filters(|filters| *filters = Filters::default());
         self.outbox.clear();
-        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.wanted.lock() = None;
     }
 }
 

@@ -1,7 +1,9 @@
 //! Keeps the JSON frame of each state, so that it is written once however many clients get it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::json;
 use crate::state::StateValue;
@@ -21,7 +23,7 @@ pub struct FrameCache {
 impl FrameCache {
     /// The frame of a state as it is now.
     pub fn state(&self, topic: &Arc<str>, state: Option<&StateValue>) -> Arc<str> {
-        let frames = || self.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        let frames = || self.frames.lock();
         let Some(state) = state else {
             frames().remove(topic);
             return json::write_state(topic, None).into();
@@ -55,6 +57,6 @@ mod tests {
         let two = cache.state(&topic, Some(&StateValue::text("2")));
         assert_eq!(&*two, r#"{"topic":"a","payload":2,"retain":true}"#);
         cache.state(&topic, None);
-        assert!(cache.frames.lock().unwrap().is_empty());
+        assert!(cache.frames.lock().is_empty());
     }
 }

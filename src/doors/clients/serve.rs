@@ -1,9 +1,10 @@
 //! Serves one client: reads its frames, sends its answers and states, and closes it.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
@@ -106,18 +107,14 @@ impl Debt {
     /// Waits until one more frame may be handled.
     async fn begin(&self, client: &Client) -> Arc<Admitted> {
         let admitted = Arc::new(client.payer().admit().await);
-        *self.lock() = Some(admitted.clone());
+        *self.0.lock() = Some(admitted.clone());
         admitted
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Admitted>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends something; an answer at the client's cost. States and events, which nobody asks for again and again, are
     /// nobody's.
     async fn sending<F: Future>(&self, is_answer: bool, send: F) -> F::Output {
-        let payer = self.lock().clone().filter(|_| is_answer);
+        let payer = self.0.lock().clone().filter(|_| is_answer);
         match payer {
             None => send.await,
             Some(admitted) => metered(send, |cost| admitted.charge(cost)).await,

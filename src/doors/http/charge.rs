@@ -4,7 +4,7 @@
 //! right token was shown, the address pays: the answer waits until it may, so a right token waits for no wrong ones.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::request::Parts;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use parking_lot::Mutex;
 
 use super::authorization::sender_address;
 use super::{HttpState, response};
@@ -38,12 +39,8 @@ struct State {
 }
 
 impl Charge {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn add(&self, cost: Duration) {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         match &state.paid_by {
             Some((_, admitted)) => admitted.charge(cost),
             None => state.unpaid += cost,
@@ -51,7 +48,7 @@ impl Charge {
     }
 
     fn payer(&self) -> Option<Arc<Payer>> {
-        let state = self.lock();
+        let state = self.0.lock();
         let (payer, _) = state.paid_by.as_ref()?;
         Some(payer.clone())
     }
@@ -64,7 +61,7 @@ pub async fn admit(parts: &Parts, payer: &Arc<Payer>) {
         reads.becomes(payer.clone());
     }
     if let Some(charge) = parts.extensions.get::<Charge>() {
-        let mut state = charge.lock();
+        let mut state = charge.0.lock();
         admitted.charge_before(std::mem::take(&mut state.unpaid));
         state.paid_by = Some((payer.clone(), admitted));
     }
@@ -77,7 +74,7 @@ pub fn trust(parts: &Parts) {
         reads.is_trusted();
     }
     if let Some(charge) = parts.extensions.get::<Charge>() {
-        charge.lock().is_trusted = true;
+        charge.0.lock().is_trusted = true;
     }
 }
 
@@ -100,13 +97,13 @@ pub async fn measure(
     if let Some(payer) = charge.payer() {
         return held(&payer, response);
     }
-    if !charge.lock().is_trusted {
+    if !charge.0.lock().is_trusted {
         let payer = state.clients.stranger(address);
         if let Some(reads) = reads {
             reads.is_stranger(payer.clone());
         }
         let admitted = payer.admit().await;
-        admitted.charge(std::mem::take(&mut charge.lock().unpaid));
+        admitted.charge(std::mem::take(&mut charge.0.lock().unpaid));
     }
     response
 }

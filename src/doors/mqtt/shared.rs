@@ -17,9 +17,10 @@ mod subscribed_room;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -133,7 +134,7 @@ impl SharedRooms {
 
     /// What is changed under the lock is changed by one call, so a panic elsewhere cannot leave it half done.
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock()
     }
 
     fn change<'a>(
@@ -404,7 +405,7 @@ impl SharedRooms {
     /// What is known of the states that the broker holds. To be held for a moment only, and nothing else is locked in
     /// it.
     pub(super) fn retained(&self) -> MutexGuard<'_, RetainedStates> {
-        self.retained.lock().unwrap_or_else(PoisonError::into_inner)
+        self.retained.lock()
     }
 
     /// Some rooms whose states wait for what the broker tells. None that are not subscribed to yet: what others publish

@@ -10,10 +10,11 @@
 mod gateways;
 mod restoring;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -67,17 +68,15 @@ impl MqttSubscriber {
 
     /// Every update is one statement, so a panic elsewhere cannot leave it half changed.
     fn leftovers(&self) -> MutexGuard<'_, Leftovers> {
-        self.leftovers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.leftovers.lock()
     }
 
     fn restores(&self) -> MutexGuard<'_, Restores> {
-        self.restores.lock().unwrap_or_else(PoisonError::into_inner)
+        self.restores.lock()
     }
 
     fn others(&self) -> MutexGuard<'_, OtherGateways> {
-        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+        self.others.lock()
     }
 }
 

@@ -15,9 +15,10 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep_until};
@@ -81,23 +82,22 @@ impl Account {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// When there is some time in it; `None` if there is now.
     fn empty_until(&self, now: Instant) -> Option<Instant> {
         let fills_in = self.most * self.millisecond_in;
-        let some_at = self.lock().full_at?.checked_sub(fills_in)?;
+        let some_at = self.state.lock().full_at?.checked_sub(fills_in)?;
         (some_at > now).then_some(some_at)
     }
 
     fn is_full(&self, now: Instant) -> bool {
-        self.lock().full_at.is_none_or(|full_at| full_at <= now)
+        self.state
+            .lock()
+            .full_at
+            .is_none_or(|full_at| full_at <= now)
     }
 
     fn take(&self, cost: Duration, now: Instant) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let from = state.full_at.filter(|full_at| *full_at > now);
         let latest = now + (self.most + MOST_OWED) * self.millisecond_in;
         let full_at = from.unwrap_or(now) + cost * self.millisecond_in;
@@ -164,7 +164,7 @@ impl Admitted {
     /// Takes off the account what handling it has cost so far. The next ones may be admitted.
     pub fn charge(&self, cost: Duration) {
         self.charge_before(cost);
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut turns = self.turns.lock();
         turns.clear();
     }
 

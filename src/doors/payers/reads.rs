@@ -8,10 +8,11 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Payer;
@@ -58,13 +59,13 @@ impl ReadsPayer {
     }
 
     fn set(&self, payer: Option<Arc<Payer>>, at_once: usize) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (payer, at_once);
+        *self.0.lock() = (payer, at_once);
     }
 
     /// Who it is, and how much is read at once.
     fn current(&self) -> (Option<Arc<Payer>>, usize) {
         let payer = self.0.lock();
-        payer.unwrap_or_else(PoisonError::into_inner).clone()
+        payer.clone()
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::BytesMut;
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::line_parser::{LineParser, Parsed};
@@ -24,12 +25,6 @@ const CUT_OFF: &str = "the last line has no line end; nothing was done";
 /// them. How many there can be is bounded by the answers that a client may leave unread.
 #[derive(Debug, Clone, Default)]
 struct TelnetAnswers(Arc<Mutex<Vec<u8>>>);
-
-impl TelnetAnswers {
-    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The two directions of a connection. A line has at most `max_line` bytes.
 pub fn split(stream: Box<dyn Stream>, max_line: usize) -> (LineSource, LineSink) {
@@ -124,7 +119,7 @@ impl FrameSource for LineSource {
                 Some(Parsed::Line(line)) => return Incoming::Text(line),
                 Some(Parsed::NoText(why)) => return Incoming::NoText(why),
                 Some(Parsed::Telnet(answer)) => {
-                    self.answers.lock().extend_from_slice(&answer);
+                    self.answers.0.lock().extend_from_slice(&answer);
                     return Incoming::Ping;
                 }
                 Some(Parsed::TooLong) => return Incoming::End(CloseReason::MessageTooLarge),
@@ -179,7 +174,7 @@ impl FrameSink for LineSink {
     }
 
     async fn flush(&mut self) -> Result<(), Disconnected> {
-        let answers = mem::take(&mut *self.answers.lock());
+        let answers = mem::take(&mut *self.answers.0.lock());
         self.write(&answers).await?;
         self.write.flush().await.map_err(|_| Disconnected)
     }

@@ -3,10 +3,11 @@
 //! Collects what the state store tells; reads no states and makes no documents.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::Instant;
@@ -24,13 +25,13 @@ pub(super) struct ChangedRooms {
 
 impl ChangedRooms {
     fn insert(&self, room: &str) {
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = self.rooms.lock();
         rooms.insert(room.to_owned());
         self.changed.notify_one();
     }
 
     pub(super) fn take(&self) -> BTreeSet<String> {
-        std::mem::take(&mut *self.rooms.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.rooms.lock())
     }
 }
 

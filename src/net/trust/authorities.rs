@@ -4,9 +4,10 @@
 //! read again: an authority that was added later counts at the next try.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
 use rustls::RootCertStore;
 
 use crate::net::pem::{certificates, unusable};
@@ -92,7 +93,7 @@ impl Authorities {
     }
 
     fn last(&self) -> MutexGuard<'_, LastReading> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last.lock()
     }
 }
 

@@ -6,10 +6,10 @@ mod cameras;
 mod checks;
 
 use std::cell::Cell;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use serde_json::json;
 
 use super::*;
@@ -97,7 +97,7 @@ impl Fixture {
     fn reply(&self, command: &str) -> Reply {
         let outcomes = self.outcomes.clone();
         Reply::new("1".into(), command, move |outcome| {
-            outcomes.lock().unwrap().push(outcome);
+            outcomes.lock().push(outcome);
         })
     }
 
@@ -168,7 +168,7 @@ impl Fixture {
     }
 
     fn codes(&self) -> Vec<Option<ErrorCode>> {
-        let outcomes = self.outcomes.lock().unwrap();
+        let outcomes = self.outcomes.lock();
         let code = |outcome: &Outcome| outcome.result.as_ref().err().map(|error| error.code);
         outcomes.iter().map(code).collect()
     }

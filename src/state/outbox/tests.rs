@@ -35,7 +35,7 @@ fn the_room_that_a_start_took_is_given_back() {
     }
     let sent = std::iter::from_fn(|| outbox.try_next()).count();
     assert_eq!(sent, topics);
-    let queue = outbox.lock();
+    let queue = outbox.queue.lock();
     assert_eq!(queue.rooms.capacity() + queue.waiting_states.capacity(), 0);
 }
 
@@ -135,7 +135,7 @@ fn the_room_with_the_most_results_pays_for_too_many() {
     }
     assert_eq!((bytes, states), (100, 1));
     assert!(rooms.contains("1") && rooms.contains("2") && rooms.contains("3"));
-    assert_eq!(outbox.lock().reply_bytes, 0);
+    assert_eq!(outbox.queue.lock().reply_bytes, 0);
 }
 
 fn order(outbox: &Outbox<RoomReply>) -> Vec<String> {
@@ -176,7 +176,7 @@ fn a_result_waits_for_the_states_of_its_own_room_only() {
     ];
     assert_eq!(outbox.len(), expected.len());
     assert_eq!(order(&outbox), expected);
-    assert!(outbox.is_empty() && outbox.lock().rooms.is_empty());
+    assert!(outbox.is_empty() && outbox.queue.lock().rooms.is_empty());
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn whether_a_room_can_be_used_overtakes_the_states_of_others() {
         "room/1/b",
     ];
     assert_eq!(order(&outbox), expected);
-    assert!(outbox.is_empty() && outbox.lock().rooms.is_empty());
+    assert!(outbox.is_empty() && outbox.queue.lock().rooms.is_empty());
 }
 
 #[test]

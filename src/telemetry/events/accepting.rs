@@ -1,7 +1,6 @@
 //! Connections that cannot be accepted, mostly because the program has too many open files.
 
 use std::net::SocketAddr;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -40,10 +39,7 @@ impl Telemetry {
     /// A connection at this address of the gateway could not be accepted.
     pub fn connection_not_accepted(&self, address: Option<SocketAddr>, reason: &str) {
         self.metrics.accept_failures.inc();
-        let mut warning = self
-            .accept_warning
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut warning = self.accept_warning.lock();
         let unsaid = warning.failed(Instant::now());
         drop(warning);
         if let Some(unsaid) = unsaid {

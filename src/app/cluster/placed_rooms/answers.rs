@@ -145,11 +145,11 @@ impl State {
 
 impl RoomHolders for PlacedRooms {
     fn holder(&self, room: &str) -> Holder {
-        self.read().holder(&self.name, room)
+        self.state.read().holder(&self.name, room)
     }
 
     fn changed_since(&self, look: u64) -> HolderChanges {
-        let state = self.read();
+        let state = self.state.read();
         let changes = &state.changes;
         let are_all = look < changes.of_configuration.max(1);
         let rooms = match are_all {
@@ -168,7 +168,7 @@ impl RoomHolders for PlacedRooms {
     }
 
     fn members(&self) -> Vec<Member> {
-        let state = self.read();
+        let state = self.state.read();
         let members = state.seen.members.iter().flatten();
         members
             .filter(|member| member.name != self.name)
@@ -183,13 +183,13 @@ impl RoomHolders for PlacedRooms {
 
 impl RoomSharing for PlacedRooms {
     fn owns(&self, room: &str) -> bool {
-        let state = self.read();
+        let state = self.state.read();
         let here = state.shard(room).and_then(|shard| state.here.get(&shard));
         here.is_some_and(|here| here.phase != ShardPhase::Stopping) && state.may_start(room)
     }
 
     fn fence(&self, room: &Arc<str>) -> DeviceFence {
-        let state = self.read();
+        let state = self.state.read();
         match state.shard(room).and_then(|shard| state.here.get(&shard)) {
             Some(here) => DeviceFence::new(Arc::new(here.fence.clone())),
             None => DeviceFence::new(Arc::new(NotHere)),
@@ -203,11 +203,11 @@ impl RoomSharing for PlacedRooms {
 
 impl SharingRules for PlacedRooms {
     fn may_act(&self) -> bool {
-        self.read().fence.may_begin(BootInstant::now())
+        self.state.read().fence.may_begin(BootInstant::now())
     }
 
     fn max_command_age(&self, room: &str) -> Duration {
-        let state = self.read();
+        let state = self.state.read();
         state
             .rooms
             .get(room)
@@ -216,12 +216,12 @@ impl SharingRules for PlacedRooms {
 
     /// Another gateway's configuration may have rooms that this one's has not.
     fn is_configured(&self, room: &str) -> bool {
-        let state = self.read();
+        let state = self.state.read();
         !state.have_same_rooms() || state.rooms.contains_key(room)
     }
 
     fn agreed_rooms(&self) -> Option<String> {
-        let state = self.read();
+        let state = self.state.read();
         let view = &state.seen.view;
         let is_known = view.state == ClusterState::Ok && state.have_same_rooms();
         let first = view.members.first().filter(|_| is_known);
@@ -229,7 +229,7 @@ impl SharingRules for PlacedRooms {
     }
 
     fn configured(&self) -> Vec<Arc<str>> {
-        self.read().rooms.keys().map(RoomId::shared).collect()
+        self.state.read().rooms.keys().map(RoomId::shared).collect()
     }
 }
 

@@ -98,7 +98,7 @@ async fn endless(start: &'static str, filler: &'static str) -> (TestDevice, Arc<
             request_head(&mut connection).await;
             send(&mut connection, start).await;
             while connection.write_all(piece.as_bytes()).await.is_ok() {
-                *count.lock().unwrap() += piece.len();
+                *count.lock() += piece.len();
             }
         }
     });
@@ -128,7 +128,7 @@ async fn what_is_no_content_and_comes_without_end_ends_the_exchange() {
         assert!(result.is_err(), "{filler}");
         drop(client);
         // The limit, and what the system's buffers hold.
-        let sent = *sent.lock().unwrap();
+        let sent = *sent.lock();
         assert!(sent < 32 << 20, "{filler}: {sent}");
     }
 }
@@ -175,7 +175,7 @@ async fn a_compressed_body_is_not_unpacked() {
     assert_eq!(answered(response).await.unwrap(), b"true");
     let (device, seen) = recorder(TRUE).await;
     get(&client(&device.url, true)).await.unwrap();
-    let seen = seen.lock().unwrap().to_ascii_lowercase();
+    let seen = seen.lock().to_ascii_lowercase();
     assert!(!seen.contains("accept-encoding"), "{seen}");
 }
 

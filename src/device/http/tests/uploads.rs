@@ -32,7 +32,7 @@ async fn an_upload_is_sent_with_its_length() {
         },
     );
     assert_eq!(sent.await.unwrap().status(), 200);
-    let text = seen.lock().unwrap().to_ascii_lowercase();
+    let text = seen.lock().to_ascii_lowercase();
     assert!(text.contains("content-length: 9\r\n"), "{text}");
     assert!(!text.contains("transfer-encoding"), "{text}");
 }

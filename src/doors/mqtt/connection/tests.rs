@@ -263,7 +263,7 @@ async fn after_a_lost_connection_results_come_first_and_no_command_runs_twice() 
     );
     broker.acknowledge(&again).await;
     broker.greet().await;
-    assert_eq!(*it.gateway.submitted.lock().unwrap(), ["1/audio/mute"]);
+    assert_eq!(*it.gateway.submitted.lock(), ["1/audio/mute"]);
     assert_eq!(counted(&it.context, "connects"), 2);
 }
 
@@ -359,7 +359,7 @@ async fn a_stop_waits_for_results_and_takes_no_more_commands() {
     it.broker.send(Packet::Publish(late)).await;
     sleep(Duration::from_secs(1)).await;
     assert!(!it.serving.is_finished());
-    let held = it.gateway.held.lock().unwrap().pop().unwrap();
+    let held = it.gateway.held.lock().pop().unwrap();
     held.reply.answer(Ok(Success::new(200, true.into())));
     let result = it.broker.publish().await;
     assert_eq!(topic(&result), "av/room/1/hold/result");
@@ -371,7 +371,7 @@ async fn a_stop_waits_for_results_and_takes_no_more_commands() {
     ));
     assert!(it.broker.packet().await.is_none());
     assert!(it.serving.await.unwrap().1.is_ok());
-    assert_eq!(*it.gateway.submitted.lock().unwrap(), ["1/hold"]);
+    assert_eq!(*it.gateway.submitted.lock(), ["1/hold"]);
 }
 
 #[tokio::test(start_paused = true)]

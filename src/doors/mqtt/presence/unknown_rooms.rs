@@ -92,9 +92,9 @@ async fn when_agreed<C: Future<Output = Result<(), String>>>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+    use parking_lot::Mutex;
     use tokio::time::timeout;
 
     use super::*;
@@ -116,7 +116,7 @@ mod tests {
         }
 
         fn agreed_rooms(&self) -> Option<String> {
-            self.0.lock().unwrap().map(str::to_owned)
+            self.0.lock().map(str::to_owned)
         }
 
         fn configured(&self) -> Vec<Arc<str>> {
@@ -151,7 +151,7 @@ mod tests {
             (Some("b"), false, 40, 4),
             (Some("b"), false, 300, 4),
         ] {
-            *gateways.0.lock().unwrap() = rooms;
+            *gateways.0.lock() = rooms;
             fails.store(does_fail, Ordering::Relaxed);
             let passed = timeout(Duration::from_secs(seconds), &mut clearing).await;
             assert!(passed.is_err());

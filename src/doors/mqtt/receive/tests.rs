@@ -1,7 +1,6 @@
 //! What packets mean, without a connection.
 
-use std::sync::Mutex;
-
+use parking_lot::Mutex;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use tokio::sync::{mpsc, watch};
@@ -25,9 +24,9 @@ pub struct FakeGateway {
 impl Submit for FakeGateway {
     fn submit(&self, submission: Submission) {
         let topic = format!("{}/{}", submission.room, submission.command);
-        self.submitted.lock().unwrap().push(topic);
+        self.submitted.lock().push(topic);
         if submission.command == "hold" {
-            self.held.lock().unwrap().push(submission);
+            self.held.lock().push(submission);
         } else {
             submission.reply.answer(Ok(Success::new(200, true.into())));
         }
@@ -35,7 +34,7 @@ impl Submit for FakeGateway {
 
     fn refuse(&self, _: DoorKind, reply: Reply, _: &Bytes, failure: Failure) {
         let refused = (reply.command().to_owned(), failure.code);
-        self.refused.lock().unwrap().push(refused);
+        self.refused.lock().push(refused);
         reply.answer(Err(failure));
     }
 }
@@ -78,7 +77,7 @@ fn only_commands_are_handed_in() {
     ] {
         assert_eq!(receiver.publish(publish(topic, "")), is_command, "{topic}");
     }
-    assert_eq!(*gateway.submitted.lock().unwrap(), ["1/audio/mute"]);
+    assert_eq!(*gateway.submitted.lock(), ["1/audio/mute"]);
     let not_text = Publish {
         topic: vec![0xff].into(),
         ..publish("", "")
@@ -101,7 +100,7 @@ fn a_redelivered_command_is_carried_out_once() {
     assert!(receiver.publish(first));
     let unknown = Publish { pkid: 8, ..again };
     assert!(receiver.publish(unknown));
-    assert_eq!(gateway.submitted.lock().unwrap().len(), 3);
+    assert_eq!(gateway.submitted.lock().len(), 3);
 }
 
 #[test]
@@ -133,8 +132,8 @@ fn what_is_refused_has_its_answer() {
         ("directory/import", ErrorCode::TooLarge),
     ];
     let refused = refused.map(|(command, code)| (command.to_owned(), code));
-    assert_eq!(*gateway.refused.lock().unwrap(), refused);
-    assert!(gateway.submitted.lock().unwrap().is_empty());
+    assert_eq!(*gateway.refused.lock(), refused);
+    assert!(gateway.submitted.lock().is_empty());
     // A refused response topic is not used for the answer either.
     let Some(Item::Reply(delivery)) = context.subscriber.outbox.try_next() else {
         panic!("no answer");
@@ -170,7 +169,7 @@ fn only_a_file_may_be_longer_than_the_payloads_of_the_other_doors() {
     ] {
         let payload = "1".repeat(COMMAND_PAYLOAD_LIMIT + over);
         assert!(receiver.publish(publish(&format!("av/room/1/{command}"), &payload)));
-        let refused = gateway.refused.lock().unwrap().pop();
+        let refused = gateway.refused.lock().pop();
         let expected = is_refused.then(|| (command.to_owned(), ErrorCode::TooLarge));
         assert_eq!(refused, expected, "{command} {over}");
     }
@@ -202,14 +201,14 @@ fn a_retained_state_is_no_command_and_a_retained_command_is_refused() {
         };
         assert_eq!(receiver.publish(retained), is_command, "{topic} {payload}");
     }
-    let refused = gateway.refused.lock().unwrap();
+    let refused = gateway.refused.lock();
     assert_eq!(refused.len(), 5);
     assert!(
         refused
             .iter()
             .all(|(_, code)| *code == ErrorCode::IgnoredRetained)
     );
-    assert!(gateway.submitted.lock().unwrap().is_empty());
+    assert!(gateway.submitted.lock().is_empty());
 }
 
 #[test]
@@ -279,7 +278,7 @@ fn what_a_gateway_has_marked_is_no_command_without_the_retain_flag_either() {
     let properties = message.properties.as_mut().unwrap();
     properties.user_properties[0].1 = "hall-3".into();
     assert!(receiver.publish(message));
-    assert_eq!(*gateway.submitted.lock().unwrap(), ["1/audio/mute"]);
+    assert_eq!(*gateway.submitted.lock(), ["1/audio/mute"]);
     // A leftover of this gateway is one without the flag too.
     receiver.publish(marked("poly2mqtt", "av/room/1/audio/volume", "5"));
     context.subscriber.settle(&context.store, Instant::now());
@@ -321,14 +320,14 @@ fn a_command_among_retained_messages_without_the_flag_is_refused() {
         }
         receiver.first_commands.answered(Instant::now());
         receiver.first_commands_over();
-        let submitted = gateway.submitted.lock().unwrap().len();
-        let refused = gateway.refused.lock().unwrap().clone();
+        let submitted = gateway.submitted.lock().len();
+        let refused = gateway.refused.lock().clone();
         assert_eq!(submitted, usize::from(is_carried_out), "{case}");
         let expected = ("audio/mute".to_owned(), ErrorCode::IgnoredRetained);
         let expected = Vec::from_iter((!is_carried_out).then_some(expected));
         assert_eq!(refused, expected, "{case}");
         // Later commands have nothing to do with it.
         assert!(receiver.publish(command()), "{case}");
-        assert_eq!(gateway.submitted.lock().unwrap().len(), submitted + 1);
+        assert_eq!(gateway.submitted.lock().len(), submitted + 1);
     }
 }

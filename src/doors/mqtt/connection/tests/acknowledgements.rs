@@ -42,7 +42,7 @@ async fn a_command_of_qos_2_is_acknowledged_to_the_end_and_carried_out_once() {
         }
     }
     assert_eq!((received, completed), (3, 2));
-    assert_eq!(it.gateway.submitted.lock().unwrap().len(), 2);
+    assert_eq!(it.gateway.submitted.lock().len(), 2);
 }
 
 /// Otherwise a press after a lost connection could be taken for a repeat of the slow command.

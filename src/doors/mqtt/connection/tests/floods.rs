@@ -28,7 +28,7 @@ async fn a_flood_of_commands_takes_bounded_memory_and_costs_other_rooms_no_resul
     }
     // The clock goes on only when the gateway has nothing more to do.
     tokio::time::sleep(Duration::from_millis(10)).await;
-    assert_eq!(it.gateway.submitted.lock().unwrap().len(), COMMANDS + 1);
+    assert_eq!(it.gateway.submitted.lock().len(), COMMANDS + 1);
     let waiting = it.context.subscriber.outbox.len();
     assert!(waiting <= 10_000, "{waiting}");
     assert!(counted(&it.context, "left_out") >= 1000);
@@ -59,7 +59,7 @@ async fn files_and_large_answers_take_bounded_memory_and_every_command_has_its_r
         it.broker.send(hold).await;
     }
     tokio::time::sleep(Duration::from_millis(10)).await;
-    let held = std::mem::take(&mut *it.gateway.held.lock().unwrap());
+    let held = std::mem::take(&mut *it.gateway.held.lock());
     assert_eq!(held.len(), 2 * COMMANDS);
     let file = |is_state| FileAnswer {
         topic: "system/logs".into(),

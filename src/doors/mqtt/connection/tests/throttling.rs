@@ -113,7 +113,7 @@ async fn a_result_that_is_never_acknowledged_is_replaced() {
         published.extend(answer_for(&mut it, Duration::from_secs(1), is_good).await);
     }
     assert_eq!(times(&published, "av/room/1/audio/mute/result"), 3);
-    assert_eq!(*it.gateway.submitted.lock().unwrap(), ["1/audio/mute"]);
+    assert_eq!(*it.gateway.submitted.lock(), ["1/audio/mute"]);
 }
 
 /// The line stands still, and then everything is acknowledged.
