@@ -20,5 +20,6 @@ pub mod access;
 pub mod clients;
 pub mod http;
 pub mod mqtt;
+mod paid_stream;
 pub mod payers;
 pub mod tcp;

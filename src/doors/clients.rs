@@ -118,7 +118,7 @@ impl Clients {
         let payers = Payers::new(limits.own_processor_time);
         Arc::new(Self {
             slots: Arc::new(Semaphore::new(limits.max_clients)),
-            strangers: payers.beside(),
+            strangers: payers.strangers(),
             payers,
             states: states.into(),
             gateway,

@@ -42,10 +42,11 @@ pub use security_headers::add_security_headers;
 use crate::cluster::link::MemberDoor;
 use crate::config::{HttpConfig, IpNetwork};
 use crate::doors::clients::Clients;
-use crate::doors::payers::ReadsPayer;
+use crate::doors::paid_stream::paid_stream;
 use crate::net::{Listener, Peer};
 use crate::os_error;
 use crate::telemetry::Sample;
+use connection::ConnectionReads;
 
 pub use routes::paths;
 
@@ -143,11 +144,23 @@ impl HttpDoor {
         let close_connections = CancellationToken::new();
         let connections = TaskTracker::new();
         let close = close_connections.clone();
-        let clients = state.clients.clone();
-        let serve = move |stream, peer: Peer| {
-            let reads = ReadsPayer::new(clients.stranger(peer.addr.ip()));
-            let router = router.clone();
-            connection::serve(stream, peer, router, reads, head_timeout, close.clone())
+        let serving = state.clone();
+        let serve = move |accepted, peer: Peer| {
+            let (state, router, close) = (serving.clone(), router.clone(), close.clone());
+            async move {
+                let address = peer.addr.ip();
+                let stranger = state.clients.stranger(address);
+                let Some((stream, reads)) = paid_stream(accepted, stranger.clone()).await else {
+                    return;
+                };
+                let is_proxy = client_address::is_proxy(address, &state.settings().trusted_proxies);
+                let each_client = is_proxy.then_some(stranger);
+                let reads = ConnectionReads {
+                    payer: reads,
+                    each_client,
+                };
+                connection::serve(stream, peer, router, reads, head_timeout, close).await;
+            }
         };
         let accepting =
             tokio::spawn(listener.run(stop_accepting.clone(), connections.clone(), serve));

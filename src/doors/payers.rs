@@ -21,10 +21,10 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::network::Network;
-use processor_time::{OwnTime, SharedTime};
+use processor_time::{OwnTime, Prepaid, SharedTime};
 
 pub use partial_message::{LARGE_MESSAGE, PartialMessage, TooMuch};
-pub use processor_time::{Admitted, OWN_TIME, metered};
+pub use processor_time::{Admitted, OWN_TIME, metered, paid};
 pub use reads::{PaidReads, ReadsPayer};
 pub use waiting_bytes::{TOO_MUCH_WAITS, WAITING_BYTES, WAITING_BYTES_OF_PAYER, WaitingBytes};
 
@@ -59,6 +59,8 @@ struct Shared {
     /// What each has of its own.
     own_time: Duration,
     time: Arc<SharedTime>,
+    /// What those have together who have time of their own, if there can be any number of them.
+    total: Option<Arc<SharedTime>>,
     bytes: Arc<Semaphore>,
 }
 
@@ -67,7 +69,8 @@ impl Payers {
     pub fn new(own_time: Duration) -> Self {
         let shared = Shared {
             own_time,
-            time: Arc::default(),
+            time: Arc::new(SharedTime::new()),
+            total: None,
             bytes: waiting_bytes::permits(WAITING_BYTES),
         };
         Self {
@@ -77,13 +80,19 @@ impl Payers {
         }
     }
 
-    /// Payers of another kind, with accounts of their own, who share with these: however many come, they take no
-    /// account away from these.
-    pub fn beside(&self) -> Self {
+    /// Those who have shown no right token, with accounts of their own: however many come, they take neither an account
+    /// nor processor time away from these. All of them together have a total.
+    pub fn strangers(&self) -> Self {
+        let own = self.shared.own_time;
+        let shared = Shared {
+            time: Arc::new(SharedTime::of_strangers(own)),
+            total: Some(Arc::new(SharedTime::total_of_strangers(own))),
+            ..self.shared.clone()
+        };
         Self {
             accounts: Mutex::default(),
-            rest: Payer::new(&self.shared),
-            shared: self.shared.clone(),
+            rest: Payer::new(&shared),
+            shared,
         }
     }
 
@@ -131,9 +140,14 @@ impl Payer {
         processor_time::admit(self).await
     }
 
+    /// Waits until something of this payer may be done, and pays this much for it.
+    pub async fn prepay(self: &Arc<Self>, cost: Duration) -> Prepaid {
+        processor_time::prepay(self, cost).await
+    }
+
     /// Whether something of this payer may be handled without waiting.
     pub fn has_time(&self) -> bool {
-        self.time.is_free(Instant::now())
+        processor_time::is_free(self)
     }
 
     /// Takes off the account what was done without being admitted.

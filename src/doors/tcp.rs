@@ -20,8 +20,8 @@ use crate::doors::clients::{
     ClientSlot, Clients, CloseReason, FrameFormat, FrameSink, FrameSource, Incoming, NewClient,
     Newcomer, OtherProtocol, close_client, plain, serve_client,
 };
-use crate::doors::payers::{PaidReads, ReadsPayer};
-use crate::net::{Listener, Peer, Place, Stream};
+use crate::doors::paid_stream::paid_stream;
+use crate::net::{Accepted, Listener, Peer, Place};
 use crate::network::Network;
 use crate::os_error;
 use crate::telemetry::{ClientRefusal, FloodKind};
@@ -53,9 +53,9 @@ impl TcpDoor {
             .map_err(|error| os_error::words(&error))?;
         let stop_accepting = CancellationToken::new();
         let tasks = clients.tasks.clone();
-        let serve = move |stream, peer| {
+        let serve = move |accepted, peer| {
             let clients = clients.clone();
-            async move { serve(stream, peer, &clients).await }
+            async move { serve(accepted, peer, &clients).await }
         };
         let accepting = tokio::spawn(listener.run(stop_accepting.clone(), tasks, serve));
         Ok(Self {
@@ -84,9 +84,11 @@ impl TcpDoor {
     }
 }
 
-async fn serve(stream: Box<dyn Stream>, peer: Peer, clients: &Arc<Clients>) {
-    let reads = ReadsPayer::new(clients.stranger(peer.addr.ip()));
-    let stream = Box::new(PaidReads::new(stream, reads.clone()));
+async fn serve(accepted: Accepted, peer: Peer, clients: &Arc<Clients>) {
+    let stranger = clients.stranger(peer.addr.ip());
+    let Some((stream, reads)) = paid_stream(accepted, stranger).await else {
+        return;
+    };
     let (mut source, mut sink) = lines::split(stream, MAX_GREETING);
     let greeted = tokio::select! {
         greeted = greet(&mut source, &mut sink, &peer, clients) => greeted,

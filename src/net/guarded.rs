@@ -21,6 +21,12 @@ pub struct Guarded<S> {
     _place: Arc<Place>,
 }
 
+impl<S> std::fmt::Debug for Guarded<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guarded").finish_non_exhaustive()
+    }
+}
+
 impl<S> Guarded<S> {
     /// Guards a socket.
     pub fn new(inner: S, write_timeout: Duration, place: Arc<Place>) -> Self {

@@ -1,4 +1,5 @@
-//! Accepting connections: bounded, with TLS where it is configured, until told to stop.
+//! Accepting connections: bounded, until told to stop. Whether TLS is spoken is said with each; the handshake is the
+//! door's, which knows who pays for it.
 //!
 //! Connections are accepted at once, always: where all places are taken, another one gives way
 //! (`places`). Knows none of the protocols above it; the name of the door is for the log.
@@ -10,15 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Stream;
 use super::guarded::Guarded;
 use super::listen_error::ListenSetting;
 use super::places::{Place, Places};
 use super::tls_server::ServerTls;
+use super::turn::turn;
 use crate::command::DoorKind;
 use crate::network::Network;
 use crate::os_error;
@@ -68,16 +69,29 @@ pub struct Peer {
     pub place: Arc<Place>,
 }
 
+/// A connection before its handshake, if it needs one.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The bytes of the network.
+    pub socket: Guarded<TcpStream>,
+    /// The certificate, where TLS is spoken.
+    pub tls: Option<Arc<ServerTls>>,
+    /// How long a handshake may take.
+    pub handshake_timeout: Duration,
+}
+
 impl Listener {
     /// Accepts until `stop`; each connection is served by a task of `tasks`, and is dropped when it
     /// must give way to another.
     pub async fn run<F, S>(self, stop: CancellationToken, tasks: TaskTracker, serve: F)
     where
-        F: Fn(Box<dyn Stream>, Peer) -> S + Clone + Send + Sync + 'static,
-        S: Future<Output = ()> + Send,
+        F: Fn(Accepted, Peer) -> S + Clone + Send + Sync + 'static,
+        S: Future<Output = ()> + Send + 'static,
     {
         let places = Places::new(self.connections);
         loop {
+            // Each connection has something to do at once, before those that wait their turn.
+            turn().await;
             let (socket, addr) = tokio::select! {
                 () = stop.cancelled() => return,
                 accepted = accept(&self.socket, &self.telemetry) => accepted,
@@ -89,25 +103,16 @@ impl Listener {
             };
             let place = Arc::new(place);
             let socket = Guarded::new(socket, self.write_timeout, place.clone());
-            let (tls, handshake_timeout) = (self.tls.clone(), self.handshake_timeout);
-            let (peer, serve) = (
-                Peer {
-                    addr,
-                    place: place.clone(),
-                },
-                serve.clone(),
-            );
-            let served = async move {
-                let stream: Box<dyn Stream> = match tls {
-                    None => Box::new(socket),
-                    Some(tls) => match timeout(handshake_timeout, tls.accept(socket)).await {
-                        Ok(Ok(stream)) => Box::new(stream),
-                        // The client sees that its handshake failed; nothing is to be said.
-                        Ok(Err(_)) | Err(_) => return,
-                    },
-                };
-                serve(stream, peer).await;
+            let accepted = Accepted {
+                socket,
+                tls: self.tls.clone(),
+                handshake_timeout: self.handshake_timeout,
             };
+            let peer = Peer {
+                addr,
+                place: place.clone(),
+            };
+            let served = serve(accepted, peer);
             tasks.spawn(async move {
                 tokio::select! {
                     () = place.gave_way() => {}

@@ -10,7 +10,7 @@ use poly2mqtt::doors::clients::ClientLimits;
 use poly2mqtt_test_support::door::{Doors, Lines, certificate, http, token};
 use poly2mqtt_test_support::program::{Running, program_with_files};
 use poly2mqtt_test_support::wait::until_some;
-use poly2mqtt_test_support::{SOON, free_port};
+use poly2mqtt_test_support::{SOON, free_port, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;

@@ -92,20 +92,37 @@ pub async fn measure(
     let charge = Charge::default();
     parts.extensions.insert(charge.clone());
     let request = Request::from_parts(parts, body);
+    let stranger = state.clients.stranger(address);
+    let left = LeftToPay(&charge, &stranger);
     let handled = metered(next.run(request), |cost| charge.add(cost));
     let response = handled.await;
     if let Some(payer) = charge.payer() {
         return held(&payer, response);
     }
     if !charge.0.lock().is_trusted {
-        let payer = state.clients.stranger(address);
         if let Some(reads) = reads {
-            reads.is_stranger(payer.clone());
+            reads.is_stranger(stranger.clone());
         }
-        let admitted = payer.admit().await;
-        admitted.charge(std::mem::take(&mut charge.0.lock().unpaid));
+        let has_time = stranger.has_time();
+        drop(left);
+        if !has_time {
+            stranger.admit().await;
+        }
     }
     response
+}
+
+/// What a request has cost that nobody pays for: this stranger does, also if the client leaves before the answer.
+struct LeftToPay<'a>(&'a Charge, &'a Payer);
+
+impl Drop for LeftToPay<'_> {
+    fn drop(&mut self) {
+        let Self(charge, stranger) = self;
+        let mut state = charge.0.lock();
+        if !state.is_trusted {
+            stranger.charge(std::mem::take(&mut state.unpaid));
+        }
+    }
 }
 
 /// A response whose body, if it is large and whole, counts among what waits for clients.

@@ -16,7 +16,7 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// header cannot be read that far.
 pub fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNetwork]) -> IpAddr {
     let peer = peer.to_canonical();
-    let is_proxy = |address: IpAddr| proxies.iter().any(|proxy| proxy.contains(address));
+    let is_proxy = |address| is_proxy(address, proxies);
     if !is_proxy(peer) {
         return peer;
     }
@@ -36,6 +36,12 @@ pub fn client_address(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNetwork]) 
         }
     }
     client
+}
+
+/// Whether this address is one of these proxies.
+pub fn is_proxy(address: IpAddr, proxies: &[IpNetwork]) -> bool {
+    let address = address.to_canonical();
+    proxies.iter().any(|proxy| proxy.contains(address))
 }
 
 /// An address as proxies write it: alone, in brackets, or with a port.

@@ -23,7 +23,7 @@ use super::security_headers::with_security_headers;
 use super::unread::UnreadRequest;
 use crate::cluster::link::BegunExchange;
 use crate::command::ErrorCode;
-use crate::doors::payers::{PaidReads, ReadsPayer};
+use crate::doors::payers::{Payer, ReadsPayer};
 use crate::net::{HeldForAWhile, Peer, Place, Stream};
 
 /// The largest head of a request. Browsers send a few KB; other servers allow 8 to 64 KiB.
@@ -38,6 +38,15 @@ const SHORT_BODY_BYTES: u64 = 4 << 10;
 #[derive(Debug, Clone, Copy)]
 pub struct PeerAddr(pub SocketAddr);
 
+/// Who pays for what is read from a connection.
+#[derive(Debug)]
+pub struct ConnectionReads {
+    /// Now.
+    pub payer: ReadsPayer,
+    /// When the next request begins, where each may be another client's: the proxy that brings them.
+    pub each_client: Option<Arc<Payer>>,
+}
+
 /// Serves one connection until its client ends it or `close` is cancelled; then the request that has
 /// begun is still answered. A request's head must be there within `head_timeout`. `reads` pays for what is read until
 /// somebody else is known to.
@@ -45,13 +54,13 @@ pub async fn serve(
     stream: Box<dyn Stream>,
     peer: Peer,
     router: Router,
-    reads: ReadsPayer,
+    reads: ConnectionReads,
     head_timeout: Duration,
     close: CancellationToken,
 ) {
     let unread = UnreadRequest::default();
     let begun = BegunExchange::default();
-    let stream = unread.connection(PaidReads::new(stream, reads.clone()));
+    let stream = unread.connection(stream);
     let service = service_fn(move |request: Request<Incoming>| {
         let too_large = head_bytes(&request) > MAX_HEAD_BYTES;
         let is_long = is_long(request.body());
@@ -59,9 +68,13 @@ pub async fn serve(
         request.extensions_mut().insert(PeerAddr(peer.addr));
         request.extensions_mut().insert(peer.place.clone());
         request.extensions_mut().insert(unread.received());
-        request.extensions_mut().insert(reads.clone());
+        request.extensions_mut().insert(reads.payer.clone());
         request.extensions_mut().insert(begun.clone());
         let (router, unread) = (TowerToHyperService::new(router.clone()), unread.clone());
+        let next = reads
+            .each_client
+            .clone()
+            .map(|proxy| (reads.payer.clone(), proxy));
         async move {
             let mut response = match too_large {
                 true => head_too_large(),
@@ -70,6 +83,11 @@ pub async fn serve(
             if is_long && unread.is_unread() {
                 let headers = response.headers_mut();
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            let is_whole =
+                !unread.is_unread() && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+            if let Some((reads, proxy)) = next.filter(|_| is_whole) {
+                reads.begins(proxy);
             }
             Ok::<_, Infallible>(response)
         }

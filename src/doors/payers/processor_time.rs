@@ -11,11 +11,15 @@
 //! one before has been worked on, until it waits for something or is done. Commands of others wait for one of its
 //! requests at most, however many connections it has.
 //!
+//! Who has shown no right token can have any number of addresses, and an account with each. So all strangers together
+//! have a total besides, and take turns: one of their requests is worked on at a time.
+//!
 //! Only the work of the doors counts: what a device does for a command, and the waiting for it, do not.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -36,6 +40,14 @@ const SHARED_TIME: Duration = Duration::from_millis(50);
 const SHARED_MILLISECOND_IN: u32 = 2;
 /// More than this is not owed: one request that takes long does not keep its payer waiting for minutes.
 const MOST_OWED: Duration = Duration::from_secs(1);
+/// What all strangers who have time of their own may use at once, together; the same holds for all of them who have
+/// none. A hundred dashboards that are opened at the same time take some 30 ms.
+const STRANGERS_TIME: Duration = Duration::from_millis(100);
+/// The same for the time that comes back: a quarter of one processor.
+const STRANGERS_MILLISECOND_IN: u32 = 4;
+/// More than this is not owed by all strangers together: the first request of a connection is looked at before it waits,
+/// so connections without end from addresses without end could keep the others waiting.
+const MOST_OWED_BY_STRANGERS: Duration = Duration::from_millis(100);
 
 /// The processor time that this thread has used.
 fn thread_time() -> Duration {
@@ -57,10 +69,37 @@ pub async fn metered<F: Future>(work: F, mut charge: impl FnMut(Duration)) -> F:
     .await
 }
 
+/// Runs something at this payer's cost. Each piece of it is worked on only when the payer may have it, so a peer that
+/// makes every piece dear is as slow as one that asks for many.
+pub async fn paid<F: Future>(work: F, payer: &Arc<Payer>) -> F::Output {
+    let mut work = pin!(work);
+    loop {
+        let admitted = admit(payer).await;
+        let piece = metered(poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))), |cost| {
+            admitted.charge(cost);
+        });
+        if let Poll::Ready(output) = piece.await {
+            return output;
+        }
+        woken().await;
+    }
+}
+
+/// Waits until what was polled last wakes this task.
+async fn woken() {
+    let mut is_woken = false;
+    poll_fn(|_| match std::mem::replace(&mut is_woken, true) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
+}
+
 /// Time that comes back at a steady rate, up to a most.
 #[derive(Debug)]
 struct Account {
     most: Duration,
+    most_owed: Duration,
     /// A millisecond comes back in so many.
     millisecond_in: u32,
     /// Empty until then: what is owed, and a little more.
@@ -74,9 +113,10 @@ struct State {
 }
 
 impl Account {
-    fn new(most: Duration, millisecond_in: u32) -> Self {
+    fn new(most: Duration, most_owed: Duration, millisecond_in: u32) -> Self {
         Self {
             most,
+            most_owed,
             millisecond_in,
             state: Mutex::new(State { full_at: None }),
         }
@@ -99,9 +139,15 @@ impl Account {
     fn take(&self, cost: Duration, now: Instant) {
         let mut state = self.state.lock();
         let from = state.full_at.filter(|full_at| *full_at > now);
-        let latest = now + (self.most + MOST_OWED) * self.millisecond_in;
+        let latest = now + (self.most + self.most_owed) * self.millisecond_in;
         let full_at = from.unwrap_or(now) + cost * self.millisecond_in;
         state.full_at = Some(full_at.min(latest));
+    }
+
+    fn give_back(&self, cost: Duration) {
+        let mut state = self.state.lock();
+        let full_at = state.full_at.take();
+        state.full_at = full_at.and_then(|at| at.checked_sub(cost * self.millisecond_in));
     }
 }
 
@@ -119,7 +165,7 @@ impl OwnTime {
     /// A full account of so much.
     pub fn new(most: Duration) -> Self {
         Self {
-            account: Account::new(most, OWN_MILLISECOND_IN),
+            account: Account::new(most, MOST_OWED, OWN_MILLISECOND_IN),
             turn: Turn::default(),
         }
     }
@@ -135,19 +181,53 @@ impl OwnTime {
     }
 }
 
-/// The account of all payers whose own is empty. Each of them waits at most once in its queue.
+/// An account that payers share. Each of them waits at most once in its queue.
 #[derive(Debug)]
 pub struct SharedTime {
     account: Account,
     turn: Turn,
 }
 
-impl Default for SharedTime {
-    fn default() -> Self {
+impl SharedTime {
+    /// For all payers whose own is empty.
+    pub fn new() -> Self {
+        Self::with(SHARED_TIME, MOST_OWED, SHARED_MILLISECOND_IN)
+    }
+
+    /// The same for strangers alone, who take nothing away from others.
+    pub fn of_strangers(own_time: Duration) -> Self {
+        Self::with(
+            STRANGERS_TIME.max(own_time),
+            MOST_OWED,
+            STRANGERS_MILLISECOND_IN,
+        )
+    }
+
+    /// What all strangers have together who have time of their own.
+    pub fn total_of_strangers(own_time: Duration) -> Self {
+        let most = STRANGERS_TIME.max(own_time);
+        Self::with(most, MOST_OWED_BY_STRANGERS, STRANGERS_MILLISECOND_IN)
+    }
+
+    fn with(most: Duration, most_owed: Duration, millisecond_in: u32) -> Self {
         Self {
-            account: Account::new(SHARED_TIME, SHARED_MILLISECOND_IN),
+            account: Account::new(most, most_owed, millisecond_in),
             turn: Turn::default(),
         }
+    }
+
+    /// Whether there is some of it, and nobody waits.
+    fn is_free(&self, now: Instant) -> bool {
+        self.turn.try_lock().is_ok() && self.account.empty_until(now).is_none()
+    }
+
+    /// Waits for a turn, and in it for some of the time.
+    async fn take_turn(&self) -> OwnedMutexGuard<()> {
+        let turn = self.turn.clone().lock_owned().await;
+        if let Some(at) = self.account.empty_until(Instant::now()) {
+            sleep_until(at).await;
+        }
+        turn
     }
 }
 
@@ -170,46 +250,102 @@ impl Admitted {
 
     /// Takes off the account what it has cost before it was admitted.
     pub fn charge_before(&self, cost: Duration) {
-        let account = match self.from_shared {
-            true => &self.payer.shared.time.account,
-            false => &self.payer.time.account,
-        };
-        account.take(cost, Instant::now());
+        let now = Instant::now();
+        let accounts = accounts(&self.payer, self.from_shared);
+        accounts.for_each(|account| account.take(cost, now));
+    }
+}
+
+/// What was paid for before it is done. The rest is given back when this is dropped.
+#[derive(Debug)]
+pub struct Prepaid {
+    payer: Arc<Payer>,
+    from_shared: bool,
+    paid: Duration,
+}
+
+impl Prepaid {
+    /// It was done, and has cost this.
+    pub fn charge(self, cost: Duration) {
+        let now = Instant::now();
+        let accounts = accounts(&self.payer, self.from_shared);
+        accounts.for_each(|account| account.take(cost, now));
+    }
+
+    /// Who has paid.
+    pub fn payer(&self) -> &Arc<Payer> {
+        &self.payer
+    }
+}
+
+impl Drop for Prepaid {
+    fn drop(&mut self) {
+        let accounts = accounts(&self.payer, self.from_shared);
+        accounts.for_each(|account| account.give_back(self.paid));
+    }
+}
+
+/// Waits until something of this payer may be done, and pays this much for it. The next ones wait no longer, whenever it
+/// is done.
+pub async fn prepay(payer: &Arc<Payer>, cost: Duration) -> Prepaid {
+    let admitted = admit(payer).await;
+    admitted.charge(cost);
+    Prepaid {
+        payer: payer.clone(),
+        from_shared: admitted.from_shared,
+        paid: cost,
     }
 }
 
 /// Takes something off the payer's own account, or off the one that all share if that is empty.
 pub fn charge(payer: &Payer, cost: Duration) {
     let now = Instant::now();
-    let account = match payer.time.account.empty_until(now) {
-        Some(_) => &payer.shared.time.account,
-        None => &payer.time.account,
-    };
-    account.take(cost, now);
+    let from_shared = payer.time.account.empty_until(now).is_some();
+    accounts(payer, from_shared).for_each(|account| account.take(cost, now));
 }
 
-/// Waits until a request of this payer may be handled.
+/// What pays for something of this payer: an account that it shares, or its own and the total that it belongs to.
+fn accounts(payer: &Payer, from_shared: bool) -> impl Iterator<Item = &Account> {
+    let shared = &payer.shared;
+    let (first, total) = match (from_shared, &shared.total) {
+        (true, _) => (&shared.time.account, None),
+        (false, total) => (&payer.time.account, total.as_ref()),
+    };
+    std::iter::once(first).chain(total.map(|total| &total.account))
+}
+
+/// Whether a request of this payer would be admitted at once.
+pub fn is_free(payer: &Payer) -> bool {
+    let now = Instant::now();
+    let total = payer.shared.total.as_ref();
+    payer.time.is_free(now) && total.is_none_or(|total| total.is_free(now))
+}
+
+/// Waits until a request of this payer may be handled. This holds a place in fair queues: whoever stores it must poll it,
+/// or all who stand behind it wait too.
 pub async fn admit(payer: &Arc<Payer>) -> Admitted {
-    let admitted = |from_shared, turns| Admitted {
+    let mut turns = vec![payer.time.turn.clone().lock_owned().await];
+    let mut from_shared = false;
+    if let Some(own_at) = payer.time.account.empty_until(Instant::now()) {
+        tokio::select! {
+            () = sleep_until(own_at) => {}
+            turn = payer.shared.time.take_turn() => {
+                turns.push(turn);
+                from_shared = true;
+            }
+        }
+    }
+    if let Some(total) = &payer.shared.total {
+        // Who has no time of its own has waited for some of the others' who have none. It waits for the turn alone.
+        turns.push(match from_shared {
+            true => total.turn.clone().lock_owned().await,
+            false => total.take_turn().await,
+        });
+    }
+    Admitted {
         payer: payer.clone(),
         from_shared,
         turns: Mutex::new(turns),
-    };
-    let turn = payer.time.turn.clone().lock_owned().await;
-    let Some(own_at) = payer.time.account.empty_until(Instant::now()) else {
-        return admitted(false, vec![turn]);
-    };
-    let shared = async {
-        let shared = &payer.shared.time;
-        let turn = shared.turn.clone().lock_owned().await;
-        if let Some(at) = shared.account.empty_until(Instant::now()) {
-            sleep_until(at).await;
-        }
-        turn
-    };
-    tokio::select! {
-        () = sleep_until(own_at) => admitted(false, vec![turn]),
-        shared = shared => admitted(true, vec![turn, shared]),
     }
 }
 
@@ -305,6 +441,81 @@ mod tests {
         assert!(futures_util::poll!(&mut next).is_pending());
         drop(last);
         assert!(futures_util::poll!(&mut next).is_ready());
+    }
+
+    fn address(n: u32) -> PayerId {
+        PayerId::Address(crate::network::Network::of(
+            std::net::Ipv4Addr::from_bits(n).into(),
+        ))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_of_any_number_of_addresses_have_a_total_and_a_newcomer_waits_for_few_of_them()
+     {
+        let time = Duration::from_secs(10);
+        for (addresses, connections) in [(1, 60), (300, 1)] {
+            let payers = Payers::new(OWN_TIME);
+            let strangers = payers.strangers();
+            let until = Instant::now() + time;
+            let floods =
+                (1..=addresses).map(|n| handled(strangers.of(address(n)), connections, until));
+            let floods = futures_util::future::join_all(floods);
+            let honest = async {
+                let mut longest = [Duration::ZERO; 2];
+                while Instant::now() < until {
+                    let payers = [payers.of(PayerId::Token(1)), strangers.of(address(0))];
+                    for (payer, longest) in payers.into_iter().zip(&mut longest) {
+                        let begun = Instant::now();
+                        payer.admit().await.charge(Duration::from_micros(100));
+                        *longest = begun.elapsed().max(*longest);
+                    }
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                longest
+            };
+            let (all, [token, stranger]) = tokio::join!(floods, honest);
+            let used = COST * all.iter().sum::<u32>();
+            let most = 2 * (STRANGERS_TIME + time / STRANGERS_MILLISECOND_IN);
+            assert!(used > time / 5 && used <= most + 4 * COST, "{used:?}");
+            assert_eq!(token, Duration::ZERO);
+            // Each address that floods has one request before it at most.
+            let most = COST * addresses * STRANGERS_MILLISECOND_IN + COST * 4;
+            assert!(stranger <= most, "{stranger:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_are_worked_on_one_after_the_other() {
+        let payers = Payers::new(OWN_TIME);
+        let strangers = payers.strangers();
+        let first = strangers.of(address(0)).admit().await;
+        assert!(!strangers.of(address(1)).has_time());
+        let mut pieces = 0;
+        let work = poll_fn(|cx| {
+            pieces += 1;
+            cx.waker().wake_by_ref();
+            match pieces {
+                3 => Poll::Ready(()),
+                _ => Poll::Pending,
+            }
+        });
+        let payer = strangers.of(address(1));
+        let mut work = Box::pin(paid(work, &payer));
+        assert!(futures_util::poll!(&mut work).is_pending());
+        // Who has shown a token waits for none of them.
+        assert!(
+            futures_util::poll!(std::pin::pin!(payers.of(PayerId::Token(1)).admit())).is_ready()
+        );
+        first.charge(Duration::ZERO);
+        // Each piece is followed by another stranger's.
+        for _ in 0..2 {
+            assert!(futures_util::poll!(&mut work).is_pending());
+            let next = strangers.of(address(2)).admit().await;
+            assert!(futures_util::poll!(&mut work).is_pending());
+            next.charge(Duration::ZERO);
+        }
+        work.await;
+        assert_eq!(pieces, 3);
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,13 +9,14 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::task::AbortOnDropHandle;
 
-use super::Payer;
+use super::{Payer, Prepaid};
 use crate::net::poll_turn;
 
 /// How much is read at once. Going through it takes some 0.05 ms: so long others wait for each connection that sends.
@@ -28,60 +29,135 @@ const READ_AT_ONCE_OF_KNOWN: usize = 16 << 10;
 /// besides, by what handling them takes. A file of 10 MB costs half a second by it.
 const PRICE_OF_BYTE: Duration = Duration::from_nanos(50);
 
-/// What reading so many bytes costs.
+/// What reading so many bytes costs. With TLS they are those of the network: a record of one byte takes 23 there.
 fn price(bytes: usize) -> Duration {
     PRICE_OF_BYTE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX))
 }
 
 /// Who pays for what is read from a connection. Clones are handles to the same.
 #[derive(Debug, Clone)]
-pub struct ReadsPayer(Arc<Mutex<(Option<Arc<Payer>>, usize)>>);
+pub struct ReadsPayer(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    current: Current,
+    /// The next read needs no permission: it may bring a token, and who shows one does not wait for others of its
+    /// address.
+    is_free: bool,
+    /// Who waits for permission. Whoever pays next may have time at once.
+    reader: Option<Waker>,
+}
+
+/// Who pays now; nobody does for what another gateway of the cluster sends, nor for a handshake's bytes.
+#[derive(Debug, Clone)]
+struct Current {
+    payer: Option<Arc<Payer>>,
+    /// How much is read at once.
+    at_once: usize,
+}
 
 impl ReadsPayer {
     /// This one does, who has shown no right token.
     pub fn new(stranger: Arc<Payer>) -> Self {
-        Self(Arc::new(Mutex::new((Some(stranger), READ_AT_ONCE))))
+        Self::with(Some(stranger))
+    }
+
+    /// Nobody yet: what is read belongs to a handshake, which is paid for by the time that it takes.
+    pub fn of_handshake() -> Self {
+        Self::with(None)
+    }
+
+    fn with(payer: Option<Arc<Payer>>) -> Self {
+        let at_once = READ_AT_ONCE;
+        Self(Arc::new(Mutex::new(State {
+            current: Current { payer, at_once },
+            is_free: true,
+            reader: None,
+        })))
     }
 
     /// From now on this one does, who has shown no right token.
     pub fn is_stranger(&self, payer: Arc<Payer>) {
-        self.set(Some(payer), READ_AT_ONCE);
+        self.set(Some(payer), READ_AT_ONCE, false);
+    }
+
+    /// The same, and the first read needs no permission: another client begins, who may show a token.
+    pub fn begins(&self, stranger: Arc<Payer>) {
+        self.set(Some(stranger), READ_AT_ONCE, true);
     }
 
     /// From now on this one does, who has shown a right token.
     pub fn becomes(&self, payer: Arc<Payer>) {
-        self.set(Some(payer), READ_AT_ONCE_OF_KNOWN);
+        self.set(Some(payer), READ_AT_ONCE_OF_KNOWN, false);
     }
 
     /// From now on nobody does: the other end is another gateway of the cluster.
     pub fn is_trusted(&self) {
-        self.set(None, usize::MAX);
+        self.set(None, usize::MAX, false);
     }
 
-    fn set(&self, payer: Option<Arc<Payer>>, at_once: usize) {
-        *self.0.lock() = (payer, at_once);
+    fn set(&self, payer: Option<Arc<Payer>>, at_once: usize, is_free: bool) {
+        let mut state = self.0.lock();
+        state.current = Current { payer, at_once };
+        state.is_free |= is_free;
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
     }
 
-    /// Who it is, and how much is read at once.
-    fn current(&self) -> (Option<Arc<Payer>>, usize) {
-        let payer = self.0.lock();
-        payer.clone()
+    fn current(&self) -> Current {
+        self.0.lock().current.clone()
+    }
+
+    /// Who must be asked before the next read. The reader is woken when somebody else pays.
+    fn to_be_asked(&self, reader: &Waker) -> Option<Current> {
+        let mut state = self.0.lock();
+        if state.is_free {
+            return None;
+        }
+        match &mut state.reader {
+            Some(known) => known.clone_from(reader),
+            None => state.reader = Some(reader.clone()),
+        }
+        Some(state.current.clone())
+    }
+
+    fn set_free(&self, is_free: bool) {
+        self.0.lock().is_free = is_free;
     }
 }
 
-/// A payer's permission to read on, which is being waited for.
-type Permission = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// A payer's permission to read on, which is being waited for. It waits in fair queues, and a reader is polled only as
+/// long as whatever is above wants to read. So a task of its own waits: a turn that comes is used to pay, and given on.
+#[derive(Debug)]
+struct Permission {
+    payer: Arc<Payer>,
+    waiting: AbortOnDropHandle<Prepaid>,
+}
+
+impl Permission {
+    /// For so many bytes.
+    fn of(payer: Arc<Payer>, bytes: usize) -> Self {
+        let waiting = payer.clone();
+        let waiting = tokio::spawn(async move { waiting.prepay(price(bytes)).await });
+        Self {
+            payer,
+            waiting: AbortOnDropHandle::new(waiting),
+        }
+    }
+}
 
 /// A connection whose reads are paid for.
 pub struct PaidReads<S> {
     inner: S,
     payer: ReadsPayer,
-    /// Something was read since its payer was asked. The first read needs no permission: it may bring a token, and who
-    /// shows one does not wait for others of its address.
-    must_ask: bool,
+    /// Each read is paid for here. Otherwise it was below, where its bytes came from the network.
+    pays: bool,
     /// Others run before the next read.
     must_wait_for_turn: bool,
-    asking: Option<(Arc<Payer>, Permission)>,
+    asking: Option<Permission>,
+    /// The permission for the next read.
+    prepaid: Option<Prepaid>,
 }
 
 impl<S> std::fmt::Debug for PaidReads<S> {
@@ -93,34 +169,58 @@ impl<S> std::fmt::Debug for PaidReads<S> {
 impl<S> PaidReads<S> {
     /// What is read from `inner` is paid for by `payer`.
     pub fn new(inner: S, payer: ReadsPayer) -> Self {
+        Self::with(inner, payer, true)
+    }
+
+    /// What is read from `inner` was paid for below. It comes in small pieces all the same.
+    pub fn paid_below(inner: S, payer: ReadsPayer) -> Self {
+        Self::with(inner, payer, false)
+    }
+
+    fn with(inner: S, payer: ReadsPayer, pays: bool) -> Self {
         Self {
             inner,
             payer,
-            must_ask: false,
+            pays,
             must_wait_for_turn: false,
             asking: None,
+            prepaid: None,
         }
     }
 
-    /// Ready when this payer may have more read.
-    fn poll_permission(&mut self, payer: &Arc<Payer>, cx: &mut Context<'_>) -> Poll<()> {
-        let asked = self.asking.as_ref();
-        if asked.is_none_or(|(asked, _)| !Arc::ptr_eq(asked, payer)) {
-            self.asking = None;
-            if payer.has_time() {
-                return Poll::Ready(());
-            }
-            let waiting = payer.clone();
-            let permission = async move {
-                waiting.admit().await;
-            };
-            self.asking = Some((payer.clone(), Box::pin(permission)));
+    /// Ready when whoever pays now may have more read.
+    fn poll_permission(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let asked = self.payer.to_be_asked(cx.waker());
+        self.asking.take_if(|asking| {
+            let payer = asked.as_ref().and_then(|current| current.payer.as_ref());
+            payer.is_none_or(|payer| !Arc::ptr_eq(&asking.payer, payer))
+        });
+        let Some(Current {
+            payer: Some(payer),
+            at_once,
+        }) = asked
+        else {
+            return Poll::Ready(());
+        };
+        if self.asking.is_none() && !payer.has_time() {
+            self.asking = Some(Permission::of(payer, at_once));
         }
-        if let Some((_, permission)) = &mut self.asking {
-            ready!(permission.as_mut().poll(cx));
+        if let Some(asking) = &mut self.asking {
+            // It fails only when everything ends.
+            self.prepaid = ready!(Pin::new(&mut asking.waiting).poll(cx)).ok();
         }
         self.asking = None;
+        self.payer.set_free(true);
         Poll::Ready(())
+    }
+
+    /// So much was read at the cost of this payer.
+    fn charge(&mut self, payer: Arc<Payer>, read: usize) {
+        let prepaid = self.prepaid.take();
+        match prepaid.filter(|prepaid| Arc::ptr_eq(prepaid.payer(), &payer)) {
+            Some(prepaid) => prepaid.charge(price(read)),
+            None => payer.charge(price(read)),
+        }
     }
 }
 
@@ -131,33 +231,30 @@ impl<S: AsyncRead + Unpin> AsyncRead for PaidReads<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let (payer, at_once) = this.payer.current();
-        if this.must_ask {
-            if let Some(payer) = &payer {
-                ready!(this.poll_permission(payer, cx));
-            }
-            this.must_ask = false;
+        if this.pays {
+            ready!(this.poll_permission(cx));
         }
         if this.must_wait_for_turn {
             ready!(poll_turn(cx));
             this.must_wait_for_turn = false;
         }
+        let Current { payer, at_once } = this.payer.current();
         let before = buffer.filled().len();
-        match &payer {
-            None => ready!(Pin::new(&mut this.inner).poll_read(cx, buffer))?,
-            Some(_) => {
-                let room = buffer.remaining().min(at_once);
-                let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(room));
-                ready!(Pin::new(&mut this.inner).poll_read(cx, &mut piece))?;
-                let read = piece.filled().len();
-                buffer.advance(read);
-            }
+        if at_once < buffer.remaining() {
+            let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(at_once));
+            ready!(Pin::new(&mut this.inner).poll_read(cx, &mut piece))?;
+            let read = piece.filled().len();
+            buffer.advance(read);
+        } else {
+            ready!(Pin::new(&mut this.inner).poll_read(cx, buffer))?;
         }
         let read = buffer.filled().len() - before;
-        this.must_ask = read > 0;
         this.must_wait_for_turn = read > 0;
-        if let Some(payer) = payer {
-            payer.charge(price(read));
+        if this.pays && read > 0 {
+            this.payer.set_free(false);
+            if let Some(payer) = payer {
+                this.charge(payer, read);
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -302,5 +399,77 @@ mod tests {
             assert!(!reader.is_finished());
             reader.abort();
         }
+    }
+
+    /// The first read is free; the second waits for a payer who owes time.
+    async fn waiting_reader(payers: &Payers) -> (PaidReads<Endless>, Arc<Payer>) {
+        let stranger = payers.of(address(1));
+        let mut reads = PaidReads::new(Endless, ReadsPayer::new(stranger.clone()));
+        assert!(reads.read(&mut [0; 64]).await.unwrap() > 0);
+        // Of its own, and of what all share.
+        stranger.charge(OWN_TIME * 2);
+        stranger.charge(OWN_TIME * 2);
+        let mut line = [0; 64];
+        assert!(futures_util::poll!(Box::pin(reads.read(&mut line))).is_pending());
+        (reads, stranger)
+    }
+
+    /// Whatever is above wants to read no more, and still answers: it must not wait for itself.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_read_no_further_keeps_nobody_waiting() {
+        let (reads, stranger) = waiting_reader(&Payers::new(OWN_TIME)).await;
+        tokio::task::yield_now().await;
+        let others = (0..10).map(|_| async { stranger.admit().await.charge(Duration::ZERO) });
+        let others = futures_util::future::join_all(others);
+        tokio::time::timeout(Duration::from_secs(60), others)
+            .await
+            .unwrap();
+        drop(reads);
+        // One that leaves while it waits gives its place back.
+        let (reads, stranger) = waiting_reader(&Payers::new(OWN_TIME)).await;
+        tokio::task::yield_now().await;
+        drop(reads);
+        tokio::time::timeout(Duration::from_secs(60), stranger.admit())
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_waits_goes_on_when_somebody_else_pays() {
+        for trusted in [false, true] {
+            let payers = Payers::new(OWN_TIME);
+            let (mut reads, stranger) = waiting_reader(&payers).await;
+            let payer = reads.payer.clone();
+            let reader = tokio::spawn(async move {
+                assert!(reads.read(&mut [0; 64]).await.unwrap() > 0);
+                reads
+            });
+            tokio::task::yield_now().await;
+            assert!(!reader.is_finished());
+            let begun = Instant::now();
+            match trusted {
+                true => payer.is_trusted(),
+                false => payer.becomes(payers.of(PayerId::Token(1))),
+            }
+            let reads = reader.await.unwrap();
+            assert_eq!(begun.elapsed(), Duration::ZERO);
+            // It stands in nobody's way for as long as it lives.
+            tokio::time::timeout(Duration::from_secs(60), stranger.admit())
+                .await
+                .unwrap();
+            drop(reads);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_read_of_another_client_needs_no_permission() {
+        let payers = Payers::new(OWN_TIME);
+        let (mut reads, stranger) = waiting_reader(&payers).await;
+        reads.payer.begins(stranger);
+        let begun = Instant::now();
+        assert!(reads.read(&mut [0; 64]).await.unwrap() > 0);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        assert!(reads.read(&mut [0; 64]).await.unwrap() > 0);
+        assert!(begun.elapsed() > Duration::ZERO);
     }
 }

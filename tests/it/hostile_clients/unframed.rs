@@ -13,6 +13,113 @@ async fn narrow(addr: SocketAddr) -> TcpStream {
     socket.connect(addr).await.unwrap()
 }
 
+/// Its own time, and what it shares with others who have none: seconds are owed.
+fn use_up(payer: &poly2mqtt::doors::payers::Payer) {
+    payer.charge(Duration::from_secs(60));
+    payer.charge(Duration::from_secs(60));
+}
+
+/// A hundred milliseconds of each more than there is: it comes back within a second.
+fn use_up_for_a_moment(payer: &poly2mqtt::doors::payers::Payer) {
+    payer.charge(Duration::from_millis(200));
+    payer.charge(Duration::from_millis(200));
+}
+
+/// A gateway with a token, whose strangers at this machine's address have no time at the moment.
+async fn busy_with_strangers(use_up: fn(&poly2mqtt::doors::payers::Payer)) -> Doors {
+    let doors = guarded(ClientLimits::default()).await;
+    use_up(&doors.service.clients().stranger(doors.addr().ip()));
+    doors
+}
+
+#[tokio::test]
+async fn refused_uploads_whose_body_does_not_come_lock_nobody_out() {
+    let doors = busy_with_strangers(use_up_for_a_moment).await;
+    let mut uploads = Vec::new();
+    for _ in 0..5 {
+        let mut stream = connect(doors.addr()).await;
+        let head = "POST /room/1/camera/backdrop/set HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        uploads.push(stream);
+    }
+    for upload in &mut uploads {
+        let answer = soon("the refusal", read_some(upload)).await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    }
+    let health = http().get(doors.url("/healthz")).send();
+    assert_eq!(soon("the health", health).await.unwrap().status(), 200);
+    drop(uploads);
+    doors.stop().await;
+}
+
+/// Python's library and many controllers send it so.
+#[tokio::test]
+async fn a_body_in_a_segment_of_its_own_waits_for_no_stranger_of_its_address() {
+    let doors = busy_with_strangers(use_up).await;
+    let mut stream = connect(doors.addr()).await;
+    let head = format!(
+        "POST /room/1/audio/volume/set HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\
+         Authorization: Bearer {TOKEN}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // The head has been read before this is answered.
+    let rooms = http().get(doors.url("/room")).bearer_auth(TOKEN).send();
+    assert_eq!(soon("the rooms", rooms).await.unwrap().status(), 200);
+    stream.write_all(b"40").await.unwrap();
+    let answer = timeout(WHILE_TIME_IS_OWED, read_some(&mut stream))
+        .await
+        .unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    doors.stop().await;
+}
+
+/// A handshake costs milliseconds, and whoever asks for it nothing.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn handshakes_are_paid_for_by_their_address() {
+    let dir = tempfile::tempdir().unwrap();
+    let (files, _) = certificate(dir.path());
+    let doors = Doors::start_with(ClientLimits::default(), |config| {
+        config.http.tokens = vec![token(TOKEN, AccessLevel::Control, None)];
+        config.http.tls = Some(files);
+    })
+    .await;
+    let url = format!("https://{}/healthz", doors.addr());
+    let from = |last: u8| {
+        http();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .tls_danger_accept_invalid_certs(true)
+            .local_address(std::net::IpAddr::from([127, 0, 0, last]));
+        client.build().unwrap()
+    };
+    let before = from(3);
+    let rooms = || {
+        before
+            .get(url.replace("healthz", "room"))
+            .bearer_auth(TOKEN)
+    };
+    assert_eq!(
+        soon("the rooms", rooms().send()).await.unwrap().status(),
+        200
+    );
+    use_up(&doors.service.clients().stranger([127, 0, 0, 3].into()));
+    let waits = timeout(WHILE_TIME_IS_OWED, from(3).get(&url).send());
+    let others = async {
+        // Of another address, and over a connection that is there.
+        let other = from(4).get(&url).send();
+        assert_eq!(
+            timeout(AT_ONCE, other).await.unwrap().unwrap().status(),
+            200
+        );
+        let rooms = timeout(AT_ONCE, rooms().send()).await;
+        assert_eq!(rooms.unwrap().unwrap().status(), 200);
+    };
+    let (waits, ()) = tokio::join!(waits, others);
+    assert!(waits.is_err(), "{waits:?}");
+    doors.stop().await;
+}
+
 /// What no request and no frame comes of is paid for where it is read, at each door: by the address as long as no right
 /// token was shown, and then by the token.
 #[tokio::test]
@@ -51,12 +158,8 @@ async fn what_is_read_without_a_request_or_a_frame_is_paid_for() {
     };
     let grant = clients.access.admit(sender, Some(TOKEN)).await.unwrap();
     // Of their own and of what all share: seconds are owed.
-    for payer in [
-        clients.stranger(web.ip()),
-        clients.payer(&grant, web.ip()),
-        clients.stranger(web.ip()),
-    ] {
-        payer.charge(Duration::from_secs(60));
+    for payer in [clients.stranger(web.ip()), clients.payer(&grant, web.ip())] {
+        use_up(&payer);
     }
     let flood = |(what, mut stream, again): (&'static str, TcpStream, Vec<u8>)| async move {
         let chunk = again.repeat(1 + 32_768 / again.len());
