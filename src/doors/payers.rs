@@ -6,6 +6,7 @@
 //! have more than a part of it, so that the clients of others go on beside any number of clients of one payer. Knows
 //! no transport and no device.
 
+mod account;
 mod partial_message;
 mod processor_time;
 mod reads;

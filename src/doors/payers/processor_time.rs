@@ -28,6 +28,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, sleep_until};
 
 use super::Payer;
+use super::account::Account;
 
 /// What a payer may use at once: a dashboard that opens with all its rooms takes some 20 ms.
 pub const OWN_TIME: Duration = Duration::from_millis(100);
@@ -45,8 +46,8 @@ const MOST_OWED: Duration = Duration::from_secs(1);
 const STRANGERS_TIME: Duration = Duration::from_millis(100);
 /// The same for the time that comes back: a quarter of one processor.
 const STRANGERS_MILLISECOND_IN: u32 = 4;
-/// More than this is not owed by all strangers together: the first request of a connection is looked at before it waits,
-/// so connections without end from addresses without end could keep the others waiting.
+/// More than this is not owed by all strangers together: the first request of a connection is looked at before it
+/// waits, so connections without end from addresses without end could keep the others waiting.
 const MOST_OWED_BY_STRANGERS: Duration = Duration::from_millis(100);
 
 /// The processor time that this thread has used.
@@ -93,62 +94,6 @@ async fn woken() {
         false => Poll::Pending,
     })
     .await;
-}
-
-/// Time that comes back at a steady rate, up to a most.
-#[derive(Debug)]
-struct Account {
-    most: Duration,
-    most_owed: Duration,
-    /// A millisecond comes back in so many.
-    millisecond_in: u32,
-    /// Empty until then: what is owed, and a little more.
-    state: Mutex<State>,
-}
-
-#[derive(Debug)]
-struct State {
-    /// When the account is full again if nothing is taken.
-    full_at: Option<Instant>,
-}
-
-impl Account {
-    fn new(most: Duration, most_owed: Duration, millisecond_in: u32) -> Self {
-        Self {
-            most,
-            most_owed,
-            millisecond_in,
-            state: Mutex::new(State { full_at: None }),
-        }
-    }
-
-    /// When there is some time in it; `None` if there is now.
-    fn empty_until(&self, now: Instant) -> Option<Instant> {
-        let fills_in = self.most * self.millisecond_in;
-        let some_at = self.state.lock().full_at?.checked_sub(fills_in)?;
-        (some_at > now).then_some(some_at)
-    }
-
-    fn is_full(&self, now: Instant) -> bool {
-        self.state
-            .lock()
-            .full_at
-            .is_none_or(|full_at| full_at <= now)
-    }
-
-    fn take(&self, cost: Duration, now: Instant) {
-        let mut state = self.state.lock();
-        let from = state.full_at.filter(|full_at| *full_at > now);
-        let latest = now + (self.most + self.most_owed) * self.millisecond_in;
-        let full_at = from.unwrap_or(now) + cost * self.millisecond_in;
-        state.full_at = Some(full_at.min(latest));
-    }
-
-    fn give_back(&self, cost: Duration) {
-        let mut state = self.state.lock();
-        let full_at = state.full_at.take();
-        state.full_at = full_at.and_then(|at| at.checked_sub(cost * self.millisecond_in));
-    }
 }
 
 /// Whose turn it is. Others wait in their order.
@@ -285,8 +230,8 @@ impl Drop for Prepaid {
     }
 }
 
-/// Waits until something of this payer may be done, and pays this much for it. The next ones wait no longer, whenever it
-/// is done.
+/// Waits until something of this payer may be done, and pays this much for it. The next ones wait no longer, whenever
+/// it is done.
 pub async fn prepay(payer: &Arc<Payer>, cost: Duration) -> Prepaid {
     let admitted = admit(payer).await;
     admitted.charge(cost);
@@ -321,8 +266,8 @@ pub fn is_free(payer: &Payer) -> bool {
     payer.time.is_free(now) && total.is_none_or(|total| total.is_free(now))
 }
 
-/// Waits until a request of this payer may be handled. This holds a place in fair queues: whoever stores it must poll it,
-/// or all who stand behind it wait too.
+/// Waits until a request of this payer may be handled. This holds a place in fair queues: whoever stores it must poll
+/// it, or all who stand behind it wait too.
 pub async fn admit(payer: &Arc<Payer>) -> Admitted {
     let mut turns = vec![payer.time.turn.clone().lock_owned().await];
     let mut from_shared = false;
