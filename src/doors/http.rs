@@ -43,6 +43,7 @@ use crate::cluster::link::MemberDoor;
 use crate::config::{HttpConfig, IpNetwork};
 use crate::doors::clients::Clients;
 use crate::doors::paid_stream::paid_stream;
+use crate::doors::payers::metered;
 use crate::net::{Listener, Peer};
 use crate::os_error;
 use crate::telemetry::Sample;
@@ -159,7 +160,10 @@ impl HttpDoor {
                     payer: reads,
                     each_client,
                 };
-                connection::serve(stream, peer, router, reads, head_timeout, close).await;
+                let payer = reads.payer.clone();
+                let served = connection::serve(stream, peer, router, reads, head_timeout, close);
+                // What the library does with a request costs more than many a request.
+                metered(served, move |cost| payer.charge(cost)).await;
             }
         };
         let accepting =

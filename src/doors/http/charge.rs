@@ -16,6 +16,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
+use tokio::task::yield_now;
 
 use super::authorization::sender_address;
 use super::{HttpState, response};
@@ -103,11 +104,10 @@ pub async fn measure(
         if let Some(reads) = reads {
             reads.is_stranger(stranger.clone());
         }
-        let has_time = stranger.has_time();
+        // Others first, however much has come of this one already.
+        yield_now().await;
+        stranger.admit().await;
         drop(left);
-        if !has_time {
-            stranger.admit().await;
-        }
     }
     response
 }

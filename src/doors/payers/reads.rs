@@ -96,6 +96,13 @@ impl ReadsPayer {
         self.set(None, usize::MAX, false);
     }
 
+    /// Whoever pays now pays this besides: what the connection takes where no request and no frame is handled.
+    pub fn charge(&self, cost: Duration) {
+        if let Some(payer) = self.current().payer {
+            payer.charge(cost);
+        }
+    }
+
     fn set(&self, payer: Option<Arc<Payer>>, at_once: usize, is_free: bool) {
         let mut state = self.0.lock();
         state.current = Current { payer, at_once };
