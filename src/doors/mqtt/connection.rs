@@ -189,7 +189,7 @@ impl Connection {
         loop {
             let stops = stopping.is_cancelled();
             if let Some(shared) = shared.filter(|_| stops) {
-                shared.lock().arbiter.stop();
+                shared.lock().arbiter.stop(Instant::now());
             }
             while let Some(packet) = session.link.next()? {
                 self.receive(packet, session)?;

@@ -77,6 +77,7 @@ impl Connection {
         if !session.subscription.is_answered {
             return Ok(());
         }
+        shared.lock().arbiter.hears_markers();
         self.follow_filters(&shared, session, FilterKind::Room)?;
         if self.context.settings.discovery.room_devices.is_some() {
             self.follow_filters(&shared, session, FilterKind::Document)?;
@@ -219,7 +220,7 @@ impl Connection {
             return;
         };
         let mut inner = shared.lock();
-        inner.arbiter.disconnected();
+        inner.arbiter.disconnected(Instant::now());
         let words = lost.to_string();
         let (can_mean_filter, now) = (lost.can_mean_filter(), Instant::now());
         let left_out = [FilterKind::Room, FilterKind::Document].map(|kind| {

@@ -8,6 +8,8 @@
 //! - When an owner died, its deputy settles what it remembers, in order, and takes what comes after that. The deputy
 //!   may have subscribed a moment ago: so whoever else has received a command answers it, if it has no result for some
 //!   minutes.
+//! - A former owner that was not connected when it released a room may have missed the marker. It holds what comes then,
+//!   until the marker comes after all; without it the commands are the new owner's.
 //! - A marker that was slow on its way to the broker may come after that of a later owner. Each has the
 //!   [`Revision`] of its ownership, and the greater one counts.
 //!
@@ -97,6 +99,8 @@ pub struct CommandArbiter<C: RoomCommand, R> {
     dropped_results: usize,
     /// The rooms whose marker is due.
     unmarked: BTreeSet<Arc<str>>,
+    /// The broker delivers markers.
+    hears_markers: bool,
     /// Rooms that are not subscribed to any more since the last call of [`CommandArbiter::take_removed`].
     removed: Vec<Arc<str>>,
 }
@@ -109,6 +113,7 @@ impl<C: RoomCommand, R> Default for CommandArbiter<C, R> {
             actions: VecDeque::new(),
             dropped_results: 0,
             unmarked: BTreeSet::new(),
+            hears_markers: false,
             removed: Vec::new(),
         }
     }
@@ -132,7 +137,10 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
         match subscribed.role {
             // A deputy that does not stay one: its UNSUBSCRIBE waits.
             RoomRole::Deputy | RoomRole::Lost => {}
-            RoomRole::Leaving if subscribed.is_released_for(MARKER_TIMEOUT, now) => {
+            RoomRole::Leaving
+                if subscribed.is_released_for(MARKER_TIMEOUT, now)
+                    && !subscribed.is_in_doubt(lane) =>
+            {
                 self.actions.extend(subscribed.pass_on_waiting());
                 self.actions.push_back(CommandAction::PassOn(command));
             }
@@ -149,6 +157,9 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
             {
                 subscribed.waiting.push((lane, command));
             }
+            RoomRole::Leaving if subscribed.is_in_doubt(lane) => {
+                (subscribed.memory).remember(lane, command, &mut self.usage, now);
+            }
             RoomRole::Owner | RoomRole::Leaving => {
                 self.actions.push_back(CommandAction::TooMany(command))
             }
@@ -157,17 +168,21 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
 
     /// A gateway has published the result of a command of this room.
     pub fn result_seen(&mut self, room: &str, id: C::Id, now: Instant) {
-        if let Some(subscribed) = self.rooms.get_mut(room) {
+        if let Some(subscribed) = self.rooms.get_mut(room)
+            && !subscribed.forget_waiting(id)
+        {
             subscribed.memory.forget(id, &mut self.usage, now);
         }
     }
 
-    /// The room has left: what was held is the new owner's.
-    fn leave(&mut self, room: &str) {
+    /// The room has left: what was held is passed on. What the new owner may have as its own is only remembered.
+    fn leave(&mut self, room: &str, now: Instant) {
         let Some(subscribed) = self.rooms.get_mut(room) else {
             return;
         };
         self.actions.extend(subscribed.pass_on_waiting());
+        subscribed.remember_waiting(&mut self.usage, now);
+        subscribed.may_have_missed_marker = false;
         self.actions.extend(subscribed.publish_parked());
         subscribed.role = RoomRole::Deputy;
         subscribed.released = None;
@@ -280,7 +295,7 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
             }
         }
         for room in left {
-            self.leave(&room);
+            self.leave(&room, now);
         }
         for room in forgotten {
             self.remove(&room);
@@ -293,12 +308,12 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
     }
 
     /// The door stops: what is held is handed to the next owner, whoever that is.
-    pub fn stop(&mut self) {
+    pub fn stop(&mut self, now: Instant) {
         let leaving = self.rooms.iter();
         let leaving = leaving.filter(|(_, subscribed)| subscribed.role == RoomRole::Leaving);
         let leaving: Vec<_> = leaving.map(|(room, _)| room.clone()).collect();
         for room in leaving {
-            self.leave(&room);
+            self.leave(&room, now);
         }
     }
 

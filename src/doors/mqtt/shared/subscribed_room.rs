@@ -73,6 +73,9 @@ pub struct SubscribedRoom<C: RoomCommand, R> {
     pub next_owner_marked: [bool; 2],
     /// Since when the next owner may have it.
     pub released: Option<Instant>,
+    /// The next owner's marker may have passed by: no marker could come when the room was released, or that of the other
+    /// lane came. What comes in a lane without its marker is perhaps that owner's.
+    pub may_have_missed_marker: bool,
     pub after_leaving: AfterLeaving,
     /// Commands that wait for the fence, or for the next owner.
     pub waiting: Vec<(QosLane, C)>,
@@ -95,6 +98,7 @@ impl<C: RoomCommand, R> Default for SubscribedRoom<C, R> {
             marker_sent: None,
             next_owner_marked: [false; 2],
             released: None,
+            may_have_missed_marker: false,
             after_leaving: AfterLeaving::Deputy,
             waiting: Vec::new(),
             memory: Memory::default(),
@@ -135,10 +139,41 @@ impl<C: RoomCommand, R> SubscribedRoom<C, R> {
         waiting.map(move |(_, command)| CommandAction::CarryOut(command, term))
     }
 
-    /// The commands that waited, for the next owner.
-    pub fn pass_on_waiting(&mut self) -> impl Iterator<Item = CommandAction<C, R>> {
-        let waiting = self.waiting.drain(..);
-        waiting.map(|(_, command)| CommandAction::PassOn(command))
+    /// The commands that waited, for the next owner; if its marker may have passed by, only those that are surely not
+    /// its own: what waited before, and what came before its marker.
+    pub fn pass_on_waiting(&mut self) -> Vec<CommandAction<C, R>> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let (pass_on, keep): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .partition(|(lane, _)| !self.is_in_doubt(*lane));
+        self.waiting = keep;
+        let pass_on = pass_on.into_iter();
+        pass_on
+            .map(|(_, command)| CommandAction::PassOn(command))
+            .collect()
+    }
+
+    /// Whether what comes in this lane may be the next owner's already.
+    pub fn is_in_doubt(&self, lane: QosLane) -> bool {
+        self.may_have_missed_marker && !self.next_owner_marked[lane.index()]
+    }
+
+    /// Remembers what waits. Its result is another gateway's.
+    pub fn remember_waiting(&mut self, usage: &mut MemoryUse, now: Instant) {
+        for (lane, command) in self.waiting.drain(..) {
+            self.memory.remember(lane, command, usage, now);
+        }
+    }
+
+    /// A gateway has published this result: the command is not passed on, if it may be the next owner's.
+    pub fn forget_waiting(&mut self, id: C::Id) -> bool {
+        let mut waiting = self.waiting.iter();
+        let in_doubt =
+            waiting.position(|(lane, command)| self.is_in_doubt(*lane) && command.id() == id);
+        in_doubt.is_some_and(|at| {
+            self.waiting.remove(at);
+            true
+        })
     }
 
     /// The results that waited: they are this gateway's to give.
@@ -150,9 +185,7 @@ impl<C: RoomCommand, R> SubscribedRoom<C, R> {
 
     /// It is another gateway's room now.
     pub fn give_up(&mut self, usage: &mut MemoryUse, now: Instant) -> usize {
-        for (lane, command) in self.waiting.drain(..) {
-            self.memory.remember(lane, command, usage, now);
-        }
+        self.remember_waiting(usage, now);
         self.role = RoomRole::Deputy;
         self.given_up = self.term;
         self.is_marker_due = false;
@@ -172,6 +205,7 @@ impl<C: RoomCommand, R> SubscribedRoom<C, R> {
         self.is_marker_due = true;
         self.marker_sent = None;
         self.released = None;
+        self.may_have_missed_marker = false;
         self.after_leaving = AfterLeaving::Deputy;
     }
 

@@ -95,7 +95,11 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
             (RoomRole::Leaving, Arrival::HandedOver) => {
                 subscribed.next_owner_marked[at] = true;
                 if subscribed.next_owner_marked == [true; 2] {
-                    self.leave(room);
+                    self.leave(room, now);
+                } else if lane == QosLane::AtLeastOnce {
+                    // That of QoS 0 was sent before, and the broker may have dropped it.
+                    self.actions.extend(subscribed.pass_on_waiting());
+                    subscribed.may_have_missed_marker = true;
                 }
             }
             (RoomRole::Owner | RoomRole::Lost, _) | (RoomRole::Leaving, _) => {
@@ -138,15 +142,21 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
         }
     }
 
+    /// The broker delivers markers from now on.
+    pub fn hears_markers(&mut self) {
+        self.hears_markers = true;
+    }
+
     /// The connection is lost: markers that have not come back are sent again on the next one. Of a room that was
     /// released nothing more will come.
-    pub fn disconnected(&mut self) {
+    pub fn disconnected(&mut self, now: Instant) {
+        self.hears_markers = false;
         let released = self.rooms.iter().filter(|(_, subscribed)| {
             subscribed.role == RoomRole::Leaving && subscribed.released.is_some()
         });
         let released: Vec<_> = released.map(|(room, _)| room.clone()).collect();
         for room in released {
-            self.leave(&room);
+            self.leave(&room, now);
         }
         for (room, subscribed) in &mut self.rooms {
             subscribed.memory.cut_off();

@@ -99,16 +99,21 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
             subscribed.role = RoomRole::Leaving;
             subscribed.next_owner_marked = [false; 2];
             subscribed.released = None;
+            subscribed.may_have_missed_marker = false;
             subscribed.after_leaving = AfterLeaving::Deputy;
         }
     }
 
-    /// The room is released, so the next owner can take it.
+    /// The room is released, so the next owner can take it. What has waited until now is not that owner's.
     pub fn released(&mut self, room: &str, now: Instant) {
         if let Some(subscribed) = self.rooms.get_mut(room)
             && subscribed.role == RoomRole::Leaving
         {
             subscribed.released = Some(now);
+            if !self.hears_markers {
+                self.actions.extend(subscribed.pass_on_waiting());
+                subscribed.may_have_missed_marker = true;
+            }
         }
     }
 
@@ -130,11 +135,7 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
         else {
             return;
         };
-        for (lane, command) in subscribed.waiting.drain(..) {
-            subscribed
-                .memory
-                .remember(lane, command, &mut self.usage, now);
-        }
+        subscribed.remember_waiting(&mut self.usage, now);
         subscribed.role = RoomRole::Lost;
         subscribed.is_marker_due = false;
     }

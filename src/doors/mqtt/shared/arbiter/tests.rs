@@ -32,8 +32,15 @@ fn room() -> Arc<str> {
     ROOM.into()
 }
 
+/// Of a gateway that the broker delivers markers to.
+fn connected() -> TestArbiter {
+    let mut arbiter = TestArbiter::default();
+    arbiter.hears_markers();
+    arbiter
+}
+
 fn owner() -> (TestArbiter, Instant) {
-    let (mut arbiter, now) = (TestArbiter::default(), Instant::now());
+    let (mut arbiter, now) = (connected(), Instant::now());
     arbiter.arrive(&room(), Arrival::New, 1);
     arbiter.markers(|_| true, usize::MAX, now);
     for lane in LANES {

@@ -7,7 +7,7 @@ use crate::doors::mqtt::shared::memory::LONGEST_COMMAND;
 /// gateway 3 has received too.
 #[test]
 fn a_command_that_is_settled_and_passed_on_is_answered_once() {
-    let (mut arbiter, now) = (TestArbiter::default(), Instant::now());
+    let (mut arbiter, now) = (connected(), Instant::now());
     let lane = QosLane::AtLeastOnce;
     arbiter.deputize(&room(), now);
     for id in [1, 2] {
@@ -32,7 +32,7 @@ fn a_command_that_is_settled_and_passed_on_is_answered_once() {
 
 #[test]
 fn what_the_broker_has_late_for_a_new_owner_may_have_been_carried_out_by_the_dead_one() {
-    let (mut new, now) = (TestArbiter::default(), Instant::now());
+    let (mut new, now) = (connected(), Instant::now());
     new.deputize(&room(), now);
     // Its path to the broker stood still when the owner died.
     new.arrive(&room(), Arrival::TakenOver, 2);
@@ -68,7 +68,7 @@ fn what_was_passed_on_to_a_gateway_that_died_is_answered_by_one() {
 #[test]
 fn what_only_a_former_deputy_has_received_is_answered_in_the_end() {
     let former_deputy = || {
-        let (mut arbiter, now) = (TestArbiter::default(), Instant::now());
+        let (mut arbiter, now) = (connected(), Instant::now());
         arbiter.deputize(&room(), now);
         for (lane, id) in [(LANES[0], 1), (LANES[1], 2)] {
             arbiter.command(ROOM, lane, Numbered(id), true, now);
@@ -96,7 +96,7 @@ fn what_only_a_former_deputy_has_received_is_answered_in_the_end() {
     assert_eq!((actions(&mut arbiter), arbiter.role(ROOM)), (vec![], None));
     // Its result may have come while there was no connection.
     let (mut arbiter, late) = former_deputy();
-    arbiter.disconnected();
+    arbiter.disconnected(Instant::now());
     arbiter.tick(true, late);
     assert_eq!(actions(&mut arbiter), []);
     // The new owner has received all.
@@ -108,7 +108,7 @@ fn what_only_a_former_deputy_has_received_is_answered_in_the_end() {
 
 #[test]
 fn what_a_gateway_held_that_died_after_the_release_is_answered_by_the_next_owner() {
-    let (mut new, now) = (TestArbiter::default(), Instant::now());
+    let (mut new, now) = (connected(), Instant::now());
     new.deputize(&room(), now);
     new.command(ROOM, LANES[1], Numbered(1), true, now);
     new.arrive(&room(), Arrival::HandedOver, 2);
@@ -122,7 +122,7 @@ fn what_a_gateway_held_that_died_after_the_release_is_answered_by_the_next_owner
     new.tick(true, now + LONGEST_COMMAND);
     assert_eq!(actions(&mut new), [CommandAction::Unanswered(Numbered(2))]);
     // A deputy forgets, as long as an owner is there that answers.
-    let (mut deputy, now) = (TestArbiter::default(), Instant::now());
+    let (mut deputy, now) = (connected(), Instant::now());
     deputy.deputize(&room(), now);
     deputy.command(ROOM, LANES[1], Numbered(1), true, now);
     deputy.others_marker(ROOM, LANES[1], (Arrival::HandedOver, 2), now);

@@ -16,6 +16,8 @@ enum Message {
 struct Gateway {
     arbiter: TestArbiter,
     subscribed: bool,
+    /// It has no connection to the broker.
+    away: bool,
     dead: bool,
     queues: [VecDeque<Message>; 2],
     /// Commands that the device carries out now.
@@ -40,6 +42,7 @@ struct Model {
     now: Instant,
     /// Of the newest owner.
     revision: Revision,
+    loses_connections: bool,
     sent: u32,
     carried_out: BTreeMap<u32, u32>,
     answered: BTreeMap<u32, u32>,
@@ -53,10 +56,14 @@ impl Model {
             step: Step::Settled,
             now: Instant::now(),
             revision: 1,
+            loses_connections: false,
             sent: 0,
             carried_out: BTreeMap::new(),
             answered: BTreeMap::new(),
         };
+        for gateway in &mut model.gateways {
+            gateway.arbiter.hears_markers();
+        }
         model.gateways[0].arbiter.arrive(&room(), Arrival::New, 1);
         model.gateways[0].subscribed = true;
         model.markers(0);
@@ -65,7 +72,8 @@ impl Model {
     }
 
     fn publish(&mut self, lane: QosLane, message: Message) {
-        for gateway in self.gateways.iter_mut().filter(|it| it.subscribed) {
+        let gateways = self.gateways.iter_mut();
+        for gateway in gateways.filter(|it| it.subscribed && !it.away) {
             gateway.queues[lane.index()].push_back(message);
         }
     }
@@ -76,6 +84,9 @@ impl Model {
     }
 
     fn markers(&mut self, of: usize) {
+        if self.gateways[of].away {
+            return;
+        }
         for (says, _) in self.gateways[of]
             .arbiter
             .markers(|_| true, usize::MAX, self.now)
@@ -121,6 +132,9 @@ impl Model {
                 CommandAction::Settle(Numbered(id), _)
                 | CommandAction::SettleForOther(Numbered(id)) => self.answer(id),
                 CommandAction::Publish(id) => self.answer(id),
+                CommandAction::Unanswered(Numbered(id)) if self.loses_connections => {
+                    self.answer(id)
+                }
                 CommandAction::TooMany(_)
                 | CommandAction::NoOwner(_)
                 | CommandAction::Unanswered(_) => panic!("{action:?}"),
@@ -232,6 +246,32 @@ impl Model {
         }
     }
 
+    /// The connection to the broker is lost. It keeps nothing for a gateway that is away.
+    fn disconnect(&mut self, at: usize) {
+        let gateway = &mut self.gateways[at];
+        if !std::mem::replace(&mut gateway.away, true) {
+            gateway.queues = Default::default();
+            gateway.arbiter.disconnected(self.now);
+            self.act(at);
+        }
+    }
+
+    fn connect(&mut self, at: usize) {
+        self.gateways[at].away = false;
+        self.gateways[at].arbiter.hears_markers();
+        self.act(at);
+    }
+
+    /// A second, in which the broker delivers all that it has.
+    fn pass_time(&mut self) {
+        self.drain();
+        self.now += Duration::from_secs(1);
+        for at in 0..2 {
+            self.gateways[at].arbiter.tick(true, self.now);
+            self.act(at);
+        }
+    }
+
     /// The owner dies, and the other one learns of it.
     fn kill_owner(&mut self) {
         // Whoever may touch the device; from the release on that is the next one.
@@ -310,6 +350,43 @@ proptest! {
         for id in 1..=model.sent {
             prop_assert!(model.carried_out.get(&id).is_none_or(|times| *times == 1), "command {}", id);
             prop_assert_eq!(model.answered.get(&id), Some(&1), "command {}", id);
+        }
+    }
+
+    /// What is lost with a connection nobody may carry out; nothing is carried out twice for it.
+    #[test]
+    fn no_command_is_carried_out_twice_whatever_connections_are_lost(
+        choices in prop::collection::vec((any::<u8>(), 0..12_u8), 0..150),
+    ) {
+        let mut model = Model::new();
+        model.loses_connections = true;
+        for (choice, event) in choices {
+            let at = usize::from(choice & 1);
+            match event {
+                0 => model.disconnect(at),
+                1 | 2 => model.connect(at),
+                3 => model.pass_time(),
+                _ => model.do_one(choice),
+            }
+        }
+        for at in 0..2 {
+            model.connect(at);
+        }
+        while model.step != Step::Settled {
+            model.pass_time();
+            model.advance(true);
+        }
+        for _ in 0..12 {
+            model.pass_time();
+        }
+        let lost = model.sent;
+        for lane in LANES {
+            model.command(lane);
+        }
+        model.drain();
+        for id in 1..=model.sent {
+            let times = model.carried_out.get(&id).copied().unwrap_or_default();
+            prop_assert!(times <= 1 && (times == 1 || id <= lost), "command {}: {} times", id, times);
         }
     }
 }

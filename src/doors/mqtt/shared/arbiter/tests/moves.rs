@@ -14,7 +14,7 @@ fn until_a_slow_marker_comes_the_former_owner_passes_on_and_the_new_one_waits() 
     assert!(actions(&mut old).is_empty());
     old.tick(true, now + MARKER_TIMEOUT);
     assert_eq!(actions(&mut old), [CommandAction::PassOn(Numbered(1))]);
-    let mut new = TestArbiter::default();
+    let mut new = connected();
     new.arrive(&room(), Arrival::HandedOver, 2);
     assert!(new.markers(|_| false, usize::MAX, now).is_empty());
     assert_eq!(new.markers(|_| true, usize::MAX, now), moved());
@@ -41,7 +41,7 @@ fn where_a_marker_is_lost_the_new_owner_begins_after_the_former_one_has_ended() 
     old.hold(ROOM);
     old.released(ROOM, now);
     old.unsubscribe(ROOM);
-    let mut new = TestArbiter::default();
+    let mut new = connected();
     new.arrive(&room(), Arrival::HandedOver, 2);
     new.markers(|_| true, usize::MAX, now);
     new.tick(true, now + LOST_MARKER_TIMEOUT);
@@ -54,18 +54,82 @@ fn where_a_marker_is_lost_the_new_owner_begins_after_the_former_one_has_ended() 
     assert_eq!(actions(&mut new), [CommandAction::CarryOut(Numbered(2), 1)]);
 }
 
+/// The connection was lost, the room was released, and the marker was published before the connection was back.
+#[test]
+fn what_comes_after_a_marker_that_was_missed_is_the_new_owners() {
+    let (mut old, now) = owner();
+    let lane = QosLane::AtLeastOnce;
+    old.hold(ROOM);
+    old.command(ROOM, lane, Numbered(1), true, now);
+    old.disconnected(now);
+    old.released(ROOM, now);
+    assert_eq!(actions(&mut old), [CommandAction::PassOn(Numbered(1))]);
+    old.deputize(&room(), now);
+    old.hears_markers();
+    for number in 2..=100 {
+        old.command(ROOM, lane, Numbered(number), true, now);
+    }
+    old.result_seen(ROOM, 2, now);
+    old.tick(true, now + MARKER_TIMEOUT);
+    old.command(ROOM, lane, Numbered(101), true, now + MARKER_TIMEOUT);
+    assert!(actions(&mut old).is_empty());
+    old.tick(true, now + LOST_MARKER_TIMEOUT);
+    assert_eq!(old.role(ROOM), Some(RoomRole::Deputy));
+    assert!(actions(&mut old).is_empty());
+    let mut remembered = old.memory_of(ROOM);
+    remembered.sort_unstable();
+    assert_eq!(remembered, Vec::from_iter(3..=101));
+}
+
+/// The same, but the new owner was slow with its marker.
+#[test]
+fn what_comes_before_a_marker_that_was_not_missed_is_passed_on() {
+    let (mut old, now) = owner();
+    let lane = QosLane::AtLeastOnce;
+    old.hold(ROOM);
+    old.disconnected(now);
+    old.released(ROOM, now);
+    old.deputize(&room(), now);
+    old.hears_markers();
+    old.command(ROOM, lane, Numbered(1), true, now);
+    for lane in LANES {
+        old.others_marker(ROOM, lane, (Arrival::HandedOver, 2), now);
+    }
+    old.command(ROOM, lane, Numbered(2), true, now);
+    assert_eq!(actions(&mut old), [CommandAction::PassOn(Numbered(1))]);
+    assert_eq!(old.memory_of(ROOM), [2]);
+}
+
+/// A broker under load drops messages of QoS 0.
+#[test]
+fn what_comes_after_a_marker_that_the_broker_dropped_is_the_new_owners() {
+    let (mut old, now) = owner();
+    let lane = QosLane::AtMostOnce;
+    old.hold(ROOM);
+    old.command(ROOM, lane, Numbered(1), true, now);
+    old.released(ROOM, now);
+    old.deputize(&room(), now);
+    let says = (Arrival::HandedOver, 2);
+    old.others_marker(ROOM, QosLane::AtLeastOnce, says, now);
+    assert_eq!(actions(&mut old), [CommandAction::PassOn(Numbered(1))]);
+    old.command(ROOM, lane, Numbered(2), true, now);
+    old.tick(true, now + LOST_MARKER_TIMEOUT);
+    assert!(actions(&mut old).is_empty());
+    assert_eq!(old.memory_of(ROOM), [2]);
+}
+
 #[test]
 fn a_marker_that_was_lost_with_the_connection_is_sent_again() {
-    let (mut arbiter, now) = (TestArbiter::default(), Instant::now());
+    let (mut arbiter, now) = (connected(), Instant::now());
     arbiter.arrive(&room(), Arrival::HandedOver, 2);
     arbiter.markers(|_| true, usize::MAX, now);
     arbiter.own_marker(ROOM, QosLane::AtMostOnce);
-    arbiter.disconnected();
+    arbiter.disconnected(now);
     assert_eq!(arbiter.markers(|_| true, usize::MAX, now), moved());
     for lane in LANES {
         arbiter.own_marker(ROOM, lane);
     }
-    arbiter.disconnected();
+    arbiter.disconnected(now);
     assert!(arbiter.markers(|_| true, usize::MAX, now).is_empty());
 }
 
@@ -85,14 +149,14 @@ fn a_move_that_is_given_up_carries_out_what_was_held() {
     // At the end of the gateway nothing is kept.
     arbiter.hold(ROOM);
     arbiter.command(ROOM, QosLane::AtLeastOnce, Numbered(66), true, now);
-    arbiter.stop();
+    arbiter.stop(now);
     assert_eq!(actions(&mut arbiter), [CommandAction::PassOn(Numbered(66))]);
 }
 
 #[test]
 fn a_marker_of_an_earlier_owner_that_was_slow_changes_nothing() {
     for arrival in [Arrival::HandedOver, Arrival::New, Arrival::TakenOver] {
-        let (mut new, now) = (TestArbiter::default(), Instant::now());
+        let (mut new, now) = (connected(), Instant::now());
         new.deputize(&room(), now);
         new.arrive(&room(), Arrival::HandedOver, 2);
         new.markers(|_| true, usize::MAX, now);
@@ -118,7 +182,7 @@ fn a_marker_of_an_earlier_owner_that_was_slow_changes_nothing() {
 
 #[test]
 fn a_room_that_has_left_gets_no_marker_any_more() {
-    let (mut arbiter, now) = (TestArbiter::default(), Instant::now());
+    let (mut arbiter, now) = (connected(), Instant::now());
     arbiter.arrive(&room(), Arrival::TakenOver, 1);
     // The broker was slow to grant the subscription, and it has to go again.
     assert!(arbiter.markers(|_| false, usize::MAX, now).is_empty());
@@ -142,7 +206,7 @@ fn states_are_the_next_owners_from_the_release_on() {
 /// The broker may take only some at a time.
 #[test]
 fn rooms_that_no_marker_has_place_for_stay_due() {
-    let (mut arbiter, now) = (TestArbiter::default(), Instant::now());
+    let (mut arbiter, now) = (connected(), Instant::now());
     let rooms = ROOMS_A_MARKER * 2 + 1;
     for n in 0..rooms {
         let room = Arc::from(n.to_string());

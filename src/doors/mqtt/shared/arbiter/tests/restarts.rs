@@ -4,8 +4,8 @@ use super::*;
 
 #[test]
 fn a_deputy_settles_for_an_owner_that_was_not_subscribed() {
-    let (mut new, now) = (TestArbiter::default(), Instant::now());
-    let mut deputy = TestArbiter::default();
+    let (mut new, now) = (connected(), Instant::now());
+    let mut deputy = connected();
     deputy.deputize(&room(), now);
     for (number, lane) in (1..).zip(LANES) {
         deputy.command(ROOM, lane, Numbered(number), true, now);
@@ -36,10 +36,10 @@ fn a_deputy_settles_for_an_owner_that_was_not_subscribed() {
     new.command(ROOM, LANES[0], Numbered(4), true, now);
     assert_eq!(actions(&mut new), [CommandAction::CarryOut(Numbered(4), 1)]);
     // On the next connection the marker says the same, if it has not come back.
-    let mut other = TestArbiter::default();
+    let mut other = connected();
     other.arrive(&room(), Arrival::TakenBack, 3);
     other.markers(|_| true, usize::MAX, now);
-    other.disconnected();
+    other.disconnected(now);
     let again = (Arrival::TakenBack, 3);
     assert_eq!(
         other
@@ -54,7 +54,7 @@ fn a_deputy_settles_for_an_owner_that_was_not_subscribed() {
 fn a_deputy_that_is_to_unsubscribe_keeps_what_nobody_else_may_know() {
     let lane = QosLane::AtLeastOnce;
     let deputy = || {
-        let (mut deputy, now) = (TestArbiter::default(), Instant::now());
+        let (mut deputy, now) = (connected(), Instant::now());
         deputy.deputize(&room(), now);
         for number in [1, 2] {
             deputy.command(ROOM, lane, Numbered(number), true, now);
