@@ -33,6 +33,9 @@ mod connection;
 mod delivery;
 mod error;
 mod first_commands;
+#[doc(hidden)]
+pub mod fuzzed;
+mod incoming;
 mod inflight;
 mod leftovers;
 mod link;
@@ -87,11 +90,8 @@ pub use error::ConnectionLost;
 pub use leftovers::Retained;
 pub use message::ReplyAddress;
 pub use presence::{Presence, RemainingGateways};
-pub use receive::receive_bytes;
 pub use settings::{BrokerAddress, MqttSettings};
-pub use shared::{
-    Arrival, RefusedRoom, RoomRole, SharedRooms, SharingRules, rewrite_gateway_message,
-};
+pub use shared::{Arrival, RefusedRoom, RoomRole, SharedRooms, SharingRules};
 pub use survey::{MANY_MESSAGES, RetainedMessage, Survey};
 pub use trial::{BrokerRight, BrokerTrial, TrialTopics, try_broker};
 
