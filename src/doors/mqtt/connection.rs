@@ -9,6 +9,7 @@ mod lost;
 mod sharing;
 mod upkeep;
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,10 @@ const DEADLINE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long after a subscription leftovers are not cleared: by then the broker has sent what it
 /// retained, and other gateways have answered.
 const SETTLE_TIME: Duration = Duration::from_secs(2);
+
+/// Reading goes first, so that no deadline is missed whose answer has come already. But a broker that always has more
+/// would keep pings and deadlines from their turn: after so many reads they go first once.
+const READS_IN_A_ROW: u32 = 128;
 
 /// The door's task.
 pub struct Connection {
@@ -121,7 +126,7 @@ impl Connection {
 
     /// Serves one connection until it is lost, or the door stops and everything was sent.
     async fn serve(&mut self, mut session: BrokerSession) -> Result<(), Lost> {
-        self.begin(&session);
+        self.begin(&mut session);
         match self.exchange(&mut session).await {
             Ok(()) => {
                 // The broker has everything; a DISCONNECT that fails changes nothing.
@@ -133,7 +138,7 @@ impl Connection {
     }
 
     /// A connection came up: everything is published again, in case the broker forgot it.
-    fn begin(&mut self, session: &BrokerSession) {
+    fn begin(&mut self, session: &mut BrokerSession) {
         let context = &self.context;
         let is_resumed = session.link.is_resumed;
         self.receiver
@@ -142,17 +147,16 @@ impl Connection {
         self.outgoing.refusals.connected();
         context.document_limit(session.limits.largest_packet);
         let outbox = &context.subscriber.outbox;
-        if self.outgoing.refusals.wants_probe() {
-            let availability = Item::State(Arc::from(GATEWAY_AVAILABILITY));
-            outbox.put_back(vec![availability]);
-        }
-        // Before all else: the states are worth nothing while the gateway seems to be offline.
-        outbox.push_state(&Arc::from(GATEWAY_AVAILABILITY));
         for store in context.stores() {
             for topic in store.topics_below("") {
                 outbox.push_state(&topic);
             }
         }
+        // Past the outbox, so before all else: the states are worth nothing while the gateway seems to be offline, and
+        // a broker that ends the connection at this message takes none.
+        let availability = Arc::from(GATEWAY_AVAILABILITY);
+        outbox.forget_state(&availability);
+        session.first = Some(Item::State(availability));
     }
 
     /// Receives and sends until the connection is lost, or the door stops and everything was sent.
@@ -167,6 +171,7 @@ impl Connection {
         deadlines.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Something came from the broker since the last ping.
         let mut is_alive = true;
+        let mut reads = 0;
         let mut flush_rule = FlushRule::default();
         let now = Instant::now();
         let shared = context.settings.shared.as_deref();
@@ -191,14 +196,15 @@ impl Connection {
             if let Some(shared) = shared.filter(|_| stops) {
                 shared.lock().arbiter.stop();
             }
-            while let Some(packet) = session.link.next()? {
+            while let Some(packet) = session.link.next().await? {
                 self.receive(packet, session)?;
             }
             self.share(session)?;
             self.outgoing.give_up_surplus(session);
             let sent_result = self.send_waiting(session);
             name_finished(&context, session)?;
-            let all_sent = outbox.is_empty()
+            let all_sent = session.first.is_none()
+                && outbox.is_empty()
                 && session.unsent.is_empty()
                 && session.inflight.is_empty()
                 && self.outgoing.is_empty();
@@ -221,11 +227,18 @@ impl Connection {
             let next_message = self.outgoing.pace.waits_until(now);
             let held_until = self.receiver.first_commands.until();
             let next_documents = shared.and_then(|it| it.lock().documents.waits_until());
+            let others_first = reads >= READS_IN_A_ROW;
+            if others_first {
+                reads = 0;
+                // The packets may have used up what this task may do in one go, and then nothing is ever ready.
+                yield_now().await;
+            }
             tokio::select! {
                 biased;
-                turned = session.link.turn() => {
+                turned = session.link.turn(), if !others_first => {
                     turned?;
                     is_alive = true;
+                    reads += 1;
                 }
                 () = outbox.filled(), if self.may_send(session, now) => {}
                 () = changed(shared), if shared.is_some() => {}
@@ -252,6 +265,7 @@ impl Connection {
                     self.check_deadlines(session)?;
                 }
                 () = stopping.cancelled(), if !stops => {}
+                () = ready(()), if others_first => {}
             }
         }
     }
@@ -264,7 +278,8 @@ impl Connection {
         while self.may_send(session, now) {
             self.outgoing.send_again();
             if session.unsent.is_empty() {
-                let Some(item) = context.subscriber.outbox.try_next() else {
+                let first = session.first.take();
+                let Some(item) = first.or_else(|| context.subscriber.outbox.try_next()) else {
                     break;
                 };
                 sent_result = matches!(item, Item::Reply(_));

@@ -21,7 +21,7 @@ use super::error::ConnectionLost;
 use super::packets::{BrokerPacket, ConnAck, PacketReader};
 use super::reason::{BrokerWords, ReasonCode};
 use super::settings::{BROKER_CONNECT_TIMEOUT, BrokerAddress, MqttSettings, connect_packet};
-use crate::net::{ClientTls, Protocol, Stream, dial};
+use crate::net::{self, ClientTls, Protocol, Stream, dial};
 
 /// With this much waiting to be written, further items wait in the outbox, where a state that
 /// changes again takes no more room. A larger buffer than twice this is given back when it is
@@ -81,7 +81,7 @@ impl BrokerLink {
             if let Some(protocol) = other_protocol(&self.packets.arrived, in_tls) {
                 return Err(ConnectionLost::OtherProtocol(protocol));
             }
-            if let Some(packet) = self.next()? {
+            if let Some(packet) = self.next().await? {
                 break packet;
             }
             self.turn().await.map_err(|lost| match lost {
@@ -143,11 +143,13 @@ impl BrokerLink {
         self.waiting.len() >= WRITE_BUFFER_LIMIT
     }
 
-    /// The next packet of those that have arrived, if there is one.
+    /// The next packet of those that have arrived, if there is one. Others run after a few of them, however many one
+    /// read has brought: whoever may publish to one room could stop all rooms else. Safe to cancel.
     ///
     /// # Errors
     /// As for [`PacketReader::next`].
-    pub fn next(&mut self) -> Result<Option<BrokerPacket>, ConnectionLost> {
+    pub async fn next(&mut self) -> Result<Option<BrokerPacket>, ConnectionLost> {
+        net::turn().await;
         self.packets.next()
     }
 
@@ -293,16 +295,43 @@ mod tests {
         // An acknowledgement in two pieces.
         broker.write_all(&[0x40, 2, 0]).await.unwrap();
         assert!(matches!(poll_once(&mut link), Poll::Ready(Ok(()))));
-        assert!(link.next().unwrap().is_none());
+        assert!(link.next().await.unwrap().is_none());
         assert!(poll_once(&mut link).is_pending());
         broker.write_all(&[9]).await.unwrap();
         assert!(matches!(poll_once(&mut link), Poll::Ready(Ok(()))));
-        assert!(matches!(link.next(), Ok(Some(BrokerPacket::PubAck(ack))) if ack.packet_id == 9));
+        assert!(
+            matches!(link.next().await, Ok(Some(BrokerPacket::PubAck(ack))) if ack.packet_id == 9)
+        );
         drop(broker);
         assert!(matches!(
             poll_once(&mut link),
             Poll::Ready(Err(ConnectionLost::Closed))
         ));
+    }
+
+    #[tokio::test]
+    async fn others_run_after_a_few_packets() {
+        const PACKETS: usize = 1000;
+        let (stream, mut broker) = tokio::io::duplex(4096);
+        let mut link = BrokerLink::new(Box::new(stream));
+        broker.write_all(&[0xD0, 0].repeat(PACKETS)).await.unwrap();
+        assert!(link.next().await.unwrap().is_none());
+        link.turn().await.unwrap();
+        let mut reading = std::pin::pin!(async {
+            let mut read = 0;
+            while link.next().await.unwrap().is_some() {
+                read += 1;
+            }
+            read
+        });
+        let mut turns = 0;
+        let read = poll_fn(|cx| {
+            turns += 1;
+            reading.as_mut().poll(cx)
+        })
+        .await;
+        assert_eq!(read, PACKETS);
+        assert!(turns >= PACKETS / 16, "{turns}");
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct BrokerSession {
     pub inflight: Inflight,
     pub limits: SessionLimits,
     pub subscription: Subscription,
+    /// What is sent before all that waits in the outbox.
+    pub first: Option<Item<Delivery>>,
     /// Messages that wait for room in the broker's Receive Maximum: the second of an item. The last
     /// message of an item carries it.
     pub unsent: VecDeque<(Message, Option<Item<Delivery>>)>,
@@ -61,6 +63,7 @@ impl BrokerSession {
             inflight: Inflight::new(limits.receive_maximum),
             limits,
             subscription: Subscription::default(),
+            first: None,
             unsent: VecDeque::new(),
             pings: VecDeque::new(),
             is_acknowledged: false,

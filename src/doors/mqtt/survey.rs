@@ -313,7 +313,7 @@ impl Survey {
 
     async fn packet(&mut self) -> Result<BrokerPacket, ConnectionLost> {
         loop {
-            if let Some(packet) = self.link.next()? {
+            if let Some(packet) = self.link.next().await? {
                 return Ok(packet);
             }
             self.link.turn().await?;
