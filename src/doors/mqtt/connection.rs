@@ -20,6 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use super::DoorContext;
 use super::backoff::Backoff;
 use super::error::ConnectionLost;
+use super::idle_ends::IdleEnds;
 use super::link::BrokerLink;
 use super::outgoing::Outgoing;
 use super::packets::BrokerPacket;
@@ -47,8 +48,9 @@ const DEADLINE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const SETTLE_TIME: Duration = Duration::from_secs(2);
 
 /// Reading goes first, so that no deadline is missed whose answer has come already. But a broker that always has more
-/// would keep pings and deadlines from their turn: after so many reads they go first once.
-const READS_IN_A_ROW: u32 = 128;
+/// would keep pings and deadlines from their turn: after so many reads, each of thousands of small packets perhaps, they
+/// go first once.
+const READS_IN_A_ROW: u32 = 16;
 
 /// The door's task.
 pub struct Connection {
@@ -56,10 +58,13 @@ pub struct Connection {
     tls: Option<ClientTls>,
     receiver: Receiver,
     backoff: Backoff,
+    idle_ends: IdleEnds,
+    /// The next connection is told: not while they end again and again for being idle.
+    tells_connection: bool,
     outgoing: Outgoing,
     filter_ends: FilterEnds,
     /// The broker was asked what an earlier run left there, and had time to answer. Once is enough:
-    /// later connections of this run know.
+    /// later connections of this run know, and `upkeep` asks a broker that may have come back with something older.
     asked_for_leftovers: bool,
     /// When leftovers are cleared, if any are this gateway's.
     settles_at: Option<Instant>,
@@ -77,6 +82,8 @@ impl Connection {
             },
             context,
             tls,
+            idle_ends: IdleEnds::default(),
+            tells_connection: true,
             filter_ends: FilterEnds::default(),
             asked_for_leftovers: false,
             settles_at: None,
@@ -190,7 +197,8 @@ impl Connection {
             self.receiver.asked_for_retained();
         }
         self.settles_at = None;
-        self.upkeep.connected(Instant::now());
+        let is_resumed = session.link.is_resumed;
+        self.upkeep.connected(is_resumed, Instant::now());
         loop {
             let stops = stopping.is_cancelled();
             if let Some(shared) = shared.filter(|_| stops) {
@@ -224,24 +232,28 @@ impl Connection {
             flush_rule.written();
             let settles_at = self.settles_at;
             let now = Instant::now();
+            if session.link.has_waiting() {
+                session.last_traffic = now;
+            }
             let next_message = self.outgoing.pace.waits_until(now);
             let held_until = self.receiver.first_commands.until();
             let next_documents = shared.and_then(|it| it.lock().documents.waits_until());
-            let others_first = reads >= READS_IN_A_ROW;
-            if others_first {
+            let deadlines_first = reads >= READS_IN_A_ROW;
+            if deadlines_first {
                 reads = 0;
                 // The packets may have used up what this task may do in one go, and then nothing is ever ready.
                 yield_now().await;
             }
             tokio::select! {
                 biased;
-                turned = session.link.turn(), if !others_first => {
+                turned = session.link.turn(), if !deadlines_first => {
                     turned?;
+                    session.last_traffic = Instant::now();
                     is_alive = true;
                     reads += 1;
                 }
-                () = outbox.filled(), if self.may_send(session, now) => {}
-                () = changed(shared), if shared.is_some() => {}
+                () = outbox.filled(), if !deadlines_first && self.may_send(session, now) => {}
+                () = changed(shared), if !deadlines_first && shared.is_some() => {}
                 _ = pings.tick() => {
                     if !std::mem::replace(&mut is_alive, false) {
                         return Err(ConnectionLost::Silent);
@@ -253,6 +265,9 @@ impl Connection {
                     self.settles_at = None;
                     // Without the filter of the rooms nothing of them was told.
                     self.asked_for_leftovers = self.has_commands(session);
+                    if self.asked_for_leftovers {
+                        self.upkeep.told_retained();
+                    }
                     context.subscriber.settle(&context.store, Instant::now());
                 }
                 () = sleep_until_some(next_message) => {}
@@ -265,7 +280,7 @@ impl Connection {
                     self.check_deadlines(session)?;
                 }
                 () = stopping.cancelled(), if !stops => {}
-                () = ready(()), if others_first => {}
+                () = ready(()), if deadlines_first => {}
             }
         }
     }
@@ -354,7 +369,9 @@ impl Connection {
         if !session.is_ready && session.is_acknowledged && self.has_commands(session) {
             session.is_ready = true;
             self.backoff.connected();
-            self.context.telemetry.broker_connected();
+            self.context
+                .telemetry
+                .broker_connected(self.tells_connection);
             self.context.connected.send_replace(true);
         }
     }

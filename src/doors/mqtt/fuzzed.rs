@@ -29,9 +29,10 @@ pub fn receive_bytes(
         Arc::default(),
     ));
     let shared = context.settings.shared.clone();
+    let largest_packet = context.settings.largest_packet();
     let mut receiver = Receiver::new(context);
     let mut subscription = Subscription::default();
-    let mut packets = PacketReader::default();
+    let mut packets = PacketReader::new(largest_packet);
     packets.arrived.extend_from_slice(bytes);
     let mut count = 0;
     while let Some(packet) = packets.next()? {

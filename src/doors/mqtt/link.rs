@@ -38,11 +38,11 @@ pub struct BrokerLink {
 }
 
 impl BrokerLink {
-    /// A link over a stream on which nothing has been sent.
-    pub fn new(stream: Box<dyn Stream>) -> Self {
+    /// A link over a stream on which nothing has been sent. It takes packets up to this size, in bytes.
+    pub fn new(stream: Box<dyn Stream>, largest_packet: u32) -> Self {
         Self {
             stream,
-            packets: PacketReader::default(),
+            packets: PacketReader::new(largest_packet),
             waiting: BytesMut::new(),
             is_resumed: false,
         }
@@ -57,7 +57,8 @@ impl BrokerLink {
         tls: Option<&ClientTls>,
     ) -> Result<(Self, Option<ConnAckProperties>), ConnectionLost> {
         let opened = async {
-            let link = Self::new(connect(&settings.broker, tls).await?);
+            let stream = connect(&settings.broker, tls).await?;
+            let link = Self::new(stream, settings.largest_packet());
             link.introduce(settings).await
         };
         match timeout(BROKER_CONNECT_TIMEOUT, opened).await {
@@ -260,7 +261,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_put_is_one_write() {
         let (stream, mut broker) = tokio::io::duplex(1024);
-        let mut link = BrokerLink::new(Box::new(stream));
+        let mut link = BrokerLink::new(Box::new(stream), 1 << 20);
         let packets = [publish(b"one"), publish(b"two"), Packet::PingReq(PingReq)];
         for packet in &packets {
             link.put(packet).unwrap();
@@ -283,7 +284,7 @@ mod tests {
     #[tokio::test]
     async fn a_turn_that_is_given_up_loses_nothing() {
         let (stream, mut broker) = tokio::io::duplex(7);
-        let mut link = BrokerLink::new(Box::new(stream));
+        let mut link = BrokerLink::new(Box::new(stream), 1 << 20);
         let packet = publish(b"forty bytes that no pipe takes in one go");
         link.put(&packet).unwrap();
         let mut read = BytesMut::new();
@@ -313,7 +314,7 @@ mod tests {
     async fn others_run_after_a_few_packets() {
         const PACKETS: usize = 1000;
         let (stream, mut broker) = tokio::io::duplex(4096);
-        let mut link = BrokerLink::new(Box::new(stream));
+        let mut link = BrokerLink::new(Box::new(stream), 1 << 20);
         broker.write_all(&[0xD0, 0].repeat(PACKETS)).await.unwrap();
         assert!(link.next().await.unwrap().is_none());
         link.turn().await.unwrap();
@@ -337,7 +338,7 @@ mod tests {
     #[test]
     fn what_cannot_be_written_leaves_nothing_behind() {
         let (stream, _broker) = tokio::io::duplex(64);
-        let mut link = BrokerLink::new(Box::new(stream));
+        let mut link = BrokerLink::new(Box::new(stream), 1 << 20);
         assert!(
             link.put(&Packet::Publish(Publish {
                 qos: QoS::AtLeastOnce,

@@ -16,7 +16,9 @@ use crate::command::Success;
 use crate::state::StateValue;
 use crate::telemetry::Sample;
 
+mod acknowledgements;
 mod floods;
+mod idle;
 mod throttling;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -40,7 +42,7 @@ impl FakeBroker {
             arrived,
             grants,
         };
-        (broker, BrokerLink::new(Box::new(ours)))
+        (broker, BrokerLink::new(Box::new(ours), 1 << 20))
     }
 
     /// The next packet; `None` when the gateway has closed the connection. A SUBSCRIBE is answered.
@@ -486,5 +488,3 @@ async fn a_state_that_seemed_to_end_the_connection_is_sent_again_after_a_minute(
         "{waited:?}"
     );
 }
-
-mod acknowledgements;

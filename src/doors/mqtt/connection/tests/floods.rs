@@ -109,7 +109,7 @@ async fn files_and_large_answers_take_bounded_memory_and_every_command_has_its_r
     assert_eq!(it.context.large_results.waiting(), 0);
 }
 
-/// A broker that always has one more message, and answers nothing.
+/// A broker that always has more messages than one read takes, and answers nothing.
 struct Endless(Vec<u8>);
 
 impl AsyncRead for Endless {
@@ -118,7 +118,9 @@ impl AsyncRead for Endless {
         _: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        buf.put_slice(&self.0);
+        while buf.remaining() >= self.0.len() {
+            buf.put_slice(&self.0);
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -153,7 +155,7 @@ async fn a_broker_that_never_pauses_stops_neither_others_nor_the_deadlines() {
         ..publish("av/room/1/audio/volume", "5")
     };
     Packet::Publish(state).write(&mut message, None).unwrap();
-    let link = BrokerLink::new(Box::new(Endless(message.to_vec())));
+    let link = BrokerLink::new(Box::new(Endless(message.to_vec())), 1 << 20);
     let serving = serve(Connection::new(context, None), link);
     for _ in 0..1000 {
         tokio::time::advance(SUBACK_TIMEOUT / 100).await;
