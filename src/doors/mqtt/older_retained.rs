@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::v5::Publish;
@@ -22,56 +23,76 @@ use crate::topics::{Below, ROOM, RoomTopics, Topic};
 const ROOMS_AT_A_TIME: usize = 15;
 /// How long the broker may take for them, or for the availability of all.
 const TELL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long all of it may take: shorter than the time until it may be read again.
+const LONGEST_TIME: Duration = Duration::from_secs(300);
+/// At most so many rooms are read: any client may publish as if it were this gateway.
+const MOST_ROOMS: usize = 1 << 14;
 /// What follows the gateway's client id in that of this connection.
 const CLIENT: &str = ".retained";
 
-/// Reads it once, unless the door stops.
-pub async fn read_older(context: Arc<DoorContext>) {
+/// Reads it once, unless the door stops. The log is told of a failure if `is_failure_told` does not say that it was.
+pub async fn read_older(context: Arc<DoorContext>, is_failure_told: Arc<AtomicBool>) {
     let stopping = context.stopping.clone();
-    match stopping.run_until_cancelled(read(&context)).await {
-        Some(Ok(0)) | None => {}
-        Some(Ok(topics)) => context.telemetry.broker_held_older(topics),
-        Some(Err(reason)) => context.telemetry.older_not_read(&reason),
+    let reading = timeout(LONGEST_TIME, read(&context));
+    let Some(read) = stopping.run_until_cancelled(reading).await else {
+        return;
+    };
+    match read.unwrap_or_else(|_| Err(UNANSWERED.into())) {
+        Ok(topics) => {
+            is_failure_told.store(false, Ordering::Relaxed);
+            if topics > 0 {
+                context.telemetry.broker_held_older(topics);
+            }
+        }
+        Err(reason) if !is_failure_told.swap(true, Ordering::Relaxed) => {
+            context.telemetry.older_not_read(&reason);
+        }
+        Err(_) => {}
     }
 }
 
-/// Returns how many topics are left over.
+/// Returns how many topics are left over. Nothing else is kept of what the broker tells: it may be any amount.
 async fn read(context: &DoorContext) -> Result<usize, String> {
     let prefix = &context.settings.prefix;
     let mut survey = Survey::connect_as(CLIENT, &context.settings).await?;
-    let availability = prefix.add(&RoomTopics::ANY.availability());
-    let found = tell(&mut survey, &[availability]).await?;
     // A room that was taken out is only known by what the broker holds.
     let mut rooms = rooms(&context.store);
-    rooms.extend(own(context, &found).filter_map(|it| it.room().map(str::to_owned)));
+    let availability = [prefix.add(&RoomTopics::ANY.availability())];
+    let told = survey.retained_now(&availability, |publish| {
+        let message = own(context, publish);
+        let room = message.as_ref().and_then(Incoming::room);
+        if let Some(room) = room.filter(|_| rooms.len() < MOST_ROOMS) {
+            rooms.insert(room.to_owned());
+        }
+    });
+    timeout(TELL_TIMEOUT, told)
+        .await
+        .map_err(|_| UNANSWERED)??;
     let rooms: Vec<String> = rooms.into_iter().collect();
     let mut left_over = 0;
     for rooms in rooms.chunks(ROOMS_AT_A_TIME) {
         let filters: Vec<_> = (rooms.iter())
             .map(|room| prefix.add(&RoomTopics::new(room).all()))
             .collect();
-        let messages = tell(&mut survey, &filters).await?;
-        for message in own(context, &messages) {
-            left_over += usize::from(is_left_over(&context.store, &message));
-            (context.subscriber).retained_arrived(&context.store, &message);
-        }
+        let told = survey.retained_now(&filters, |publish| {
+            if let Some(message) = own(context, publish) {
+                left_over += usize::from(is_left_over(&context.store, &message));
+                (context.subscriber).retained_arrived(&context.store, &message);
+            }
+        });
+        timeout(TELL_TIMEOUT, told)
+            .await
+            .map_err(|_| UNANSWERED)??;
     }
     survey.close().await;
     Ok(left_over)
 }
 
-async fn tell(survey: &mut Survey, filters: &[String]) -> Result<Vec<Publish>, String> {
-    let told = timeout(TELL_TIMEOUT, survey.retained_now(filters)).await;
-    told.map_err(|_| UNANSWERED)?
-}
-
-/// Those that have this gateway's mark.
-fn own<'a>(
-    context: &'a DoorContext,
-    messages: &'a [Publish],
-) -> impl Iterator<Item = Incoming<'a>> {
-    let incoming = (messages.iter()).filter_map(|it| Incoming::parse(it, &context.settings).ok());
-    incoming.filter(|it| it.owner == MessageOwner::ThisGateway && !it.payload.is_empty())
+/// The message, if it has this gateway's mark.
+fn own<'a>(context: &DoorContext, publish: &'a Publish) -> Option<Incoming<'a>> {
+    let incoming = Incoming::parse(publish, &context.settings).ok()?;
+    let is_own = incoming.owner == MessageOwner::ThisGateway && !incoming.payload.is_empty();
+    is_own.then_some(incoming)
 }
 
 fn is_left_over(store: &StateStore, message: &Incoming<'_>) -> bool {

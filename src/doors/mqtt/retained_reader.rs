@@ -63,8 +63,10 @@ async fn read(
         let filters: Vec<_> = (rooms.iter())
             .map(|room| prefix.add(&RoomTopics::new(room).all()))
             .collect();
-        let read = timeout(TELL_TIMEOUT, survey.retained_now(&filters)).await;
-        let messages = read.map_err(|_| UNANSWERED)??;
+        let mut messages = Vec::new();
+        let reading = survey.retained_now(&filters, |publish| messages.push(publish.clone()));
+        let read = timeout(TELL_TIMEOUT, reading).await;
+        read.map_err(|_| UNANSWERED)??;
         take(context, shared, &rooms, messages);
         match timeout(IDLE_TIMEOUT, next_rooms(shared)).await {
             Ok(next) => rooms = next,

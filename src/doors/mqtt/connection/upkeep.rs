@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -46,6 +47,8 @@ pub(super) struct Upkeep {
     delivery: DeliveryCheck,
     retained: RetainedWatch,
     memory: BrokerMemory,
+    /// The log was told that what the broker holds cannot be read.
+    is_failure_told: Arc<AtomicBool>,
     /// The gateway's own messages arrive at its own filter.
     is_heard: bool,
     /// The filter by which the gateway's own messages of rooms come is to be given up.
@@ -124,7 +127,8 @@ impl Connection {
         let can_read = session.is_ready && !self.outgoing.pace.is_slow();
         if self.upkeep.memory.is_due(now) && can_read && self.context.settings.shared.is_none() {
             self.upkeep.memory.asked(now);
-            tokio::spawn(read_older(self.context.clone()).in_current_span());
+            let reading = read_older(self.context.clone(), self.upkeep.is_failure_told.clone());
+            tokio::spawn(reading.in_current_span());
         }
         self.ask(session, now)
     }
