@@ -2,8 +2,8 @@
 //!
 //! A broker that was killed comes back with what it had saved last, half an hour ago perhaps, and a standby with what
 //! it was given last: states of rooms that were taken out since, and `availability` `online` among them. It says so in
-//! two ways: it does not know the session, or it tells another `gateway/info` or `gateway/health` than it was sent last.
-//! Then it has to be asked what it retains, as at the start, so that what is left over can be cleared.
+//! two ways: it does not know the session, or it tells another `gateway/info` or `gateway/health` than it was sent
+//! last. Then it has to be asked what it retains, as at the start, so that what is left over can be cleared.
 //!
 //! Pure. Gets what arrived and the time; asks nothing itself.
 

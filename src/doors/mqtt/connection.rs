@@ -48,8 +48,8 @@ const DEADLINE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const SETTLE_TIME: Duration = Duration::from_secs(2);
 
 /// Reading goes first, so that no deadline is missed whose answer has come already. But a broker that always has more
-/// would keep pings and deadlines from their turn: after so many reads, each of thousands of small packets perhaps, they
-/// go first once.
+/// would keep pings and deadlines from their turn: after so many reads, each of which may bring thousands of small
+/// packets, they go first once.
 const READS_IN_A_ROW: u32 = 16;
 
 /// The door's task.

@@ -1,7 +1,7 @@
 //! Whether connections end because nothing happens on them.
 //!
-//! A proxy or a firewall that ends idle connections gives no reason, so the end looks like any other; but it comes after
-//! the same silence each time, shorter than the keep-alive.
+//! A proxy or a firewall that ends idle connections gives no reason, so the end looks like any other. But it comes
+//! after the same silence each time, shorter than the keep-alive.
 //!
 //! Pure. Gets times; logs nothing.
 

@@ -35,8 +35,8 @@ impl Lost {
 }
 
 impl Connection {
-    /// The connection ended. What was not acknowledged is sent again on the next one, before what waits behind it in its
-    /// room's queue, but a message that is the reason for the end is left out.
+    /// The connection ended. What was not acknowledged is sent again on the next one, before what waits behind it in
+    /// its room's queue, but a message that is the reason for the end is left out.
     pub(super) fn end(&mut self, mut session: BrokerSession, lost: ConnectionLost) -> Lost {
         self.shared_connection_ended(&lost);
         self.upkeep.connection_ended(&self.context.store);
