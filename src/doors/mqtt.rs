@@ -20,8 +20,9 @@
 //! `refusals` (which the broker does not take), `pace` (how fast they are sent) and `postponed` (which
 //! wait for a time of their own), `redelivery` which commands the broker repeats, `first_commands` those
 //! that arrive with what it retains, `delivery` and `retained_watch` whether it delivers and holds what it
-//! should, `restores` which states somebody else has cleared, `shared` which rooms it subscribes to where
-//! several gateways share them, `retained_reader` what the broker holds of rooms that this gateway has taken,
+//! should, `broker_memory` whether it may hold something older than it was given, which `older_retained` reads,
+//! `idle_ends` whether connections end for being idle, `restores` which states somebody else has cleared, `shared`
+//! which rooms it subscribes to where several gateways share them, `retained_reader` what the broker holds of rooms that this gateway has taken,
 //! `presence` what their speaker says for all, `leftovers` what an earlier run left there, `other_gateways`
 //! which others publish at the same topics; `mark` tells whose message is whose. `survey` is a connection of
 //! its own, for `poly2mqtt clear`, `trial` what `check --connect` does. This is the only place that names an
@@ -29,16 +30,22 @@
 //! says why. Knows nothing of devices; of rooms, only what is at the broker about them.
 
 mod backoff;
+mod broker_memory;
 mod connection;
 mod delivery;
 mod error;
 mod first_commands;
+#[doc(hidden)]
+pub mod fuzzed;
+mod idle_ends;
+mod incoming;
 mod inflight;
 mod leftovers;
 mod link;
 mod mark;
 mod message;
 mod message_maker;
+mod older_retained;
 mod other_gateways;
 mod outgoing;
 mod pace;
@@ -87,11 +94,8 @@ pub use error::ConnectionLost;
 pub use leftovers::Retained;
 pub use message::ReplyAddress;
 pub use presence::{Presence, RemainingGateways};
-pub use receive::receive_bytes;
 pub use settings::{BrokerAddress, MqttSettings};
-pub use shared::{
-    Arrival, RefusedRoom, RoomRole, SharedRooms, SharingRules, rewrite_gateway_message,
-};
+pub use shared::{Arrival, RefusedRoom, RoomRole, SharedRooms, SharingRules};
 pub use survey::{MANY_MESSAGES, RetainedMessage, Survey};
 pub use trial::{BrokerRight, BrokerTrial, TrialTopics, try_broker};
 

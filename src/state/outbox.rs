@@ -168,8 +168,9 @@ impl<R: OutboxReply> Outbox<R> {
         full
     }
 
-    /// Puts items that could not be sent back at the front, in their order. A state that has changed
-    /// since leaves its later place, so it stays before the result that came after it.
+    /// Puts items that could not be sent back at the front of their rooms' queues, in their order. What is urgent of
+    /// other rooms goes before them. A state that has changed since leaves its later place, so it stays before the
+    /// result that came after it.
     pub fn put_back(&self, items: Vec<Item<R>>) {
         if items.is_empty() {
             return;

@@ -307,7 +307,7 @@ mod tests {
         telemetry.device_request(Some(204));
         telemetry.device_request(None);
         telemetry.client_connected(DoorKind::Tcp);
-        telemetry.broker_connected();
+        telemetry.broker_connected(true);
         let sample = Sample {
             rooms: BTreeMap::from([(
                 "1".into(),

@@ -168,6 +168,7 @@ mod connection;
 mod delivery;
 mod embedded;
 mod limited_brokers;
+mod older_broker;
 mod redelivery;
 mod refusals;
 mod retain_flag;

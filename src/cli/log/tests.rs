@@ -69,7 +69,7 @@ fn the_text_is_as_the_page_shows_it() {
     let log = logged("info", false, |telemetry| {
         telemetry.room_online("boardroom");
         let _broker = broker_span("127.0.0.1:1883").entered();
-        telemetry.broker_connected();
+        telemetry.broker_connected(true);
     });
     let page = include_str!("../../../docs/first-room.md");
     assert_eq!(log.lines().count(), 2, "{log}");

@@ -9,6 +9,7 @@ mod lost;
 mod sharing;
 mod upkeep;
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
 use super::DoorContext;
 use super::backoff::Backoff;
 use super::error::ConnectionLost;
+use super::idle_ends::IdleEnds;
 use super::link::BrokerLink;
 use super::outgoing::Outgoing;
 use super::packets::BrokerPacket;
@@ -45,16 +47,24 @@ const DEADLINE_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// retained, and other gateways have answered.
 const SETTLE_TIME: Duration = Duration::from_secs(2);
 
+/// Reading goes first, so that no deadline is missed whose answer has come already. But a broker that always has more
+/// would keep pings and deadlines from their turn: after so many reads, each of which may bring thousands of small
+/// packets, they go first once.
+const READS_IN_A_ROW: u32 = 16;
+
 /// The door's task.
 pub struct Connection {
     context: Arc<DoorContext>,
     tls: Option<ClientTls>,
     receiver: Receiver,
     backoff: Backoff,
+    idle_ends: IdleEnds,
+    /// The next connection is told: not while they end again and again for being idle.
+    tells_connection: bool,
     outgoing: Outgoing,
     filter_ends: FilterEnds,
     /// The broker was asked what an earlier run left there, and had time to answer. Once is enough:
-    /// later connections of this run know.
+    /// later connections of this run know, and `upkeep` asks a broker that may have come back with something older.
     asked_for_leftovers: bool,
     /// When leftovers are cleared, if any are this gateway's.
     settles_at: Option<Instant>,
@@ -72,6 +82,8 @@ impl Connection {
             },
             context,
             tls,
+            idle_ends: IdleEnds::default(),
+            tells_connection: true,
             filter_ends: FilterEnds::default(),
             asked_for_leftovers: false,
             settles_at: None,
@@ -121,7 +133,7 @@ impl Connection {
 
     /// Serves one connection until it is lost, or the door stops and everything was sent.
     async fn serve(&mut self, mut session: BrokerSession) -> Result<(), Lost> {
-        self.begin(&session);
+        self.begin(&mut session);
         match self.exchange(&mut session).await {
             Ok(()) => {
                 // The broker has everything; a DISCONNECT that fails changes nothing.
@@ -133,7 +145,7 @@ impl Connection {
     }
 
     /// A connection came up: everything is published again, in case the broker forgot it.
-    fn begin(&mut self, session: &BrokerSession) {
+    fn begin(&mut self, session: &mut BrokerSession) {
         let context = &self.context;
         let is_resumed = session.link.is_resumed;
         self.receiver
@@ -142,17 +154,16 @@ impl Connection {
         self.outgoing.refusals.connected();
         context.document_limit(session.limits.largest_packet);
         let outbox = &context.subscriber.outbox;
-        if self.outgoing.refusals.wants_probe() {
-            let availability = Item::State(Arc::from(GATEWAY_AVAILABILITY));
-            outbox.put_back(vec![availability]);
-        }
-        // Before all else: the states are worth nothing while the gateway seems to be offline.
-        outbox.push_state(&Arc::from(GATEWAY_AVAILABILITY));
         for store in context.stores() {
             for topic in store.topics_below("") {
                 outbox.push_state(&topic);
             }
         }
+        // Past the outbox, so before all else: the states are worth nothing while the gateway seems to be offline, and
+        // a broker that ends the connection at this message takes none.
+        let availability = Arc::from(GATEWAY_AVAILABILITY);
+        outbox.forget_state(&availability);
+        session.first = Some(Item::State(availability));
     }
 
     /// Receives and sends until the connection is lost, or the door stops and everything was sent.
@@ -167,6 +178,7 @@ impl Connection {
         deadlines.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Something came from the broker since the last ping.
         let mut is_alive = true;
+        let mut reads = 0;
         let mut flush_rule = FlushRule::default();
         let now = Instant::now();
         let shared = context.settings.shared.as_deref();
@@ -185,20 +197,22 @@ impl Connection {
             self.receiver.asked_for_retained();
         }
         self.settles_at = None;
-        self.upkeep.connected(Instant::now());
+        let is_resumed = session.link.is_resumed;
+        self.upkeep.connected(is_resumed, Instant::now());
         loop {
             let stops = stopping.is_cancelled();
             if let Some(shared) = shared.filter(|_| stops) {
                 shared.lock().arbiter.stop(Instant::now());
             }
-            while let Some(packet) = session.link.next()? {
+            while let Some(packet) = session.link.next().await? {
                 self.receive(packet, session)?;
             }
             self.share(session)?;
             self.outgoing.give_up_surplus(session);
             let sent_result = self.send_waiting(session);
             name_finished(&context, session)?;
-            let all_sent = outbox.is_empty()
+            let all_sent = session.first.is_none()
+                && outbox.is_empty()
                 && session.unsent.is_empty()
                 && session.inflight.is_empty()
                 && self.outgoing.is_empty();
@@ -218,17 +232,28 @@ impl Connection {
             flush_rule.written();
             let settles_at = self.settles_at;
             let now = Instant::now();
+            if session.link.has_waiting() {
+                session.last_traffic = now;
+            }
             let next_message = self.outgoing.pace.waits_until(now);
             let held_until = self.receiver.first_commands.until();
             let next_documents = shared.and_then(|it| it.lock().documents.waits_until());
+            let deadlines_first = reads >= READS_IN_A_ROW;
+            if deadlines_first {
+                reads = 0;
+                // The packets may have used up what this task may do in one go, and then nothing is ever ready.
+                yield_now().await;
+            }
             tokio::select! {
                 biased;
-                turned = session.link.turn() => {
+                turned = session.link.turn(), if !deadlines_first => {
                     turned?;
+                    session.last_traffic = Instant::now();
                     is_alive = true;
+                    reads += 1;
                 }
-                () = outbox.filled(), if self.may_send(session, now) => {}
-                () = changed(shared), if shared.is_some() => {}
+                () = outbox.filled(), if !deadlines_first && self.may_send(session, now) => {}
+                () = changed(shared), if !deadlines_first && shared.is_some() => {}
                 _ = pings.tick() => {
                     if !std::mem::replace(&mut is_alive, false) {
                         return Err(ConnectionLost::Silent);
@@ -240,6 +265,9 @@ impl Connection {
                     self.settles_at = None;
                     // Without the filter of the rooms nothing of them was told.
                     self.asked_for_leftovers = self.has_commands(session);
+                    if self.asked_for_leftovers {
+                        self.upkeep.told_retained();
+                    }
                     context.subscriber.settle(&context.store, Instant::now());
                 }
                 () = sleep_until_some(next_message) => {}
@@ -252,6 +280,7 @@ impl Connection {
                     self.check_deadlines(session)?;
                 }
                 () = stopping.cancelled(), if !stops => {}
+                () = ready(()), if deadlines_first => {}
             }
         }
     }
@@ -264,7 +293,8 @@ impl Connection {
         while self.may_send(session, now) {
             self.outgoing.send_again();
             if session.unsent.is_empty() {
-                let Some(item) = context.subscriber.outbox.try_next() else {
+                let first = session.first.take();
+                let Some(item) = first.or_else(|| context.subscriber.outbox.try_next()) else {
                     break;
                 };
                 sent_result = matches!(item, Item::Reply(_));
@@ -339,7 +369,9 @@ impl Connection {
         if !session.is_ready && session.is_acknowledged && self.has_commands(session) {
             session.is_ready = true;
             self.backoff.connected();
-            self.context.telemetry.broker_connected();
+            self.context
+                .telemetry
+                .broker_connected(self.tells_connection);
             self.context.connected.send_replace(true);
         }
     }

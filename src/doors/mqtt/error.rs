@@ -27,13 +27,14 @@ pub enum ConnectionLost {
     /// The broker closed the connection before its CONNACK.
     #[error(
         "it closed the connection instead of answering: it may not speak MQTT 5, which the gateway \
-         needs, or want TLS (mqtts://)"
+         needs, want TLS (mqtts://), have as many clients as it takes, or be away behind a proxy"
     )]
     ClosedBeforeConnack,
     /// The broker closed the connection before its CONNACK, within TLS.
     #[error(
         "it closed the connection instead of answering: it may not speak MQTT 5, which the gateway \
-         needs, or, on a port that it shares with a web server, want mqtt.alpn"
+         needs, want mqtt.alpn on a port that it shares with a web server, have as many clients as it takes, or be away \
+         behind a proxy"
     )]
     ClosedBeforeConnackInTls,
     /// The first bytes are those of another protocol, which is named.
@@ -271,8 +272,8 @@ pub const NO_QOS_1: &str = "it takes only QoS 0 (Maximum QoS 0), and the gateway
 pub const NO_WILDCARDS: &str = "it allows no wildcards in subscriptions (Wildcard Subscription \
      Available 0), and the gateway needs them for commands: allow them at the broker, or use another one";
 /// Every message ends the connection.
-pub const TAKES_NO_MESSAGE: &str = "it ends the connection at every message of the gateway: check its \
-     access rules and limits for this user";
+pub const TAKES_NO_MESSAGE: &str = "it ends the connection at every message of the gateway, from \
+     gateway/availability on: check its access rules and limits for this user";
 
 #[cfg(test)]
 mod tests {

@@ -21,7 +21,7 @@ use super::error::ConnectionLost;
 use super::packets::{BrokerPacket, ConnAck, PacketReader};
 use super::reason::{BrokerWords, ReasonCode};
 use super::settings::{BROKER_CONNECT_TIMEOUT, BrokerAddress, MqttSettings, connect_packet};
-use crate::net::{ClientTls, Protocol, Stream, dial};
+use crate::net::{self, ClientTls, Protocol, Stream, dial};
 
 /// With this much waiting to be written, further items wait in the outbox, where a state that
 /// changes again takes no more room. A larger buffer than twice this is given back when it is
@@ -38,11 +38,11 @@ pub struct BrokerLink {
 }
 
 impl BrokerLink {
-    /// A link over a stream on which nothing has been sent.
-    pub fn new(stream: Box<dyn Stream>) -> Self {
+    /// A link over a stream on which nothing has been sent. It takes packets up to this size, in bytes.
+    pub fn new(stream: Box<dyn Stream>, largest_packet: u32) -> Self {
         Self {
             stream,
-            packets: PacketReader::default(),
+            packets: PacketReader::new(largest_packet),
             waiting: BytesMut::new(),
             is_resumed: false,
         }
@@ -57,7 +57,8 @@ impl BrokerLink {
         tls: Option<&ClientTls>,
     ) -> Result<(Self, Option<ConnAckProperties>), ConnectionLost> {
         let opened = async {
-            let link = Self::new(connect(&settings.broker, tls).await?);
+            let stream = connect(&settings.broker, tls).await?;
+            let link = Self::new(stream, settings.largest_packet());
             link.introduce(settings).await
         };
         match timeout(BROKER_CONNECT_TIMEOUT, opened).await {
@@ -81,7 +82,7 @@ impl BrokerLink {
             if let Some(protocol) = other_protocol(&self.packets.arrived, in_tls) {
                 return Err(ConnectionLost::OtherProtocol(protocol));
             }
-            if let Some(packet) = self.next()? {
+            if let Some(packet) = self.next().await? {
                 break packet;
             }
             self.turn().await.map_err(|lost| match lost {
@@ -143,11 +144,13 @@ impl BrokerLink {
         self.waiting.len() >= WRITE_BUFFER_LIMIT
     }
 
-    /// The next packet of those that have arrived, if there is one.
+    /// The next packet of those that have arrived, if there is one. Others run after a few of them, however many one
+    /// read has brought: whoever may publish to one room could stop all rooms else. Safe to cancel.
     ///
     /// # Errors
     /// As for [`PacketReader::next`].
-    pub fn next(&mut self) -> Result<Option<BrokerPacket>, ConnectionLost> {
+    pub async fn next(&mut self) -> Result<Option<BrokerPacket>, ConnectionLost> {
+        net::turn().await;
         self.packets.next()
     }
 
@@ -258,7 +261,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_put_is_one_write() {
         let (stream, mut broker) = tokio::io::duplex(1024);
-        let mut link = BrokerLink::new(Box::new(stream));
+        let mut link = BrokerLink::new(Box::new(stream), 1 << 20);
         let packets = [publish(b"one"), publish(b"two"), Packet::PingReq(PingReq)];
         for packet in &packets {
             link.put(packet).unwrap();
@@ -281,7 +284,7 @@ mod tests {
     #[tokio::test]
     async fn a_turn_that_is_given_up_loses_nothing() {
         let (stream, mut broker) = tokio::io::duplex(7);
-        let mut link = BrokerLink::new(Box::new(stream));
+        let mut link = BrokerLink::new(Box::new(stream), 1 << 20);
         let packet = publish(b"forty bytes that no pipe takes in one go");
         link.put(&packet).unwrap();
         let mut read = BytesMut::new();
@@ -293,11 +296,13 @@ mod tests {
         // An acknowledgement in two pieces.
         broker.write_all(&[0x40, 2, 0]).await.unwrap();
         assert!(matches!(poll_once(&mut link), Poll::Ready(Ok(()))));
-        assert!(link.next().unwrap().is_none());
+        assert!(link.next().await.unwrap().is_none());
         assert!(poll_once(&mut link).is_pending());
         broker.write_all(&[9]).await.unwrap();
         assert!(matches!(poll_once(&mut link), Poll::Ready(Ok(()))));
-        assert!(matches!(link.next(), Ok(Some(BrokerPacket::PubAck(ack))) if ack.packet_id == 9));
+        assert!(
+            matches!(link.next().await, Ok(Some(BrokerPacket::PubAck(ack))) if ack.packet_id == 9)
+        );
         drop(broker);
         assert!(matches!(
             poll_once(&mut link),
@@ -305,10 +310,35 @@ mod tests {
         ));
     }
 
+    #[tokio::test]
+    async fn others_run_after_a_few_packets() {
+        const PACKETS: usize = 1000;
+        let (stream, mut broker) = tokio::io::duplex(4096);
+        let mut link = BrokerLink::new(Box::new(stream), 1 << 20);
+        broker.write_all(&[0xD0, 0].repeat(PACKETS)).await.unwrap();
+        assert!(link.next().await.unwrap().is_none());
+        link.turn().await.unwrap();
+        let mut reading = std::pin::pin!(async {
+            let mut read = 0;
+            while link.next().await.unwrap().is_some() {
+                read += 1;
+            }
+            read
+        });
+        let mut turns = 0;
+        let read = poll_fn(|cx| {
+            turns += 1;
+            reading.as_mut().poll(cx)
+        })
+        .await;
+        assert_eq!(read, PACKETS);
+        assert!(turns >= PACKETS / 16, "{turns}");
+    }
+
     #[test]
     fn what_cannot_be_written_leaves_nothing_behind() {
         let (stream, _broker) = tokio::io::duplex(64);
-        let mut link = BrokerLink::new(Box::new(stream));
+        let mut link = BrokerLink::new(Box::new(stream), 1 << 20);
         assert!(
             link.put(&Packet::Publish(Publish {
                 qos: QoS::AtLeastOnce,

@@ -95,16 +95,16 @@ pub struct OtherGateways {
 impl OtherGateways {
     /// A `gateway/info` arrived that is not this run's. `is_live`: not one that the broker had
     /// retained. True if this run of that gateway was not known to be there.
-    pub fn told(&mut self, info: GatewayInfo, is_live: bool, now: Instant) -> bool {
+    pub fn info_received(&mut self, info: GatewayInfo, is_live: bool, now: Instant) -> bool {
         let known = self.known.get(&info.id);
         let certain = known.filter(|known| known.is_certain && known.is_there(now));
         let same_run = certain.is_some_and(|known| known.info.started == info.started);
         // A retained message that comes again proves nothing new.
-        let is_told_again =
+        let is_repeated =
             !is_live && known.is_some_and(|known| !known.is_certain && known.info == info);
-        let is_news = is_live || certain.is_none() && !is_told_again;
+        let is_news = is_live || certain.is_none() && !is_repeated;
         let is_known = known.is_some();
-        if !is_news || !is_known && !self.has_place(now) {
+        if !is_news || !is_known && !self.has_room_for_one(now) {
             return false;
         }
         let gateway = OtherGateway {
@@ -118,7 +118,7 @@ impl OtherGateways {
     }
 
     /// Whether one more can be remembered. Those that are gone are forgotten if not.
-    fn has_place(&mut self, now: Instant) -> bool {
+    fn has_room_for_one(&mut self, now: Instant) -> bool {
         if self.known.len() >= REMEMBERED_GATEWAYS {
             self.known.retain(|_, gateway| gateway.is_there(now));
         }
@@ -135,7 +135,7 @@ impl OtherGateways {
     }
 
     /// A live message of this gateway arrived.
-    pub fn heard(&mut self, id: &str, now: Instant) {
+    pub fn live_message(&mut self, id: &str, now: Instant) {
         if let Some(gateway) = self.known.get_mut(id) {
             gateway.heard = now;
             gateway.is_certain = true;
@@ -237,10 +237,10 @@ mod tests {
     #[test]
     fn only_a_live_message_is_proof_and_a_retained_one_is_believed_for_a_moment() {
         let (mut others, now) = (OtherGateways::default(), Instant::now());
-        assert!(!others.told(info("a", "1", &["7"]), false, now));
+        assert!(!others.info_received(info("a", "1", &["7"]), false, now));
         assert!(others.has_room("7", now) && !others.is_there("a", now));
         assert!(!others.has_room("7", now + RETAINED_BELIEVED));
-        assert!(others.told(info("a", "1", &["7"]), true, now + SECOND));
+        assert!(others.info_received(info("a", "1", &["7"]), true, now + SECOND));
         assert!(others.is_there("a", now + SECOND));
         assert!(others.has_room("7", now + 100 * SECOND) && !others.has_room("8", now));
     }
@@ -248,14 +248,14 @@ mod tests {
     #[test]
     fn each_run_is_new_once() {
         let (mut others, now) = (OtherGateways::default(), Instant::now());
-        assert!(others.told(info("a", "1", &[]), true, now));
-        assert!(!others.told(info("a", "1", &["2"]), true, now));
+        assert!(others.info_received(info("a", "1", &[]), true, now));
+        assert!(!others.info_received(info("a", "1", &["2"]), true, now));
         assert!(others.has_room("2", now), "its rooms have changed");
         // The broker's old message takes nothing back.
-        assert!(!others.told(info("a", "1", &[]), false, now));
+        assert!(!others.info_received(info("a", "1", &[]), false, now));
         assert!(others.has_room("2", now));
         assert!(
-            others.told(info("a", "2", &[]), true, now),
+            others.info_received(info("a", "2", &[]), true, now),
             "it was restarted"
         );
     }
@@ -264,16 +264,16 @@ mod tests {
     fn a_gateway_goes_by_its_word_or_its_silence() {
         let (mut others, now) = (OtherGateways::default(), Instant::now());
         for id in ["a", "b"] {
-            others.told(info(id, "1", &[id]), true, now);
+            others.info_received(info(id, "1", &[id]), true, now);
         }
         others.stopped("a");
         assert!(!others.is_there("a", now) && !others.has_room("a", now));
-        others.heard("b", now + 100 * SECOND);
+        others.live_message("b", now + 100 * SECOND);
         assert!(others.is_there("b", now + 200 * SECOND));
         assert!(!others.is_there("b", now + 250 * SECOND));
-        others.heard("a", now + SECOND);
+        others.live_message("a", now + SECOND);
         assert!(others.is_there("a", now + SECOND), "it is heard again");
-        others.heard("c", now);
+        others.live_message("c", now);
         assert!(!others.is_there("c", now), "nothing is known of it");
     }
 
@@ -291,7 +291,7 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         let (mut others, now) = (OtherGateways::default(), Instant::now());
         for n in 0..=REMEMBERED_GATEWAYS {
-            others.told(info(&n.to_string(), "1", &[]), true, now);
+            others.info_received(info(&n.to_string(), "1", &[]), true, now);
         }
         assert_eq!(others.there(now).count(), REMEMBERED_GATEWAYS);
     }
@@ -302,12 +302,12 @@ mod tests {
         let room = ["7".to_owned()];
         for n in 0..REMEMBERED_GATEWAYS {
             let info = info(&n.to_string(), "1", &["7"]);
-            others.told(info.clone(), true, now);
+            others.info_received(info.clone(), true, now);
             assert!(others.is_first_warning(&info, &room));
         }
         let (new, later) = (info("new", "1", &["7"]), now + GONE_AFTER);
-        others.heard("0", later);
-        assert!(others.told(new.clone(), true, later));
+        others.live_message("0", later);
+        assert!(others.info_received(new.clone(), true, later));
         assert!(others.is_there("new", later) && others.is_there("0", later));
         assert!(others.is_first_warning(&new, &room));
         assert!(!others.is_first_warning(&info("0", "1", &["7"]), &room));

@@ -13,7 +13,6 @@ use rumqttc::v5::mqttbytes::v5::{
 
 use super::error::ConnectionLost;
 use super::reason::{BrokerWords, ReasonCode};
-use super::settings::LARGEST_PACKET;
 
 /// At least this much is made ready for the next read: a command takes a few hundred bytes.
 const READ_SIZE: usize = 4 << 10;
@@ -67,12 +66,22 @@ pub struct SubAck {
 const LARGE_PACKET: usize = 64 << 10;
 
 /// The bytes that have arrived.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PacketReader {
     pub arrived: BytesMut,
+    /// A larger packet ends the connection, in bytes.
+    largest: u32,
 }
 
 impl PacketReader {
+    /// Takes packets up to this size, in bytes.
+    pub fn new(largest: u32) -> Self {
+        Self {
+            arrived: BytesMut::new(),
+            largest,
+        }
+    }
+
     /// The next whole packet, if it has arrived.
     ///
     /// # Errors
@@ -81,7 +90,7 @@ impl PacketReader {
         if let Some((&DISCONNECT, rest)) = self.arrived.split_first() {
             return disconnect(rest).map_or(Ok(None), Err);
         }
-        let header = match check(self.arrived.iter(), Some(LARGEST_PACKET)) {
+        let header = match check(self.arrived.iter(), Some(self.largest)) {
             Ok(header) => header,
             Err(MalformedPacket::InsufficientBytes(missing)) => {
                 self.arrived.reserve(missing.max(READ_SIZE));
@@ -109,7 +118,7 @@ impl PacketReader {
                 take();
                 BrokerPacket::Other
             }
-            _ => match Packet::read(&mut self.arrived, Some(LARGEST_PACKET))? {
+            _ => match Packet::read(&mut self.arrived, Some(self.largest))? {
                 Packet::Publish(publish) => BrokerPacket::Publish(publish),
                 Packet::PingResp(_) => BrokerPacket::PingResp,
                 _ => BrokerPacket::Other,
@@ -229,7 +238,7 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8]) -> Result<Option<BrokerPacket>, ConnectionLost> {
-        let mut reader = PacketReader::default();
+        let mut reader = PacketReader::new(2 << 20);
         reader.arrived.extend_from_slice(bytes);
         reader.next()
     }
@@ -258,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_buffer_that_was_made_for_a_large_packet_is_given_back() {
-        let mut reader = PacketReader::default();
+        let mut reader = PacketReader::new(2 << 20);
         let topic = b"\0\x01t\0";
         let payload = vec![b'x'; 1 << 20];
         reader.arrived.extend_from_slice(&[0x30, 0x84, 0x80, 0x40]);

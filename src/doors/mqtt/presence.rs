@@ -328,7 +328,7 @@ impl PresenceSession {
                     return Ok(());
                 }
             }
-            while let Some(packet) = link.next()? {
+            while let Some(packet) = link.next().await? {
                 is_alive = true;
                 let BrokerPacket::Publish(publish) = packet else {
                     continue;
@@ -375,7 +375,7 @@ impl PresenceSession {
         self.publish(&mut link, GATEWAY_AVAILABILITY, OFFLINE, last)?;
         let taken = async {
             loop {
-                while let Some(packet) = link.next()? {
+                while let Some(packet) = link.next().await? {
                     if matches!(packet, BrokerPacket::PubAck(ack) if ack.packet_id == last) {
                         return Ok::<(), ConnectionLost>(());
                     }

@@ -16,24 +16,21 @@ use tokio::time::Instant;
 use super::DoorContext;
 use super::error::ConnectionLost;
 use super::first_commands::FirstCommands;
+use super::incoming::Incoming;
 use super::mark::Mark;
 use super::message::{Delivery, ReplyAddress};
-use super::packets::{BrokerPacket, PacketReader, SubAck};
+use super::packets::SubAck;
 use super::reason::{ended_at_filter, refused_filter};
 use super::redelivery::Redeliveries;
-use super::settings::MqttSettings;
 use super::subscription::Subscription;
 use crate::catalogue::{CATALOGUE, Payload};
 use crate::command::{
-    CommandAuthority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Submit, Transfer,
+    CommandAuthority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Transfer,
 };
 use crate::gateway_id::MessageOwner;
 use crate::home_assistant::InboundMessage;
 use crate::standstill::received_now;
-use crate::state::StateStore;
-use crate::topics::{
-    ALL_GATEWAY_TOPICS, ALL_ROOMS, Filter, Topic, check_response, is_gateway_topic,
-};
+use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Filter, Topic, check_response};
 
 pub use shared::SharedCommand;
 use shared::{ResultOrigin, SharedReply};
@@ -74,13 +71,22 @@ pub struct ReceivedCommand {
     received: Instant,
 }
 
-/// Whether a command came retained.
+/// Whether a command came with the retain flag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CameRetained {
-    No,
-    Yes,
+enum RetainFlag {
+    Live,
+    Retained,
     /// The broker does not say.
-    Perhaps,
+    Unknown,
+}
+
+impl RetainFlag {
+    fn of(publish: &Publish) -> Self {
+        match publish.retain {
+            true => Self::Retained,
+            false => Self::Live,
+        }
+    }
 }
 
 impl Receiver {
@@ -105,12 +111,12 @@ impl Receiver {
     /// Hands in the commands that were held, or refuses them.
     pub fn first_commands_over(&mut self) {
         let held = self.first_commands.over();
-        let came_retained = match held.may_be_retained {
-            true => CameRetained::Perhaps,
-            false => CameRetained::No,
+        let retain_flag = match held.may_be_retained {
+            true => RetainFlag::Unknown,
+            false => RetainFlag::Live,
         };
         for command in held.commands {
-            self.command(command, came_retained, None);
+            self.command(command, retain_flag, None);
         }
     }
 
@@ -123,71 +129,83 @@ impl Receiver {
             self.first_commands_over();
         }
         let context = &self.context;
-        let prefix = &context.settings.prefix;
-        let Ok(full_topic) = std::str::from_utf8(&publish.topic) else {
+        let Some(incoming) = self.parse(&publish) else {
             return false;
         };
-        let topic = prefix.strip(full_topic);
-        let topic = topic.filter(|topic| is_gateway_topic(topic));
-        let Some(topic) = topic else {
-            self.hand_over(full_topic, &publish);
-            return false;
-        };
-        let mark = Mark::of(&publish);
-        let (store, subscriber) = (&context.store, &context.subscriber);
-        if let Some(Topic::Gateway(_) | Topic::Member { .. }) = Topic::parse(topic) {
-            subscriber.gateway_told(store, topic, &publish.payload, mark, !publish.retain);
+        if let Some(Topic::Gateway(_) | Topic::Member { .. }) = incoming.parsed {
+            (context.subscriber).gateway_message(&context.store, &incoming);
             return false;
         }
-        let owner = mark.owner(&context.settings);
-        let payload = &publish.payload;
-        // With the flag or without: what a gateway has marked is retained.
-        let is_marked = mark.is_of_gateway();
-        let is_retained = publish.retain || is_marked;
-        let is_state =
-            is_retained && subscriber.retained_arrived(store, topic, payload, owner, mark.id);
-        if !is_retained {
-            subscriber.unretained_arrived(store, topic, payload);
-        }
-        if is_state && owner == MessageOwner::ThisGateway {
-            subscriber.own_came_back(store, topic, payload);
-        }
+        let is_state = self.note_state(&incoming);
+        let is_marked = incoming.mark.is_of_gateway();
         if is_marked && !publish.retain && self.first_commands.lacks_flag(now) {
             context.telemetry.broker_lacks_retain_flag();
         }
         if is_state || is_marked {
             return false;
         }
-        let Some((room, command)) = prefix.command(full_topic) else {
+        let Some((room, command)) = context.settings.prefix.command(incoming.full_topic) else {
             return false;
         };
-        if store.room(room).is_none() && subscriber.is_for_another(room, topic) {
+        let is_configured = context.store.room(room).is_some();
+        if !is_configured && (context.subscriber).is_for_another(room, incoming.topic) {
             return false;
         }
         if is_repeated {
             return false;
         }
-        self.redeliveries.take(&publish);
+        let (room, command) = (Arc::from(room), command.to_owned());
         context.telemetry.command_received();
-        let came_retained = match publish.retain {
-            true => CameRetained::Yes,
-            false => CameRetained::No,
-        };
-        let command = ReceivedCommand {
-            room: Arc::from(room),
-            command: command.to_owned(),
-            publish,
-            received: received_now(),
-        };
+        let retain_flag = RetainFlag::of(&publish);
+        let command = self.take_command(room, command, publish);
         if self.first_commands.until().is_none() {
-            self.command(command, came_retained, None);
+            self.command(command, retain_flag, None);
             return true;
         }
         let size = command.publish.payload.len();
         if let Err(too_many) = self.first_commands.hold(command, size) {
-            self.command(too_many, CameRetained::Perhaps, None);
+            self.command(too_many, RetainFlag::Unknown, None);
         }
         true
+    }
+
+    /// Takes a publish apart. What is another program's is handed over; then there is nothing more to do.
+    fn parse<'a>(&self, publish: &'a Publish) -> Option<Incoming<'a>> {
+        let parsed = Incoming::parse(publish, &self.context.settings);
+        if let Err(Some(topic)) = parsed {
+            self.hand_over(topic, publish);
+        }
+        parsed.ok()
+    }
+
+    /// Notes what a message about a room says of the room's states. True if it is one of them.
+    fn note_state(&self, incoming: &Incoming<'_>) -> bool {
+        let (store, subscriber) = (&self.context.store, &self.context.subscriber);
+        if !incoming.is_retained() {
+            subscriber.unretained_arrived(store, incoming.topic, incoming.payload);
+            return false;
+        }
+        let is_state = subscriber.retained_arrived(store, incoming);
+        if is_state && incoming.owner == MessageOwner::ThisGateway {
+            subscriber.own_came_back(store, incoming.topic, incoming.payload);
+        }
+        is_state
+    }
+
+    /// Remembers a publish that is a command and no repeated one, in case the broker repeats it.
+    fn take_command(
+        &mut self,
+        room: Arc<str>,
+        command: String,
+        publish: Publish,
+    ) -> ReceivedCommand {
+        self.redeliveries.take(&publish);
+        ReceivedCommand {
+            room,
+            command,
+            publish,
+            received: received_now(),
+        }
     }
 
     /// Gives a message of another program to the part of the gateway that asked for it. What nobody has
@@ -254,7 +272,7 @@ impl Receiver {
         let (subscriber, large) = (context.subscriber.clone(), context.large_results.clone());
         let deliver = move |outcome: Outcome| {
             let outcome = match &shared {
-                Some(shared) => shared.told(outcome),
+                Some(shared) => shared.with_outcome_unknown(outcome),
                 None => outcome,
             };
             let delivery = Delivery::new(address, outcome, &large);
@@ -275,7 +293,7 @@ impl Receiver {
     fn command(
         &self,
         received: ReceivedCommand,
-        came_retained: CameRetained,
+        retain_flag: RetainFlag,
         shared: Option<SharedReply>,
     ) {
         let (room, command) = (received.room.clone(), received.command.clone());
@@ -297,10 +315,10 @@ impl Receiver {
             );
             Some(Failure::new(ErrorCode::TooLarge, message))
         } else {
-            let why = match came_retained {
-                CameRetained::No => None,
-                CameRetained::Yes => Some(RETAINED_COMMAND),
-                CameRetained::Perhaps => Some(PERHAPS_RETAINED),
+            let why = match retain_flag {
+                RetainFlag::Live => None,
+                RetainFlag::Retained => Some(RETAINED_COMMAND),
+                RetainFlag::Unknown => Some(PERHAPS_RETAINED),
             };
             why.map(|why| Failure::new(ErrorCode::IgnoredRetained, why))
         };
@@ -375,49 +393,6 @@ impl Receiver {
 fn takes_file(command: &str) -> bool {
     let route = CATALOGUE.route(command);
     route.is_ok_and(|(route, _)| matches!(route.command().payload, Payload::Bytes { .. }))
-}
-
-/// Takes bytes as if a broker had sent them, without a connection. Returns how many packets they
-/// held. For the fuzz targets `broker_packets` and, where the settings share rooms, `gateway_message`.
-///
-/// # Errors
-/// As for a connection: the bytes are not MQTT 5, or hold a DISCONNECT.
-pub fn receive_bytes(
-    settings: MqttSettings,
-    gateway: Arc<dyn Submit>,
-    bytes: &[u8],
-) -> Result<usize, ConnectionLost> {
-    let context = Arc::new(DoorContext::new(
-        settings,
-        StateStore::new(),
-        gateway,
-        Arc::default(),
-    ));
-    let shared = context.settings.shared.clone();
-    let mut receiver = Receiver::new(context);
-    let mut subscription = Subscription::default();
-    let mut packets = PacketReader::default();
-    packets.arrived.extend_from_slice(bytes);
-    let mut count = 0;
-    while let Some(packet) = packets.next()? {
-        count += 1;
-        match packet {
-            BrokerPacket::Publish(publish) => match &shared {
-                Some(shared) => drop(receiver.shared_publish(shared, publish)),
-                None => drop(receiver.publish(publish)),
-            },
-            BrokerPacket::SubAck(ack) => {
-                receiver.suback(&ack, &mut subscription);
-            }
-            BrokerPacket::PubRel(id) => receiver.redeliveries.released(id),
-            // Nothing was published that a PUBACK could be for.
-            BrokerPacket::PubAck(_)
-            | BrokerPacket::ConnAck(_)
-            | BrokerPacket::PingResp
-            | BrokerPacket::Other => {}
-        }
-    }
-    Ok(count)
 }
 
 #[cfg(test)]

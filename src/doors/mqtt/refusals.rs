@@ -24,9 +24,9 @@ const LEFT_OUT_AT_FIRST: Duration = Duration::from_secs(60);
 /// After this long a message that ends the connection is tried again: the broker's rules may have
 /// changed. It costs one connection.
 const LEFT_OUT_FOR: Duration = Duration::from_secs(60 * 60);
-/// After this many blamed messages in a row, with none accepted, the broker is taken to accept none at all.
-const CULPRITS_IN_A_ROW: u32 = 5;
-/// The same conclusion follows from this many ends in a row at `gateway/availability`, which is never left out.
+/// The broker is taken to accept no message at all after this many ends in a row at `gateway/availability`, with which
+/// each connection begins. How many others end the connection says nothing of that: a kind of topic, such as
+/// `room/<room>/system/status/…`, has many in a row.
 const ENDS_AT_NEVER_LEFT_OUT: u32 = 5;
 /// A message below this size is not too large: if it ends the connection, its topic is blamed.
 const SMALLEST_TOO_LARGE: usize = 4096;
@@ -167,7 +167,6 @@ pub struct Refusals {
     left_out: HashMap<Bytes, LeftOut>,
     /// What the log was told of a topic last.
     reported: HashMap<Bytes, Obstacle>,
-    culprits_in_a_row: u32,
     takes_nothing: bool,
 }
 
@@ -188,12 +187,6 @@ impl Refusals {
     /// Messages have to go one by one.
     pub fn is_careful(&self) -> bool {
         !self.suspects.is_empty()
-    }
-
-    /// The next connection should begin with a message that the broker certainly takes, to learn
-    /// whether it takes any.
-    pub fn wants_probe(&self) -> bool {
-        self.culprits_in_a_row + 1 == CULPRITS_IN_A_ROW
     }
 
     /// Nothing waits to be sent: no suspect is left.
@@ -224,14 +217,12 @@ impl Refusals {
     /// The broker took a message.
     pub fn accepted(&mut self, topic: &[u8]) {
         self.suspects.remove(topic);
-        self.culprits_in_a_row = 0;
         self.takes_nothing = false;
     }
 
     /// The broker refused a message in its PUBACK, and the connection goes on.
     pub fn refused(&mut self, topic: &Bytes, size: usize, reason: ReasonCode) {
         self.suspects.remove(topic);
-        self.culprits_in_a_row = 0;
         self.takes_nothing = false;
         if reason == ReasonCode::PACKET_TOO_LARGE {
             let left_out = LeftOut {
@@ -276,23 +267,15 @@ impl Refusals {
             return Diagnosis::Suspected;
         };
         let (topic, size) = &in_flight[culprit];
-        let is_never_left_out = *topic == self.never_left_out;
-        let takes_nothing = self.culprits_in_a_row + 1 >= CULPRITS_IN_A_ROW
-            || is_never_left_out
-                && self.suspects.get(topic).copied().unwrap_or_default() >= ENDS_AT_NEVER_LEFT_OUT;
-        if takes_nothing {
-            *self = Self {
-                never_left_out: std::mem::take(&mut self.never_left_out),
-                takes_nothing: true,
-                reported: std::mem::take(&mut self.reported),
-                ..Self::default()
-            };
+        if *topic == self.never_left_out {
+            let ends = self.suspects.get(topic).copied().unwrap_or_default();
+            if ends < ENDS_AT_NEVER_LEFT_OUT {
+                return Diagnosis::Suspected;
+            }
+            self.suspects.clear();
+            self.takes_nothing = true;
             return Diagnosis::TakesNothing;
         }
-        if is_never_left_out {
-            return Diagnosis::Suspected;
-        }
-        self.culprits_in_a_row += 1;
         let left_out_for = match blame {
             Blame::Perhaps if !self.left_out.contains_key(topic) => LEFT_OUT_AT_FIRST,
             _ => LEFT_OUT_FOR,

@@ -12,12 +12,12 @@ use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::time::{sleep, timeout};
 
 use super::DoorContext;
-use super::mark::Mark;
+use super::incoming::Incoming;
 use super::shared::SharedRooms;
 use super::shared::retained_states::StateDigest;
 use super::survey::{Survey, UNANSWERED};
 use crate::gateway_id::MessageOwner;
-use crate::topics::{RoomTopics, Topic};
+use crate::topics::RoomTopics;
 
 /// So many rooms are read at a time. Each has some sixty messages, and Mosquitto drops what is above a thousand for one
 /// subscriber.
@@ -63,9 +63,11 @@ async fn read(
         let filters: Vec<_> = (rooms.iter())
             .map(|room| prefix.add(&RoomTopics::new(room).all()))
             .collect();
-        let read = timeout(TELL_TIMEOUT, survey.retained_now(&filters)).await;
-        let messages = read.map_err(|_| UNANSWERED)??;
-        told(context, shared, &rooms, messages);
+        let mut messages = Vec::new();
+        let reading = survey.retained_now(&filters, |publish| messages.push(publish.clone()));
+        let read = timeout(TELL_TIMEOUT, reading).await;
+        read.map_err(|_| UNANSWERED)??;
+        take(context, shared, &rooms, messages);
         match timeout(IDLE_TIMEOUT, next_rooms(shared)).await {
             Ok(next) => rooms = next,
             Err(_) => break,
@@ -85,31 +87,29 @@ async fn next_rooms(shared: &SharedRooms) -> Vec<Arc<str>> {
     }
 }
 
-/// The broker has told this of these rooms.
-fn told(context: &DoorContext, shared: &SharedRooms, rooms: &[Arc<str>], messages: Vec<Publish>) {
+/// The broker has sent what it retains of these rooms.
+fn take(context: &DoorContext, shared: &SharedRooms, rooms: &[Arc<str>], messages: Vec<Publish>) {
     let mut states = BTreeMap::<&str, BTreeMap<Arc<str>, StateDigest>>::new();
     let mut others = Vec::new();
     for publish in &messages {
-        let topic = std::str::from_utf8(&publish.topic).ok();
-        let topic = topic.and_then(|topic| context.settings.prefix.strip(topic));
-        let Some(topic) = topic else { continue };
-        let Some(room) = Topic::parse(topic).and_then(|topic| topic.room()) else {
+        let Ok(incoming) = Incoming::parse(publish, &context.settings) else {
             continue;
         };
-        let mark = Mark::of(publish);
-        let owner = mark.owner(&context.settings);
+        let Some(room) = incoming.room() else {
+            continue;
+        };
+        let is_own = incoming.owner == MessageOwner::ThisGateway;
         // Something of a room that was asked for before may be late.
-        if owner == MessageOwner::ThisGateway && rooms.iter().any(|asked| **asked == *room) {
+        if is_own && rooms.iter().any(|asked| **asked == *room) {
             let content_type = publish.properties.as_ref();
             let content_type = content_type.and_then(|it| it.content_type.as_deref());
             let digest = StateDigest::of(&publish.payload, content_type);
             let states = states.entry(room).or_default();
-            states.insert(topic.into(), digest);
+            states.insert(incoming.topic.into(), digest);
         }
-        let (store, payload) = (&context.store, &publish.payload);
-        let is_state = shared.owns(room)
-            && (context.subscriber).retained_arrived(store, topic, payload, owner, mark.id);
-        if !is_state && !mark.is_of_gateway() {
+        let is_state =
+            shared.owns(room) && (context.subscriber).retained_arrived(&context.store, &incoming);
+        if !is_state && !incoming.mark.is_of_gateway() {
             others.push(publish.clone());
         }
     }

@@ -237,7 +237,7 @@ mod tests {
     #[tokio::test]
     async fn a_command_is_named_finished_with_the_message_that_has_its_result() {
         let (context, _) = context();
-        let link = BrokerLink::new(Box::new(tokio::io::duplex(1 << 20).0));
+        let link = BrokerLink::new(Box::new(tokio::io::duplex(1 << 20).0), 1 << 20);
         let limits = SessionLimits {
             receive_maximum: 1,
             largest_packet: 1 << 20,

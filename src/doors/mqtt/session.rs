@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnAckProperties, Packet, PingReq, PubAck, PubRec};
+use tokio::time::Instant;
 
 use super::error::{ConnectionLost, NO_QOS_1, NO_RETAINED_MESSAGES, NO_WILDCARDS};
 use super::inflight::Inflight;
@@ -28,6 +29,11 @@ pub struct BrokerSession {
     pub inflight: Inflight,
     pub limits: SessionLimits,
     pub subscription: Subscription,
+    pub began: Instant,
+    /// When something was sent or came last.
+    pub last_traffic: Instant,
+    /// What is sent before all that waits in the outbox.
+    pub first: Option<Item<Delivery>>,
     /// Messages that wait for room in the broker's Receive Maximum: the second of an item. The last
     /// message of an item carries it.
     pub unsent: VecDeque<(Message, Option<Item<Delivery>>)>,
@@ -61,6 +67,9 @@ impl BrokerSession {
             inflight: Inflight::new(limits.receive_maximum),
             limits,
             subscription: Subscription::default(),
+            began: Instant::now(),
+            last_traffic: Instant::now(),
+            first: None,
             unsent: VecDeque::new(),
             pings: VecDeque::new(),
             is_acknowledged: false,

@@ -36,9 +36,11 @@ pub const MOSQUITTO_WINDOW: u16 = 20;
 /// How long the broker waits before it publishes the will. A connection that is back by then, with its
 /// session, was never `offline` to anybody.
 const WILL_DELAY: Duration = Duration::from_secs(5);
-/// Larger packets from the broker end the connection. Far above `mqtt.max_payload`'s default, so
-/// that a payload that is too large gets its answer instead.
-pub const LARGEST_PACKET: u32 = 64 << 20;
+/// The broker does not send larger packets than this, or than `mqtt.max_payload` asks for. Far above the default of
+/// that, so that a payload that is too large gets its answer instead of being dropped by the broker.
+const LARGEST_PACKET: u32 = 64 << 20;
+/// What a packet may have beside the largest payload: topic and properties.
+const PACKET_OVERHEAD: u32 = 64 << 10;
 
 /// Where the broker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,6 +169,12 @@ impl MqttSettings {
         }
     }
 
+    /// The largest packet that is taken from the broker (the gateway's Maximum Packet Size), in bytes.
+    pub(super) fn largest_packet(&self) -> u32 {
+        let payload = u32::try_from(self.max_payload).unwrap_or(u32::MAX);
+        LARGEST_PACKET.max(payload.saturating_add(PACKET_OVERHEAD))
+    }
+
     /// `host:port`, for messages.
     pub fn address(&self) -> String {
         let (BrokerAddress::Tcp { host, port } | BrokerAddress::Tls { host, port }) = &self.broker;
@@ -194,7 +202,7 @@ pub(super) fn connect_packet(settings: &MqttSettings) -> Packet {
         clean_start: expiry == 0,
         properties: Some(ConnectProperties {
             session_expiry_interval: Some(expiry),
-            max_packet_size: Some(LARGEST_PACKET),
+            max_packet_size: Some(settings.largest_packet()),
             // What the broker repeats after a lost connection is recognised among so many.
             receive_maximum: Some(RECEIVE_MAXIMUM),
             ..ConnectProperties::new()
@@ -285,6 +293,24 @@ pub(super) mod tests {
             proptest::prop_assert_eq!(is_same, first == second);
             proptest::prop_assert_eq!(one == other, presence_client_id(&one) == presence_client_id(&other));
             proptest::prop_assert_ne!(presence_client_id(&one), second);
+        }
+    }
+
+    #[test]
+    fn the_largest_payload_fits_into_the_largest_packet() {
+        for max_payload in [64 << 10, 10 << 20, 64 << 20, 256 << 20, usize::MAX] {
+            let settings = MqttSettings {
+                max_payload,
+                ..settings()
+            };
+            let largest = settings.largest_packet();
+            assert!(largest == u32::MAX || largest as usize > max_payload);
+            assert!(largest >= LARGEST_PACKET);
+            let Packet::Connect(connect, ..) = connect_packet(&settings) else {
+                panic!("no CONNECT");
+            };
+            let announced = connect.properties.unwrap().max_packet_size;
+            assert_eq!(announced, Some(largest));
         }
     }
 

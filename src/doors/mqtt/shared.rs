@@ -33,7 +33,6 @@ use retained_states::RetainedStates;
 use room_filters::{FilterPace, RoomFilters};
 
 pub use arbiter::{Arrival, RoomRole};
-pub use messages::rewrite_gateway_message;
 pub use room_filters::RefusedRoom;
 
 /// What the door asks of whoever places the rooms. Asked for each command, so the answer must be at hand.

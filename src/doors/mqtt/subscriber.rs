@@ -18,6 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::incoming::Incoming;
 use super::leftovers::{Leftovers, Retained, Unclaimed};
 use super::message::Delivery;
 use super::other_gateways::{GatewayInfo, OtherGateways};
@@ -87,16 +88,15 @@ impl MqttSubscriber {
     }
 
     /// The broker sent a retained message. True if it is a state, of this or an earlier run or of
-    /// another gateway, and not a command. `owner` is whose message it is, `id` the id of its mark.
-    /// Without payload it says that the topic was cleared.
-    pub fn retained_arrived(
-        &self,
-        store: &StateStore,
-        topic: &str,
-        payload: &[u8],
-        owner: MessageOwner,
-        id: Option<&str>,
-    ) -> bool {
+    /// another gateway, and not a command. Without payload it says that the topic was cleared.
+    pub fn retained_arrived(&self, store: &StateStore, incoming: &Incoming<'_>) -> bool {
+        let Incoming {
+            topic,
+            payload,
+            owner,
+            ..
+        } = *incoming;
+        let id = incoming.mark.id;
         self.restore(store, topic, payload, owner);
         let Retained::State { room, is_read } = Retained::of(topic) else {
             return store.get(topic).is_some();
@@ -229,6 +229,7 @@ impl Subscriber for MqttSubscriber {
 mod tests {
     use std::time::Duration;
 
+    use super::super::incoming::tests::incoming;
     use super::*;
     use crate::state::{Item, StateValue};
 
@@ -262,7 +263,20 @@ mod tests {
 
     /// The broker sends a retained message with this gateway's mark.
     fn own(door: &MqttSubscriber, store: &StateStore, topic: &str) -> bool {
-        door.retained_arrived(store, topic, b"5", MessageOwner::ThisGateway, Some("own"))
+        let message = incoming(topic, b"5", MessageOwner::ThisGateway, Some("own"));
+        door.retained_arrived(store, &message)
+    }
+
+    /// Somebody else has the broker retain this.
+    fn not_own(
+        door: &MqttSubscriber,
+        store: &StateStore,
+        topic: &str,
+        payload: &[u8],
+        owner: MessageOwner,
+    ) -> bool {
+        let id = (owner == MessageOwner::AnotherGateway).then_some("other");
+        door.retained_arrived(store, &incoming(topic, payload, owner, id))
     }
 
     #[test]
@@ -331,19 +345,19 @@ mod tests {
         store.set_room(&"1".into(), COMPLETE);
         for owner in [MessageOwner::AnotherGateway, MessageOwner::Unknown] {
             for topic in [VOLUME, "room/7/audio/volume", "room/7/availability"] {
-                assert!(door.retained_arrived(&store, topic, b"5", owner, None));
+                assert!(not_own(&door, &store, topic, b"5", owner));
             }
         }
         assert!(waiting(&door).is_empty());
         // The newest message counts: what was this gateway's is another's now.
         let (store, door) = setup();
         assert!(own(&door, &store, "room/7/audio/volume"));
-        let taken = door.retained_arrived(
+        let taken = not_own(
+            &door,
             &store,
             "room/7/audio/volume",
             b"5",
             MessageOwner::AnotherGateway,
-            Some("other"),
         );
         door.settle(&store, Instant::now());
         assert!(taken && waiting(&door).is_empty());
@@ -355,12 +369,12 @@ mod tests {
         store.set_room(&"1".into(), COMPLETE);
         store.set(VOLUME, StateValue::text("5"));
         assert!(door.may_clear_topic(VOLUME));
-        assert!(door.retained_arrived(
+        assert!(not_own(
+            &door,
             &store,
             VOLUME,
             b"5",
-            MessageOwner::AnotherGateway,
-            Some("other")
+            MessageOwner::AnotherGateway
         ));
         assert!(!door.may_clear_topic(VOLUME));
         door.published(VOLUME);
@@ -387,11 +401,11 @@ mod tests {
                     door.settle(&store, Instant::now());
                 }
                 assert_eq!(waiting(&door), [VOLUME]);
-                assert!(door.retained_arrived(&store, VOLUME, payload, owner, None));
+                assert!(not_own(&door, &store, VOLUME, payload, owner));
                 let restored = waiting(&door) == [VOLUME];
                 assert_eq!(restored, owners.contains(&owner), "{payload:?} {owner:?}");
                 // Again within the minute: later.
-                door.retained_arrived(&store, VOLUME, payload, owner, None);
+                not_own(&door, &store, VOLUME, payload, owner);
                 assert!(waiting(&door).is_empty());
                 door.restore_due(Instant::now() + Duration::from_secs(60));
                 assert_eq!(waiting(&door) == [VOLUME], restored);
@@ -414,7 +428,7 @@ mod tests {
         assert_eq!(waiting(&door), [VOLUME]);
         // Retained or not, it is the same topic, and has the same minute.
         door.unretained_arrived(&store, VOLUME, b"99");
-        door.retained_arrived(&store, VOLUME, b"99", MessageOwner::Unknown, None);
+        not_own(&door, &store, VOLUME, b"99", MessageOwner::Unknown);
         assert!(waiting(&door).is_empty());
         door.restore_due(Instant::now() + Duration::from_secs(60));
         assert_eq!(waiting(&door), [VOLUME]);
@@ -433,7 +447,7 @@ mod tests {
             // The same as its own.
             (VOLUME, b"5"),
         ] {
-            door.retained_arrived(&store, topic, payload, MessageOwner::Unknown, None);
+            not_own(&door, &store, topic, payload, MessageOwner::Unknown);
             door.unretained_arrived(&store, topic, payload);
             assert!(waiting(&door).is_empty(), "{topic}");
         }
@@ -444,7 +458,7 @@ mod tests {
         let (store, door) = setup();
         store.set_room(&"1".into(), COMPLETE);
         door.settle(&store, Instant::now());
-        assert!(door.retained_arrived(&store, VOLUME, b"", MessageOwner::Unknown, None));
+        assert!(not_own(&door, &store, VOLUME, b"", MessageOwner::Unknown));
         assert!(waiting(&door).is_empty());
     }
 

@@ -145,27 +145,28 @@ impl Survey {
         Ok(messages)
     }
 
-    /// The messages that the broker retains at these filters, by QoS 0 and without a long wait: of one that is slow to
-    /// send them, some may come with those of the next filters. Needs a time limit.
+    /// Gives the messages that the broker retains at these filters to `take`, by QoS 0 and without a long wait: of a
+    /// broker that is slow to send them, some may come with those of the next filters. Needs a time limit.
     ///
     /// # Errors
     /// A message for the user: the connection broke.
     pub(super) async fn retained_now(
         &mut self,
         filters: &[String],
-    ) -> Result<Vec<Publish>, String> {
+        mut take: impl FnMut(&Publish),
+    ) -> Result<(), String> {
+        let take = &mut take;
         self.subscribe(filters)?;
-        let mut messages = Vec::new();
-        while !matches!(self.next_of(&mut messages).await?, BrokerPacket::SubAck(_)) {}
+        while !matches!(self.next_of(take).await?, BrokerPacket::SubAck(_)) {}
         self.put(&Packet::PingReq(PingReq))?;
-        while !matches!(self.next_of(&mut messages).await?, BrokerPacket::PingResp) {}
-        while let Ok(packet) = timeout(SILENCE_AFTER_PING, self.next_of(&mut messages)).await {
+        while !matches!(self.next_of(take).await?, BrokerPacket::PingResp) {}
+        while let Ok(packet) = timeout(SILENCE_AFTER_PING, self.next_of(take)).await {
             packet?;
         }
         self.unsubscribe(filters)?;
         self.put(&Packet::PingReq(PingReq))?;
-        while !matches!(self.next_of(&mut messages).await?, BrokerPacket::PingResp) {}
-        Ok(messages)
+        while !matches!(self.next_of(take).await?, BrokerPacket::PingResp) {}
+        Ok(())
     }
 
     /// Asks for what is retained. What is published from now on comes without the flag.
@@ -191,13 +192,13 @@ impl Survey {
         self.put(&Packet::Unsubscribe(unsubscribe))
     }
 
-    /// The next packet. A retained message is added to these.
-    async fn next_of(&mut self, messages: &mut Vec<Publish>) -> Result<BrokerPacket, String> {
+    /// The next packet. `take` gets a retained message.
+    async fn next_of(&mut self, take: &mut impl FnMut(&Publish)) -> Result<BrokerPacket, String> {
         let packet = self.packet().await.map_err(|lost| lost.to_string())?;
         if let BrokerPacket::Publish(publish) = &packet
             && publish.retain
         {
-            messages.push(publish.clone());
+            take(publish);
         }
         Ok(packet)
     }
@@ -313,7 +314,7 @@ impl Survey {
 
     async fn packet(&mut self) -> Result<BrokerPacket, ConnectionLost> {
         loop {
-            if let Some(packet) = self.link.next()? {
+            if let Some(packet) = self.link.next().await? {
                 return Ok(packet);
             }
             self.link.turn().await?;

@@ -225,7 +225,7 @@ impl Asked {
         while !self.subscribed || self.unacknowledged > 0 || self.sent < self.topics.len() {
             self.publish(link)?;
             link.turn().await?;
-            while let Some(packet) = link.next()? {
+            while let Some(packet) = link.next().await? {
                 self.answered(packet);
             }
         }
@@ -235,7 +235,7 @@ impl Asked {
                 break;
             };
             turned?;
-            while let Some(packet) = link.next()? {
+            while let Some(packet) = link.next().await? {
                 self.answered(packet);
             }
         }

@@ -24,10 +24,12 @@ fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
 
 /// The connection, and who else is at the broker.
 impl Telemetry {
-    /// A connection to the broker came up.
-    pub fn broker_connected(&self) {
+    /// A connection to the broker came up. `is_news`: the log is to be told.
+    pub fn broker_connected(&self, is_news: bool) {
         self.metrics.broker_connects.inc();
-        tracing::info!(target: MQTT, "connected to the broker");
+        if is_news {
+            tracing::info!(target: MQTT, "connected to the broker");
+        }
     }
 
     /// There is no connection to the broker, for another reason than was logged last.
@@ -201,6 +203,38 @@ impl Telemetry {
             "what the broker holds of rooms that this gateway has taken cannot be read ({reason}), so all their \
              states are published: commands may be late while many rooms move. Let the gateway's user connect \
              with its client id and `.retained` behind it"
+        );
+    }
+
+    /// The broker has come back with so many topics that this gateway had cleared, or that are not true any more.
+    pub fn broker_held_older(&self, topics: usize) {
+        tracing::warn!(
+            target: MQTT,
+            topics,
+            "the broker came back with retained messages from before, as after a crash or from a backup: those of rooms \
+             and states that are gone are cleared"
+        );
+    }
+
+    /// What the broker holds cannot be read, although it may have come back with something older.
+    pub fn older_not_read(&self, reason: &str) {
+        let reason = shortened(reason, LONGEST_TEXT);
+        tracing::warn!(
+            target: MQTT,
+            "the broker may have come back with older retained messages, and what it holds cannot be read ({reason}): \
+             rooms and states that are gone may be there again until the gateway is started again. Let the gateway's user \
+             connect with its client id and `.retained` behind it"
+        );
+    }
+
+    /// Connections end whenever nothing has happened on them for so long, which is shorter than `keep_alive`.
+    pub fn broker_ends_idle(&self, silence: Duration, keep_alive: Duration) {
+        let (silence, keep_alive) = (silence.as_secs_f64().round(), keep_alive.as_secs_f64());
+        tracing::warn!(
+            target: MQTT,
+            "the connection to the broker ends again and again when nothing has happened on it for {silence} s: a proxy or \
+             firewall before the broker ends idle connections, as it seems. Set mqtt.keep_alive, now {keep_alive} s, to \
+             less than that, or raise the limit there; it is not told each time"
         );
     }
 

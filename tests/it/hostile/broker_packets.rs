@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
-use poly2mqtt::doors::mqtt::{BrokerAddress, MqttSettings, receive_bytes};
+use poly2mqtt::doors::mqtt::fuzzed::receive_bytes;
+use poly2mqtt::doors::mqtt::{BrokerAddress, MqttSettings};
 use poly2mqtt::topics::Prefix;
 
 use super::fixed_header::packet;

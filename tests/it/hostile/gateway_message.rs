@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use poly2mqtt::command::{DoorKind, Failure, Reply, Submission, Submit, Success};
+use poly2mqtt::doors::mqtt::fuzzed::{receive_bytes, rewrite_gateway_message};
 use poly2mqtt::doors::mqtt::{
-    Arrival, BrokerAddress, MqttSettings, RoomRole, SharedRooms, SharingRules, receive_bytes,
-    rewrite_gateway_message,
+    Arrival, BrokerAddress, MqttSettings, RoomRole, SharedRooms, SharingRules,
 };
 use poly2mqtt::topics::Prefix;
 use serde_json::{Value, json};

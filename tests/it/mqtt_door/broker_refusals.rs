@@ -186,6 +186,49 @@ async fn many_messages_that_end_the_connection_are_all_found() {
     assert!(!text.contains("another client"), "{text}");
 }
 
+/// As AWS IoT Core ends it at topics with more than seven slashes, and other brokers at topics that their rules deny.
+#[test]
+fn a_kind_of_topic_that_ends_the_connection_costs_nothing_else() {
+    const BAD: usize = 7;
+    at_the_same_time(
+        [Answer::Close, Answer::Disconnect(0x87)],
+        |answer| async move {
+            let (log, _guard) = thread_log();
+            let ends = answer.clone();
+            let script = Script {
+                publish: Box::new(move |publish| match is_bad(publish) {
+                    true => ends.clone(),
+                    false => TAKEN,
+                }),
+                ..Script::default()
+            };
+            let broker = ScriptedBroker::start(script).await;
+            let it = start(MqttSettings::new(plain_tcp(broker.port)));
+            for n in 0..BAD {
+                let topic = format!("room/1/bad/{n}");
+                it.store.set(&topic, StateValue::text("1"));
+            }
+            // Urgent, and behind them in the same queue.
+            it.store
+                .set("room/1/availability", StateValue::text("online"));
+            broker.holds("room/1/availability", "online").await;
+            broker
+                .until("every bad one", |_| left_out(&log.text()).len() >= BAD)
+                .await;
+            connected(&it.door).await;
+            it.store.set("room/1/good", StateValue::text("1"));
+            broker.holds("room/1/good", "1").await;
+            assert!(!log.text().contains("every message"), "{}", log.text());
+            let published = broker.published();
+            let online = published
+                .iter()
+                .filter(|it| it.topic == b"gateway/availability");
+            assert!(online.count() > BAD, "each connection begins with it");
+            it.door.stop(Instant::now()).await;
+        },
+    );
+}
+
 #[test]
 fn a_result_that_is_refused_is_followed_by_one_that_says_so() {
     at_the_same_time(

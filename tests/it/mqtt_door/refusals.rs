@@ -1,5 +1,6 @@
 //! Messages that the door refuses: each gets its answer, and nothing reaches the rooms.
 use poly2mqtt::command::ErrorCode;
+use poly2mqtt::doors::mqtt::MqttSettings;
 use poly2mqtt::state::StateValue;
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::Value;
@@ -86,6 +87,34 @@ async fn retained_and_own_messages(kind: BrokerKind) {
         ],
     };
     assert_eq!(*it.gateway.refused.lock().unwrap(), expected);
+}
+
+/// Above the size that is announced by default.
+#[tokio::test]
+async fn a_payload_as_large_as_the_configuration_allows_arrives() {
+    const LARGE: usize = 65 << 20;
+    if poly2mqtt_test_support::mosquitto().is_none() {
+        println!("skipped: Mosquitto is not installed");
+        return;
+    }
+    let broker = TestBroker::start(BrokerKind::Mosquitto).await;
+    let client = Client::connect_with(
+        broker.port(),
+        |options| {
+            options.set_max_packet_size(Some(80 << 20));
+        },
+        "room/1/directory/import/result",
+    )
+    .await;
+    let it = setup(MqttSettings {
+        max_payload: LARGE,
+        ..settings(&broker)
+    })
+    .await;
+    let file = vec![b'x'; LARGE];
+    let answer = client.command("room/1/directory/import", file).await;
+    assert_eq!(answer["ok"], true, "{answer}");
+    assert_eq!(it.gateway.seen.lock().unwrap()[0].payload.len(), LARGE);
 }
 
 async fn too_large_is_answered(kind: BrokerKind) {

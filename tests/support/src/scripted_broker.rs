@@ -100,22 +100,20 @@ struct Seen {
     published: Mutex<Vec<Publish>>,
     /// The retained messages that it took.
     retained: Mutex<BTreeMap<String, Publish>>,
-    /// The filters of the newest connection, with their options.
-    filters: Mutex<BTreeMap<String, u8>>,
+    /// The filters of each connection that is up, with their options.
+    filters: Mutex<BTreeMap<usize, BTreeMap<String, u8>>>,
     /// Publishes without their acknowledgement, now and at most.
     unacknowledged: Mutex<(usize, usize)>,
     changed: Notify,
-    /// To the newest connection.
-    to_client: Mutex<Option<mpsc::UnboundedSender<Vec<u8>>>>,
+    /// To each connection that is up.
+    to_clients: Mutex<BTreeMap<usize, mpsc::UnboundedSender<Vec<u8>>>>,
 }
 
 impl Seen {
     fn brings_own(&self, topic: &str) -> bool {
         const NO_LOCAL: u8 = 4;
         let filters = self.filters.lock().unwrap();
-        let mut own = filters
-            .iter()
-            .filter(|(_, options)| *options & NO_LOCAL == 0);
+        let mut own = (filters.values().flatten()).filter(|(_, options)| *options & NO_LOCAL == 0);
         own.any(|(filter, _)| matches(filter, topic))
     }
 }
@@ -147,9 +145,12 @@ impl ScriptedBroker {
         let (by, sees) = (script.clone(), seen.clone());
         let task = tokio::spawn(async move {
             let mut clients = tokio::task::JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
+            for number in 0.. {
+                let Ok((stream, _)) = listener.accept().await else {
+                    break;
+                };
                 let script = by.lock().unwrap().clone();
-                clients.spawn(serve(stream, script, sees.clone()));
+                clients.spawn(serve(stream, number, script, sees.clone()));
             }
         });
         Self {
@@ -191,10 +192,13 @@ impl ScriptedBroker {
 
     /// Retains this message, as if another client had published it, and delivers nothing.
     pub fn retain(&self, topic: &str, payload: &str) {
-        let publish = Publish::new(Version::V5, topic, 0).payload(payload);
-        let mut retained = self.seen.retained.lock().unwrap();
-        retained.insert(topic.to_owned(), publish);
-        drop(retained);
+        self.retain_copy(Publish::new(Version::V5, topic, 0).payload(payload));
+    }
+
+    /// Retains this message as it is, with its properties, and delivers nothing.
+    pub fn retain_copy(&self, publish: Publish) {
+        let topic = String::from_utf8(publish.topic.clone()).unwrap();
+        self.seen.retained.lock().unwrap().insert(topic, publish);
         self.seen.changed.notify_waiters();
     }
 
@@ -203,7 +207,7 @@ impl ScriptedBroker {
         self.seen.retained.lock().unwrap().clear();
     }
 
-    /// Whether the newest connection has a filter without No Local that matches this topic.
+    /// Whether a connection has a filter without No Local that matches this topic.
     pub fn brings_own(&self, topic: &str) -> bool {
         self.seen.brings_own(topic)
     }
@@ -215,8 +219,9 @@ impl ScriptedBroker {
 
     /// Sends bytes to the client that connected last.
     pub fn send(&self, bytes: Vec<u8>) {
-        let to_client = self.seen.to_client.lock().unwrap();
-        let _ = to_client.as_ref().expect("a client").send(bytes);
+        let to_clients = self.seen.to_clients.lock().unwrap();
+        let (_, newest) = to_clients.last_key_value().expect("a client");
+        let _ = newest.send(bytes);
     }
 
     /// Waits until a condition holds.
@@ -259,14 +264,14 @@ impl ScriptedBroker {
     }
 }
 
-async fn serve(mut stream: TcpStream, script: Arc<Script>, seen: Arc<Seen>) {
+async fn serve(mut stream: TcpStream, number: usize, script: Arc<Script>, seen: Arc<Seen>) {
     stream.set_nodelay(true).unwrap();
     if !script.greeting.is_empty() {
         let _ = stream.write_all(&script.greeting).await;
     }
     let (mut reader, mut writer) = stream.into_split();
     let (to_client, mut bytes) = mpsc::unbounded_channel::<Vec<u8>>();
-    *seen.to_client.lock().unwrap() = Some(to_client.clone());
+    (seen.to_clients.lock().unwrap()).insert(number, to_client.clone());
     let writing = tokio::spawn(async move {
         while let Some(bytes) = bytes.recv().await {
             // Empty: everything before is written, and the connection ends.
@@ -278,7 +283,7 @@ async fn serve(mut stream: TcpStream, script: Arc<Script>, seen: Arc<Seen>) {
     });
     seen.unacknowledged.lock().unwrap().0 = 0;
     while let Some(received) = read_packet(&mut reader).await {
-        let goes_on = answer(&received, &script, &seen, &to_client).await;
+        let goes_on = answer(&received, number, &script, &seen, &to_client).await;
         seen.changed.notify_waiters();
         if !goes_on {
             let _ = to_client.send(Vec::new());
@@ -286,12 +291,16 @@ async fn serve(mut stream: TcpStream, script: Arc<Script>, seen: Arc<Seen>) {
         }
     }
     let _ = to_client.send(Vec::new());
+    seen.filters.lock().unwrap().remove(&number);
+    seen.to_clients.lock().unwrap().remove(&number);
+    seen.changed.notify_waiters();
     let _ = writing.await;
 }
 
 /// Answers a packet. False: the connection ends.
 async fn answer(
     received: &Received,
+    number: usize,
     script: &Arc<Script>,
     seen: &Arc<Seen>,
     to_client: &mpsc::UnboundedSender<Vec<u8>>,
@@ -299,7 +308,6 @@ async fn answer(
     match received.kind() {
         kind::CONNECT => {
             seen.connections.fetch_add(1, Ordering::SeqCst);
-            seen.filters.lock().unwrap().clear();
             sleep(script.connack_delay).await;
             let _ = to_client.send(script.connack.clone());
             !script.refuses
@@ -319,14 +327,22 @@ async fn answer(
                 let _ = to_client.send(packet(0x90, &body));
             }
             tell_retained(&with_options, script, seen, to_client);
-            seen.filters.lock().unwrap().extend(with_options);
+            let mut filters = seen.filters.lock().unwrap();
+            filters.entry(number).or_default().extend(with_options);
             true
         }
         kind::UNSUBSCRIBE => {
-            // Of one filter, without properties.
-            let filter = String::from_utf8_lossy(&received.body[5..]).into_owned();
-            seen.filters.lock().unwrap().remove(&filter);
-            let body = [&received.body[..2], &[0, 0]].concat();
+            // Without properties.
+            let (head, mut rest) = received.body.split_at(3);
+            let mut body = head.to_vec();
+            while let Some((length, more)) = rest.split_first_chunk::<2>() {
+                let (filter, more) = more.split_at(u16::from_be_bytes(*length).into());
+                let filter = String::from_utf8_lossy(filter).into_owned();
+                let mut filters = seen.filters.lock().unwrap();
+                filters.entry(number).or_default().remove(&filter);
+                body.push(0);
+                rest = more;
+            }
             let _ = to_client.send(packet(0xB0, &body));
             true
         }

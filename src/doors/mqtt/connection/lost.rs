@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::Connection;
 use crate::doors::mqtt::error::{ConnectionLost, TAKES_NO_MESSAGE};
+use crate::doors::mqtt::idle_ends::{IdleEnd, QuietEnd};
 use crate::doors::mqtt::reason::ReasonCode;
 use crate::doors::mqtt::refusals::{Diagnosis, Obstacle};
 use crate::doors::mqtt::session::BrokerSession;
@@ -18,6 +19,8 @@ use crate::state::Item;
 pub(super) struct Lost {
     pub(super) lost: ConnectionLost,
     diagnosis: Diagnosis,
+    /// It ended for being idle, as it seems.
+    idle: Option<IdleEnd>,
 }
 
 impl Lost {
@@ -26,15 +29,17 @@ impl Lost {
         Self {
             lost,
             diagnosis: Diagnosis::Unrelated,
+            idle: None,
         }
     }
 }
 
 impl Connection {
-    /// The connection ended. What was not acknowledged is sent again on the next one, before all else,
-    /// but a message that is the reason for the end is left out.
+    /// The connection ended. What was not acknowledged is sent again on the next one, before what waits behind it in
+    /// its room's queue, but a message that is the reason for the end is left out.
     pub(super) fn end(&mut self, mut session: BrokerSession, lost: ConnectionLost) -> Lost {
         self.shared_connection_ended(&lost);
+        self.upkeep.connection_ended(&self.context.store);
         let in_flight: Vec<(Bytes, usize)> = (session.inflight.iter())
             .map(|sent| (sent.topic.clone(), sent.size))
             .collect();
@@ -46,6 +51,15 @@ impl Connection {
             }
         );
         let blame = lost.blame();
+        let idle = if in_flight.is_empty() && lost.is_vague() && session.is_ready {
+            self.idle_ends.ended(QuietEnd {
+                silence: session.last_traffic.elapsed(),
+                lasted: session.began.elapsed(),
+                keep_alive: session.limits.keep_alive,
+            })
+        } else {
+            None
+        };
         let pending = session.subscription.pending();
         if !pending.is_empty()
             && lost.can_mean_filter()
@@ -86,12 +100,21 @@ impl Connection {
             Diagnosis::TakesNothing => {
                 Lost::of_broker(ConnectionLost::Unsuitable(TAKES_NO_MESSAGE.into()))
             }
-            diagnosis => Lost { lost, diagnosis },
+            diagnosis => Lost {
+                lost,
+                diagnosis,
+                idle,
+            },
         }
     }
 
     /// Writes why there is no connection, and returns when the next one is tried.
-    pub(super) fn report(&mut self, Lost { lost, diagnosis }: &Lost) -> Duration {
+    pub(super) fn report(&mut self, lost: &Lost) -> Duration {
+        let Lost {
+            lost,
+            diagnosis,
+            idle,
+        } = lost;
         self.context.connected.send_replace(false);
         let by_message = *diagnosis != Diagnosis::Unrelated;
         let mut reason = lost.to_string();
@@ -108,7 +131,11 @@ impl Connection {
             let longest = self.backoff.longest_delay(lost.is_final());
             telemetry.broker_unsteady(&self.context.settings.client_id, why, longest);
         }
-        if report.is_new_reason {
+        self.tells_connection = idle.is_none();
+        if let Some(IdleEnd::News(silence)) = idle {
+            telemetry.broker_ends_idle(*silence, self.context.settings.keep_alive);
+        }
+        if report.is_new_reason && idle.is_none() {
             if lost.is_final() {
                 let seconds = delay.as_secs();
                 reason.push_str(&format!(

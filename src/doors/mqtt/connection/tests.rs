@@ -16,7 +16,9 @@ use crate::command::Success;
 use crate::state::StateValue;
 use crate::telemetry::Sample;
 
+mod acknowledgements;
 mod floods;
+mod idle;
 mod throttling;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -40,7 +42,7 @@ impl FakeBroker {
             arrived,
             grants,
         };
-        (broker, BrokerLink::new(Box::new(ours)))
+        (broker, BrokerLink::new(Box::new(ours), 1 << 20))
     }
 
     /// The next packet; `None` when the gateway has closed the connection. A SUBSCRIBE is answered.
@@ -239,7 +241,7 @@ async fn what_an_earlier_run_left_is_asked_for_when_the_commands_are_granted() {
 /// The result waits for its acknowledgement when the connection breaks, and the broker repeats the
 /// command on the next one.
 #[tokio::test(start_paused = true)]
-async fn after_a_lost_connection_results_come_first_and_no_command_runs_twice() {
+async fn after_a_lost_connection_results_are_sent_again_and_no_command_runs_twice() {
     let mut it = start();
     it.broker.greet().await;
     let command = publish("av/room/1/audio/mute", "");
@@ -256,13 +258,13 @@ async fn after_a_lost_connection_results_come_first_and_no_command_runs_twice() 
         ..command
     };
     broker.send(Packet::Publish(repeated)).await;
+    broker.greet().await;
     let again = broker.publish().await;
     assert_eq!(
         (topic(&again), &again.payload),
         (topic(&result), &result.payload)
     );
     broker.acknowledge(&again).await;
-    broker.greet().await;
     assert_eq!(*it.gateway.submitted.lock(), ["1/audio/mute"]);
     assert_eq!(counted(&it.context, "connects"), 2);
 }
@@ -465,9 +467,9 @@ async fn a_state_that_seemed_to_end_the_connection_is_sent_again_after_a_minute(
         let (connection, lost) = it.serving.await.unwrap();
         assert!(matches!(lost, Err(ConnectionLost::Closed)), "{lost:?}");
         it.serving = serve(connection, link);
+        it.broker.greet().await;
     }
     let began = Instant::now();
-    it.broker.greet().await;
     let again = loop {
         match it.broker.packet().await.expect("the connection lasts") {
             // It is repeated after a connection that broke.
@@ -486,5 +488,3 @@ async fn a_state_that_seemed_to_end_the_connection_is_sent_again_after_a_minute(
         "{waited:?}"
     );
 }
-
-mod acknowledgements;

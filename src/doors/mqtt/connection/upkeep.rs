@@ -1,20 +1,26 @@
 //! What a connection does now and then: it finds out whether the broker delivers and holds what it should,
 //! and publishes again what may be lost.
 //!
-//! Runs once a second. Decides by [`DeliveryCheck`], [`RetainedWatch`] and the subscriber's restores.
+//! Runs once a second. Decides by [`DeliveryCheck`], [`RetainedWatch`], [`BrokerMemory`] and the subscriber's
+//! restores.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rumqttc::v5::mqttbytes::v5::{Packet, Publish, Unsubscribe};
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::{Connection, ConnectionLost, SETTLE_TIME};
 use crate::doors::mqtt::DoorContext;
+use crate::doors::mqtt::broker_memory::BrokerMemory;
 use crate::doors::mqtt::delivery::{DELIVERY_TIMEOUT, DeliveryCheck};
 use crate::doors::mqtt::inflight::SentMessage;
+use crate::doors::mqtt::mark::Mark;
+use crate::doors::mqtt::older_retained::{read_older, rooms};
 use crate::doors::mqtt::retained_watch::{RetainedWatch, Retention};
 use crate::doors::mqtt::session::BrokerSession;
 use crate::doors::mqtt::subscription::{own_rooms_filter, retained_filter};
@@ -22,7 +28,7 @@ use crate::gateway_id::MessageOwner;
 use crate::home_assistant::InboundMessage;
 use crate::state::StateStore;
 use crate::topics::{
-    ALL_GATEWAY_TOPICS, ALL_ROOMS, Below, GATEWAY_AVAILABILITY, GATEWAY_INFO, ROOM, Topic,
+    ALL_GATEWAY_TOPICS, ALL_ROOMS, GATEWAY_AVAILABILITY, GATEWAY_INFO, Topic,
     is_about_availability, is_gateway_topic,
 };
 
@@ -40,6 +46,9 @@ pub(super) struct Upkeep {
     availability_due: VecDeque<Instant>,
     delivery: DeliveryCheck,
     retained: RetainedWatch,
+    memory: BrokerMemory,
+    /// The log was told that what the broker holds cannot be read.
+    is_failure_told: Arc<AtomicBool>,
     /// The gateway's own messages arrive at its own filter.
     is_heard: bool,
     /// The filter by which the gateway's own messages of rooms come is to be given up.
@@ -49,8 +58,9 @@ pub(super) struct Upkeep {
 }
 
 impl Upkeep {
-    /// A connection came up, on which everything is published again.
-    pub(super) fn connected(&mut self, now: Instant) {
+    /// A connection came up, on which everything is published again. `is_resumed`: the broker knows the session.
+    pub(super) fn connected(&mut self, is_resumed: bool, now: Instant) {
+        self.memory.connected(is_resumed, now);
         if std::mem::replace(&mut self.was_connected, true) {
             self.availability_due = AVAILABILITY_REPEATS.map(|after| now + after).into();
         }
@@ -60,16 +70,34 @@ impl Upkeep {
         self.repeats.clear();
     }
 
+    /// The connection ended.
+    pub(super) fn connection_ended(&mut self, store: &StateStore) {
+        (self.memory).connection_ended(|topic| store.get(topic).map(|value| value.payload));
+    }
+
+    /// The broker has told what it retains.
+    pub(super) fn told_retained(&mut self) {
+        self.memory.told();
+    }
+
     /// The broker sent a message.
     pub(super) fn arrived(&mut self, context: &DoorContext, publish: &Publish) {
         self.delivery.arrived(&publish.topic);
+        let topic = std::str::from_utf8(&publish.topic).ok();
+        let Some(topic) = topic.and_then(|topic| context.settings.prefix.strip(topic)) else {
+            return;
+        };
         if self.retained.is_asked()
-            && let Ok(topic) = std::str::from_utf8(&publish.topic)
-            && let Some(topic) = context.settings.prefix.strip(topic)
             && (topic == GATEWAY_INFO
                 || publish.retain && Topic::parse(topic).is_some_and(|it| it.room().is_none()))
         {
             self.retained.told();
+        }
+        if publish.retain && Mark::of(publish).owner(&context.settings) == MessageOwner::ThisGateway
+        {
+            let current = context.store.get(topic);
+            let current = current.as_ref().map(|value| &value.payload[..]);
+            (self.memory).arrived(topic, &publish.payload, current, Instant::now());
         }
     }
 }
@@ -94,6 +122,13 @@ impl Connection {
             let mut unsubscribe = Unsubscribe::new(own_rooms_filter(&self.context).path, None);
             unsubscribe.pkid = session.inflight.next_id();
             session.link.put(&Packet::Unsubscribe(unsubscribe))?;
+        }
+        // Where several gateways share the rooms, each reads what the broker holds of a room when it takes it.
+        let can_read = session.is_ready && !self.outgoing.pace.is_slow();
+        if self.upkeep.memory.is_due(now) && can_read && self.context.settings.shared.is_none() {
+            self.upkeep.memory.asked(now);
+            let reading = read_older(self.context.clone(), self.upkeep.is_failure_told.clone());
+            tokio::spawn(reading.in_current_span());
         }
         self.ask(session, now)
     }
@@ -178,7 +213,7 @@ impl Connection {
             is_alone && session.subscription.has_commands && !self.outgoing.pace.is_slow();
         if upkeep.delivery.is_wanted() && can_check {
             let prefix = &context.settings.prefix;
-            let rooms = rooms(&context.store);
+            let rooms: Vec<_> = rooms(&context.store).into_iter().collect();
             let topics = upkeep.delivery.expect(rooms, prefix, now);
             for topic in topics {
                 context.subscriber.outbox.push_state(&topic.into());
@@ -217,17 +252,4 @@ fn take_back(context: &DoorContext, topic: Arc<str>, repeats: &mut VecDeque<Arc<
     if extra.inbound.try_send(given_up).is_err() {
         context.telemetry.inbound_dropped(&topic);
     }
-}
-
-/// The rooms whose availability is in the store.
-fn rooms(store: &StateStore) -> Vec<String> {
-    let topics = store.topics_below(ROOM);
-    let room = |topic: &Arc<str>| match Topic::parse(topic) {
-        Some(Topic::Room {
-            room,
-            below: Below::Availability,
-        }) => Some(room.to_owned()),
-        _ => None,
-    };
-    topics.iter().filter_map(room).collect()
 }

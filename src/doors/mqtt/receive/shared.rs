@@ -8,10 +8,10 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::time::Instant;
 
-use super::{CameRetained, ReceivedCommand, Receiver};
+use super::{ReceivedCommand, Receiver, RetainFlag};
 use crate::catalogue::Call;
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, ROOM_QUEUE_CAPACITY};
-use crate::doors::mqtt::mark::Mark;
+use crate::doors::mqtt::incoming::Incoming;
 use crate::doors::mqtt::shared::SharedRooms;
 use crate::doors::mqtt::shared::arbiter::{CommandAction, QosLane, Term};
 use crate::doors::mqtt::shared::memory::RoomCommand;
@@ -19,8 +19,7 @@ use crate::doors::mqtt::shared::messages::{
     CommandId, DONE, MOVED, command_of, read_done, read_marker,
 };
 use crate::gateway_id::MessageOwner;
-use crate::standstill::received_now;
-use crate::topics::{Below, GATEWAY_INFO, Topic, is_gateway_topic};
+use crate::topics::{Below, GATEWAY_INFO, Topic};
 
 /// The answer of a deputy to what its owner may have carried out.
 const OWNER_ENDED: &str = "the gateway that had the room ended before it had an answer; whether the device \
@@ -52,7 +51,7 @@ pub struct SharedReply {
 
 impl SharedReply {
     /// What its sender is told. That this gateway could not repeat it does not mean that nobody carried it out.
-    pub fn told(&self, mut outcome: Outcome) -> Outcome {
+    pub fn with_outcome_unknown(&self, mut outcome: Outcome) -> Outcome {
         if self.is_repeated
             && let Err(failure) = &mut outcome.result
             && failure.code.is_before_device()
@@ -68,7 +67,7 @@ impl SharedReply {
 #[derive(Debug)]
 pub struct SharedCommand {
     command: ReceivedCommand,
-    came_retained: CameRetained,
+    retain_flag: RetainFlag,
     id: CommandId,
     is_shortened: bool,
 }
@@ -96,21 +95,21 @@ impl Receiver {
     pub fn shared_publish(&mut self, shared: &Arc<SharedRooms>, publish: Publish) -> usize {
         let now = Instant::now();
         let is_repeated = self.redeliveries.is_repeated(&publish, now);
-        let prefix = &self.context.settings.prefix;
-        let Ok(full_topic) = std::str::from_utf8(&publish.topic) else {
+        let Some(incoming) = self.parse(&publish) else {
             return 0;
         };
-        let Some(topic) = prefix.strip(full_topic).filter(|it| is_gateway_topic(it)) else {
-            self.hand_over(full_topic, &publish);
-            return 0;
-        };
-        match Topic::parse(topic) {
+        match incoming.parsed {
             Some(Topic::Gateway(_)) => {
-                self.gateway_told(topic, &publish);
+                // The members of a cluster publish at these over the presence session only. But a gateway outside of
+                // the cluster may publish its own.
+                if incoming.topic == GATEWAY_INFO {
+                    let context = &self.context;
+                    (context.subscriber).gateway_message(&context.store, &incoming);
+                }
                 return self.act(shared);
             }
             Some(Topic::Member { name, below }) => {
-                self.member_told(shared, name, below, &publish, now);
+                self.member_message(shared, name, below, &publish, now);
                 return self.act(shared);
             }
             Some(Topic::Room {
@@ -124,63 +123,26 @@ impl Receiver {
             }
             _ => {}
         }
-        let mark = Mark::of(&publish);
-        let is_marked = mark.is_of_gateway();
-        let room = Topic::parse(topic).and_then(|topic| topic.room());
-        if (is_marked || publish.retain)
-            && let Some(room) = room
-        {
-            let context = &self.context;
-            shared.retained().overwritten(topic);
-            let owner = mark.owner(&context.settings);
-            let is_state = shared.owns(room)
-                && (context.subscriber).retained_arrived(
-                    &context.store,
-                    topic,
-                    &publish.payload,
-                    owner,
-                    mark.id,
-                );
-            // The former owner may have been slow with it. It is not what the device says now.
-            let known = context.store.get(topic);
-            let is_wrong = known.is_some_and(|known| known.payload != publish.payload);
-            if is_state && owner == MessageOwner::ThisGateway && is_wrong {
-                context.subscriber.lost(topic);
-            }
-            if is_state || is_marked {
+        if let Some(room) = incoming.room() {
+            let is_state = self.note_shared_state(shared, room, &incoming);
+            if is_state || incoming.mark.is_of_gateway() {
                 return 0;
             }
         }
-        if !is_marked
-            && !publish.retain
-            && let Some(room) = room
-            && shared.owns(room)
-        {
-            let context = &self.context;
-            (context.subscriber).unretained_arrived(&context.store, topic, &publish.payload);
-        }
-        let Some((room, command)) = prefix.command(full_topic) else {
+        let prefix = &self.context.settings.prefix;
+        let Some((room, command)) = prefix.command(incoming.full_topic) else {
             return 0;
         };
         if is_repeated {
             return 0;
         }
         let (room, command) = (Arc::<str>::from(room), command.to_owned());
-        self.redeliveries.take(&publish);
         let lane = lane(publish.qos);
         let shared_command = SharedCommand {
             id: CommandId::of(&publish),
-            came_retained: match publish.retain {
-                true => CameRetained::Yes,
-                false => CameRetained::No,
-            },
+            retain_flag: RetainFlag::of(&publish),
             is_shortened: false,
-            command: ReceivedCommand {
-                room: room.clone(),
-                command,
-                publish,
-                received: received_now(),
-            },
+            command: self.take_command(room.clone(), command, publish),
         };
         let is_open = shared.rules().may_act();
         let mut inner = shared.lock();
@@ -189,6 +151,28 @@ impl Receiver {
             .command(&room, lane, shared_command, is_open, now);
         drop(inner);
         self.act(shared)
+    }
+
+    /// As [`Receiver::note_state`], where another gateway may have the room.
+    fn note_shared_state(&self, shared: &SharedRooms, room: &str, incoming: &Incoming<'_>) -> bool {
+        let (store, subscriber) = (&self.context.store, &self.context.subscriber);
+        let (topic, payload) = (incoming.topic, incoming.payload);
+        let is_own_room = shared.owns(room);
+        if !incoming.is_retained() {
+            if is_own_room {
+                subscriber.unretained_arrived(store, topic, payload);
+            }
+            return false;
+        }
+        shared.retained().overwritten(topic);
+        let is_state = is_own_room && subscriber.retained_arrived(store, incoming);
+        // The former owner may have been slow with it. It is not what the device says now.
+        let known = store.get(topic);
+        let is_wrong = known.is_some_and(|known| known.payload != payload);
+        if is_state && incoming.owner == MessageOwner::ThisGateway && is_wrong {
+            subscriber.lost(topic);
+        }
+        is_state
     }
 
     /// Does what the shared rooms ask for. Returns how many results will be in the outbox because of it.
@@ -256,7 +240,7 @@ impl Receiver {
         };
         self.command(
             shared_command.command,
-            shared_command.came_retained,
+            shared_command.retain_flag,
             Some(reply),
         );
     }
@@ -275,7 +259,7 @@ impl Receiver {
             && is_young
             && Call::is_safe_to_repeat(&command.command, &command.publish.payload);
         self.context.telemetry.command_received();
-        if can_repeat || shared_command.came_retained != CameRetained::No {
+        if can_repeat || shared_command.retain_flag != RetainFlag::Live {
             return self.carry_out(shared, shared_command, origin, true);
         }
         self.refuse_shared(
@@ -307,24 +291,8 @@ impl Receiver {
             .refuse(DoorKind::Mqtt, reply, &publish.payload, failure);
     }
 
-    /// A message at `gateway/…` came. The members of a cluster publish there over the presence session only. But a
-    /// gateway outside of the cluster may publish its own.
-    fn gateway_told(&self, topic: &str, publish: &Publish) {
-        if topic == GATEWAY_INFO {
-            let context = &self.context;
-            let mark = Mark::of(publish);
-            (context.subscriber).gateway_told(
-                &context.store,
-                topic,
-                &publish.payload,
-                mark,
-                !publish.retain,
-            );
-        }
-    }
-
     /// A message at `gateway/<name>/…` came, perhaps this gateway's own.
-    fn member_told(
+    fn member_message(
         &self,
         shared: &Arc<SharedRooms>,
         name: &str,

@@ -6,11 +6,12 @@ use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use tokio::sync::{mpsc, watch};
 
 use super::super::ExtraTopics;
+use super::super::settings::MqttSettings;
 use super::super::settings::tests::settings;
 use super::*;
-use crate::command::Success;
+use crate::command::{Submit, Success};
 use crate::home_assistant::DocumentLimits;
-use crate::state::Item;
+use crate::state::{Item, StateStore};
 use crate::topics::Prefix;
 
 /// Answers at once; a command named `hold` waits.

@@ -192,26 +192,37 @@ fn what_stays_without_an_answer_is_left_out_for_an_hour() {
 }
 
 #[test]
-fn a_broker_that_takes_nothing_is_known_after_a_few_messages() {
+fn many_messages_in_a_row_that_end_the_connection_say_nothing_of_others() {
     let mut it = Setup::new();
-    let topics = ["a", "b", "c", "d", "e"];
-    for (n, topic) in topics.into_iter().enumerate() {
-        assert_eq!(it.refusals.wants_probe(), n == 4);
-        let last = n == 4;
-        let expected = if last {
-            Diagnosis::TakesNothing
-        } else {
+    it.refusals = Refusals::new("online".into());
+    let bad = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for topic in bad {
+        assert_eq!(
+            it.ends(&[(topic, 1)], Blame::OneOfThem),
             Diagnosis::Culprit(0)
-        };
-        assert_eq!(it.ends(&[(topic, 1)], Blame::OneOfThem), expected);
+        );
     }
-    assert!(!it.is_left_out("a", 1));
+    assert!(bad.iter().all(|topic| it.is_left_out(topic, 1)));
+}
+
+#[test]
+fn a_broker_that_takes_nothing_is_known_until_it_takes_something() {
+    let mut it = Setup::new();
+    it.refusals = Refusals::new("online".into());
     assert_eq!(
-        it.ends(&[("a", 1)], Blame::Perhaps),
-        Diagnosis::TakesNothing
+        it.ends(&[("a", 1)], Blame::OneOfThem),
+        Diagnosis::Culprit(0)
     );
-    it.refusals.accepted(b"a");
+    for _ in 1..ENDS_AT_NEVER_LEFT_OUT {
+        it.ends(&[("online", 6)], Blame::OneOfThem);
+    }
+    for _ in 0..2 {
+        let diagnosis = it.ends(&[("online", 6)], Blame::OneOfThem);
+        assert_eq!(diagnosis, Diagnosis::TakesNothing);
+    }
+    it.refusals.accepted(b"online");
     assert_eq!(it.ends(&[("b", 1)], Blame::Perhaps), Diagnosis::Suspected);
+    assert!(it.is_left_out("a", 1), "what was found out is remembered");
 }
 
 #[test]

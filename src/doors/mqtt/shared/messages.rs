@@ -132,24 +132,6 @@ pub fn read_done(payload: &[u8]) -> Option<Vec<(String, CommandId)>> {
     Some(commands)
 }
 
-/// Reads a message between gateways, a marker or one that names finished commands, and writes it again; `None` if
-/// it is none of this kind. For the fuzz target `gateway_message`.
-pub fn rewrite_gateway_message(kind: &str, payload: &[u8]) -> Option<String> {
-    match kind {
-        MOVED => {
-            let read = read_marker(payload)?;
-            let rooms: Vec<Arc<str>> = read.rooms.into_iter().map(Arc::from).collect();
-            Some(marker(read.arrival, read.revision, &rooms))
-        }
-        DONE => {
-            let read = read_done(payload)?.into_iter();
-            let commands: Vec<_> = read.map(|(room, id)| (Arc::from(room), id)).collect();
-            Some(done(&commands))
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use rumqttc::v5::mqttbytes::v5::PublishProperties;

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 use super::MqttSubscriber;
+use crate::doors::mqtt::incoming::Incoming;
 use crate::doors::mqtt::mark::Mark;
 use crate::doors::mqtt::other_gateways::GatewayInfo;
 use crate::state::StateStore;
@@ -17,15 +18,15 @@ use crate::topics::{
 };
 
 impl MqttSubscriber {
-    /// The broker sent a message about a gateway. `is_live`: not one that it had retained.
-    pub fn gateway_told(
-        &self,
-        store: &StateStore,
-        topic: &str,
-        payload: &[u8],
-        mark: Mark<'_>,
-        is_live: bool,
-    ) {
+    /// The broker sent a message about a gateway.
+    pub fn gateway_message(&self, store: &StateStore, incoming: &Incoming<'_>) {
+        let Incoming {
+            topic,
+            payload,
+            mark,
+            ..
+        } = *incoming;
+        let is_live = !incoming.has_retain_flag;
         if topic == GATEWAY_LOG {
             // Its own come back too, and say nothing of who is there.
             return;
@@ -44,7 +45,9 @@ impl MqttSubscriber {
         // What no gateway says: another program has written it.
         let is_of_nobody = !mark.is_of_gateway()
             && match topic {
-                GATEWAY_AVAILABILITY => payload != b"online" && payload != b"offline",
+                GATEWAY_AVAILABILITY => {
+                    payload != ONLINE.as_bytes() && payload != OFFLINE.as_bytes()
+                }
                 GATEWAY_INFO => GatewayInfo::read(payload).is_none(),
                 _ => !is_own,
             };
@@ -60,7 +63,7 @@ impl MqttSubscriber {
             let says_offline = topic == GATEWAY_AVAILABILITY && payload == OFFLINE.as_bytes();
             let has_own_id = mark.id == Some(self.gateway_id.as_str());
             if !(has_own_id && is_own) {
-                self.heard(mark, says_offline, now);
+                self.live_message(mark, says_offline, now);
             }
             // What one gateway says when it goes, or the broker in its place, is not about the
             // others: this one is still there.
@@ -71,12 +74,12 @@ impl MqttSubscriber {
         self.count_others(now);
     }
 
-    fn heard(&self, mark: Mark<'_>, says_offline: bool, now: Instant) {
+    fn live_message(&self, mark: Mark<'_>, says_offline: bool, now: Instant) {
         let id = mark.id.unwrap_or_default();
         if says_offline || mark.stops {
             self.others().stopped(id);
         } else {
-            self.others().heard(id, now);
+            self.others().live_message(id, now);
         }
     }
 
@@ -102,7 +105,7 @@ impl MqttSubscriber {
             self.leftovers().unsettle();
             self.may_clear.send_replace(false);
         }
-        if self.others().told(info, is_live, now) {
+        if self.others().info_received(info, is_live, now) {
             // It may not have heard of this one.
             self.outbox.push_state(&Arc::from(GATEWAY_INFO));
         }
@@ -159,7 +162,8 @@ fn is_own_run(store: &StateStore, info: &GatewayInfo) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gateway_id::GatewayId;
+    use crate::doors::mqtt::incoming::tests::incoming;
+    use crate::gateway_id::{GatewayId, MessageOwner};
     use crate::state::{Item, RoomStatus, StateValue};
     use crate::telemetry::{Sample, Telemetry};
     use crate::topics::{GATEWAY_HEALTH, split_room};
@@ -193,10 +197,11 @@ mod tests {
 
     impl Setup {
         fn tells(&self, topic: &str, payload: &str, id: Option<&str>, is_live: bool) {
-            let mark = Mark { id, stops: false };
-            let payload = payload.as_bytes();
-            self.door
-                .gateway_told(&self.store, topic, payload, mark, is_live);
+            let message = Incoming {
+                has_retain_flag: !is_live,
+                ..incoming(topic, payload.as_bytes(), MessageOwner::Unknown, id)
+            };
+            self.door.gateway_message(&self.store, &message);
         }
 
         fn waiting(&self) -> Vec<String> {
@@ -321,13 +326,15 @@ mod tests {
         let it = setup();
         let other = info("zz", "now", "{}");
         it.tells(GATEWAY_INFO, &other, Some("zz"), true);
-        let stops = Mark {
-            id: Some("zz"),
-            stops: true,
+        let stops = Incoming {
+            mark: Mark {
+                id: Some("zz"),
+                stops: true,
+            },
+            has_retain_flag: false,
+            ..incoming(GATEWAY_AVAILABILITY, b"online", MessageOwner::Unknown, None)
         };
-        let online = b"online";
-        it.door
-            .gateway_told(&it.store, GATEWAY_AVAILABILITY, online, stops, true);
+        it.door.gateway_message(&it.store, &stops);
         assert!(!it.door.is_with_others());
         it.waiting();
         it.door.announce_stop();

@@ -114,6 +114,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::doors::mqtt::incoming::Incoming;
+    use crate::doors::mqtt::incoming::tests::incoming;
     use crate::doors::mqtt::mark::Mark;
     use crate::gateway_id::GatewayId;
     use crate::state::StateValue;
@@ -140,12 +142,23 @@ mod tests {
             id: Some(OTHER),
             stops,
         };
-        it.1.gateway_told(&it.0, topic, payload.as_bytes(), mark, true);
+        let message = Incoming {
+            mark,
+            has_retain_flag: false,
+            ..incoming(
+                topic,
+                payload.as_bytes(),
+                MessageOwner::AnotherGateway,
+                None,
+            )
+        };
+        it.1.gateway_message(&it.0, &message);
     }
 
     fn writes(it: &(Arc<StateStore>, MqttSubscriber), topic: &str, payload: &str) {
         let owner = MessageOwner::AnotherGateway;
-        (it.1).retained_arrived(&it.0, topic, payload.as_bytes(), owner, Some(OTHER));
+        let message = incoming(topic, payload.as_bytes(), owner, Some(OTHER));
+        it.1.retained_arrived(&it.0, &message);
     }
 
     fn returned(it: &(Arc<StateStore>, MqttSubscriber), now: Instant) -> Vec<String> {

@@ -22,7 +22,7 @@ async fn answers(suback: &[u8], rest: &[u8]) -> Result<Vec<String>, ConnectionLo
 /// All that is known after these answers.
 async fn asked(suback: &[u8], rest: &[u8]) -> Result<Asked, ConnectionLost> {
     let (stream, mut broker) = tokio::io::duplex(4096);
-    let mut link = BrokerLink::new(Box::new(stream));
+    let mut link = BrokerLink::new(Box::new(stream), 1 << 20);
     let mut asked = Asked::new(&settings(), &topics());
     let answering = async {
         broker.write_all(suback).await.unwrap();

@@ -1,5 +1,11 @@
 //! Clients whose commands come faster than the broker takes what the gateway answers.
 
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
 use super::*;
 use crate::command::{FileAnswer, Success};
 use crate::doors::mqtt::message::LARGE_RESULT_BYTES;
@@ -101,4 +107,63 @@ async fn files_and_large_answers_take_bounded_memory_and_every_command_has_its_r
     assert_eq!(counted(&it.context, "left_out"), 0);
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(it.context.large_results.waiting(), 0);
+}
+
+/// A broker that always has more messages than one read takes, and answers nothing.
+struct Endless(Vec<u8>);
+
+impl AsyncRead for Endless {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while buf.remaining() >= self.0.len() {
+            buf.put_slice(&self.0);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Endless {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Messages without an answer, such as a state that another program publishes in a loop. This test has one thread, as
+/// the gateway: it goes on only if the door leaves it to others.
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_never_pauses_stops_neither_others_nor_the_deadlines() {
+    let (context, _) = context();
+    let mut message = BytesMut::new();
+    let state = Publish {
+        pkid: 0,
+        qos: QoS::AtMostOnce,
+        ..publish("av/room/1/audio/volume", "5")
+    };
+    Packet::Publish(state).write(&mut message, None).unwrap();
+    let link = BrokerLink::new(Box::new(Endless(message.to_vec())), 1 << 20);
+    let serving = serve(Connection::new(context, None), link);
+    for _ in 0..1000 {
+        tokio::time::advance(SUBACK_TIMEOUT / 100).await;
+        if serving.is_finished() {
+            break;
+        }
+    }
+    assert!(serving.is_finished(), "the deadlines have no turn");
+    let (_, lost) = serving.await.unwrap();
+    assert!(matches!(lost, Err(ConnectionLost::SubscribeTimeout)));
 }
