@@ -30,6 +30,7 @@ mod poll;
 mod presets;
 mod reader;
 mod reload;
+mod replaced;
 mod room;
 mod room_configs;
 mod room_digest;
@@ -234,14 +235,19 @@ pub fn load(
     env: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Loaded, ConfigErrors> {
     let text = sources::read_file(path)?;
-    let loaded = read(path.display().to_string(), &text, env)?;
-    Ok(with_exposed_files(loaded, Some(path)))
+    let loaded = read(path.display().to_string(), &text, env).map_err(|mut errors| {
+        errors.0.extend(replaced::error(path));
+        errors
+    })?;
+    Ok(with_warnings_of_files(loaded, Some(path)))
 }
 
-/// Adds a warning for each file of secrets that others can read.
-fn with_exposed_files(mut loaded: Loaded, file: Option<&Path>) -> Loaded {
+/// Adds a warning for each file of secrets that others can read, and for each file that was replaced behind a mount.
+fn with_warnings_of_files(mut loaded: Loaded, file: Option<&Path>) -> Loaded {
     let exposed = exposed::warnings(file, &loaded.secret_places, &loaded.config);
     loaded.warnings.extend(exposed);
+    let replaced = replaced::warnings(file, &loaded.secret_places, &loaded.config);
+    loaded.warnings.extend(replaced);
     loaded
 }
 
@@ -270,7 +276,7 @@ pub fn load_environment(
         return Err(sources::nothing_configured(sources.environment()));
     }
     let loaded = finished(&sources, read_values(values, &sources))?;
-    Ok(with_exposed_files(loaded, None))
+    Ok(with_warnings_of_files(loaded, None))
 }
 
 fn finished(
