@@ -108,7 +108,7 @@ impl Section for ClusterConfig {
             "advertise",
             KeyType::Text,
             Reload::NextStart,
-            "How the other gateways reach this one's HTTP port",
+            "How the other gateways reach this one's HTTP port, with no proxy between",
         )
         .without("required")
         .example("https://10.0.0.11:8080"),
