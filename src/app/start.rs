@@ -107,6 +107,8 @@ impl App {
             telemetry,
         } = core;
         let (mqtt, door_thread) = mqtt.map(|it| (it.door, it.thread)).unzip();
+        let health = health::publish(telemetry.clone(), sampler, store.clone(), rooms.clone());
+        let health = tokio::spawn(health);
         Ok(Self {
             broker,
             rooms,
@@ -122,7 +124,7 @@ impl App {
             own_certificates,
             home_assistant,
             standstill_watch,
-            health: tokio::spawn(health::publish(telemetry.clone(), sampler, store.clone())),
+            health,
             gateway_log: tokio::spawn(gateway_log::publish(telemetry.clone(), store.clone())),
             store,
             telemetry,
