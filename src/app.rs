@@ -9,6 +9,7 @@ mod broker_topics;
 mod certificates;
 mod clients;
 mod cluster;
+mod core;
 mod files;
 mod gateway_log;
 mod health;

@@ -30,6 +30,7 @@ mod poll;
 mod presets;
 mod reader;
 mod reload;
+mod replaced;
 mod room;
 mod room_configs;
 mod room_digest;
@@ -234,14 +235,19 @@ pub fn load(
     env: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Loaded, ConfigErrors> {
     let text = sources::read_file(path)?;
-    let loaded = read(path.display().to_string(), &text, env)?;
-    Ok(with_exposed_files(loaded, Some(path)))
+    let loaded = read(path.display().to_string(), &text, env).map_err(|mut errors| {
+        errors.0.extend(replaced::error(path));
+        errors
+    })?;
+    Ok(with_warnings_of_files(loaded, Some(path)))
 }
 
-/// Adds a warning for each file of secrets that others can read.
-fn with_exposed_files(mut loaded: Loaded, file: Option<&Path>) -> Loaded {
+/// Adds a warning for each file of secrets that others can read, and for each file that was replaced behind a mount.
+fn with_warnings_of_files(mut loaded: Loaded, file: Option<&Path>) -> Loaded {
     let exposed = exposed::warnings(file, &loaded.secret_places, &loaded.config);
     loaded.warnings.extend(exposed);
+    let replaced = replaced::warnings(file, &loaded.secret_places, &loaded.config);
+    loaded.warnings.extend(replaced);
     loaded
 }
 
@@ -270,7 +276,7 @@ pub fn load_environment(
         return Err(sources::nothing_configured(sources.environment()));
     }
     let loaded = finished(&sources, read_values(values, &sources))?;
-    Ok(with_exposed_files(loaded, None))
+    Ok(with_warnings_of_files(loaded, None))
 }
 
 fn finished(
@@ -297,8 +303,7 @@ fn read_values(values: Map<String, Value>, sources: &Sources) -> (Option<Config>
         ..Findings::default()
     });
     let mut root = Reader::root(values, Config::KEYS, sources, &findings);
-    let rooms = read_rooms(&mut root);
-    let ids: Vec<RoomId> = rooms.keys().cloned().collect();
+    let (rooms, ids) = read_rooms(&mut root);
     let mqtt = MqttConfig::read(root.table("mqtt", MqttConfig::KEYS), &ids);
     let broker = mqtt.as_ref().and_then(|mqtt| match mqtt.url {
         BrokerUrl::Embedded(at) => Some(at),
@@ -343,12 +348,13 @@ fn room_order(sources: &Sources, config: &Config) -> Vec<RoomId> {
     order
 }
 
-fn read_rooms(root: &mut Reader<'_>) -> RoomConfigs {
+/// The rooms, and the ids of all that are there, also of those that are wrong.
+fn read_rooms(root: &mut Reader<'_>) -> (RoomConfigs, Vec<RoomId>) {
     let poll = PollConfig::read(root.table("poll", PollConfig::KEYS), PollConfig::default());
     let mut reader = root.table("defaults", RoomConfig::DEFAULTS_KEYS);
     let defaults = RoomDefaults::read(&mut reader, poll);
     reader.finish();
-    let mut rooms = BTreeMap::new();
+    let (mut rooms, mut ids) = (BTreeMap::new(), Vec::new());
     for (id, mut reader) in root.by_id("rooms", RoomConfig::KEYS) {
         let room_id = RoomId::new(&id);
         if room_id.is_none() {
@@ -356,12 +362,13 @@ fn read_rooms(root: &mut Reader<'_>) -> RoomConfigs {
         }
         let room = RoomConfig::read(&mut reader, &defaults, &id);
         reader.finish();
+        ids.extend(room_id.clone());
         if let (Some(id), Some(room)) = (room_id, room) {
             rooms.insert(id, Arc::new(room));
         }
     }
     // Made anew of all rooms at once: the nodes of a map that got them one by one are half empty.
-    rooms.into_iter().collect()
+    (rooms.into_iter().collect(), ids)
 }
 
 /// Reads `[http]` and `[tcp]`, which share tokens and certificate. `broker` is where the embedded broker listens.
@@ -384,7 +391,10 @@ fn read_listeners(
             &[("mqtt.url", broker), ("http.listen", http.listen)],
         ),
     ] {
-        let same = others.iter().find(|(_, other)| share_a_port(own, *other));
+        let share = |(key, other): &&(&str, Option<SocketAddr>)| {
+            share_a_port(own, *other) && !reader.is_any_wrong(&[key])
+        };
+        let same = others.iter().find(share);
         if let Some((key, _)) = same {
             let message = format!("has the port of {key}: each needs a port of its own");
             reader.error("listen", message);

@@ -65,8 +65,6 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use serde_json::json;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -111,7 +109,6 @@ pub struct Rooms {
     stop_tasks: TaskTracker,
     /// The gateway stops: a reload that is under way is to end.
     stopping: CancellationToken,
-    started: OffsetDateTime,
 }
 
 /// A room and the configuration it was started with.
@@ -144,7 +141,6 @@ impl Rooms {
             not_running: Mutex::default(),
             stop_tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
-            started: OffsetDateTime::now_utc(),
         })
     }
 
@@ -335,6 +331,13 @@ impl Rooms {
         futures_util::future::join(stopped, self.stop_tasks.wait()).await;
     }
 
+    /// Publishes `gateway/info` again with the date that the gateway knows by now.
+    pub fn publish_corrected_start(&self) {
+        // Locked meanwhile: a reload that replaces this configuration publishes after it.
+        let config = self.config();
+        self.publish_info(&config);
+    }
+
     fn publish_info(&self, config: &Config) {
         let rooms: BTreeMap<String, &Option<String>> = config
             .rooms
@@ -344,7 +347,7 @@ impl Rooms {
         let info = json!({
             "id": config.mqtt.gateway_id().as_str(),
             "version": env!("CARGO_PKG_VERSION"),
-            "started": self.started.format(&Rfc3339).unwrap_or_default(),
+            "started": self.telemetry.started(),
             "rooms": rooms,
             "configuration": config.redacted(),
         });

@@ -21,6 +21,7 @@ mod room_events;
 mod sample;
 mod shortened;
 mod spans;
+mod start_date;
 mod uptime;
 
 pub use events::{ClientRefusal, EtcdOutcome, PollOutcome, ShardChange};
@@ -42,6 +43,8 @@ use metrics::Metrics;
 use metrics_format::text_format;
 use parking_lot::Mutex;
 use shortened::LONGEST_TEXT;
+use start_date::StartDate;
+use time::OffsetDateTime;
 
 /// The counters of one gateway. All parts of the gateway share them.
 #[derive(Debug)]
@@ -50,6 +53,7 @@ pub struct Telemetry {
     floods: Floods,
     accept_warning: Mutex<AcceptWarning>,
     uptime: Uptime,
+    start_date: Mutex<StartDate>,
     log: Arc<LogRing>,
 }
 
@@ -69,7 +73,24 @@ impl Telemetry {
             floods: Floods::default(),
             accept_warning: Mutex::default(),
             uptime: Uptime::start(),
+            start_date: Mutex::new(StartDate::new(OffsetDateTime::now_utc())),
         }
+    }
+
+    /// When the gateway started, as a date in RFC 3339.
+    pub fn started(&self) -> String {
+        self.start_date.lock().text()
+    }
+
+    /// Corrects [`Telemetry::started`] if the machine's clock was set; whether it was.
+    pub fn correct_started(&self) -> bool {
+        let (now, uptime) = (OffsetDateTime::now_utc(), self.uptime.elapsed());
+        self.start_date.lock().correct(now, uptime)
+    }
+
+    /// Whether a gateway that says this of its start is this one, in this run.
+    pub fn is_own_start(&self, started: &str) -> bool {
+        self.start_date.lock().was_told(started)
     }
 
     /// The newest lines of the log, and the events of rooms.

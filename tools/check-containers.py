@@ -61,6 +61,9 @@ def check_compose():
         for volume in service.get("volumes", []):
             source = volume.split(":")[0]
             if source.startswith("."):
+                # A reload reads what an editor has written only if the folder is mounted.
+                is_own = service.get("image") == "poly2mqtt:local"
+                want(not is_own or (TOP / source).is_dir(), f"{say} {source} is no folder")
                 want((TOP / source).exists(), f"{say} {source} does not exist")
                 want(volume.endswith(":ro"), f"{say} {source} can be written")
             else:
@@ -112,6 +115,8 @@ def check_cluster(services):
             want(environment["POLY2MQTT_CLUSTER__NAME"] == name, f"{say} another name")
             advertised = environment["POLY2MQTT_CLUSTER__ADVERTISE"]
             want(advertised == f"http://{name}:8080", f"{say} advertises {advertised}")
+            file = environment.get("POLY2MQTT_CONFIG")
+            want(file == "/etc/poly2mqtt/cluster.toml", f"{say} reads {file}")
     want(gateways == config["http"]["hosts"], f"gateways: {gateways}")
     want(len(members) == len(gateways) == 3, "three gateways and three members of etcd")
     campus = services["campus"]["command"]

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ClusterOptions;
+use super::core::Core;
 use super::health::ClusterSampler;
 use super::own_thread::run_on_thread;
 use crate::cluster::link::{LinkSettings, LinkStatus, member_tls};
@@ -191,40 +192,29 @@ impl JoiningCluster {
     ///
     /// # Errors
     /// Certificate files that cannot be used.
-    pub fn run(
-        self,
-        config: &Config,
-        rooms: &Arc<Rooms>,
-        store: &Arc<StateStore>,
-        mqtt: Option<&MqttSettings>,
-        telemetry: &Arc<Telemetry>,
-    ) -> Result<RunningCluster, String> {
+    pub fn run(self, core: &Core, mqtt: Option<&MqttSettings>) -> Result<RunningCluster, String> {
         let shared = mqtt.and_then(|settings| settings.shared.clone());
         let status = Arc::new(ClusterStatus::new(
             self.placed.clone(),
             self.cluster.fence().clone(),
             shared.clone(),
-            telemetry.clone(),
+            core.telemetry.clone(),
         ));
-        let presence = match mqtt {
-            Some(settings) => Some(Arc::new(Presence::start(
-                settings,
-                &self.cluster_id,
-                self.placed.clone(),
-                telemetry.clone(),
-            )?)),
-            None => None,
-        };
+        let presence = mqtt.map(|settings| {
+            let (placed, telemetry) = (self.placed.clone(), core.telemetry.clone());
+            Presence::start(settings, &self.cluster_id, placed, telemetry)
+        });
+        let presence = presence.transpose()?.map(Arc::new);
         let (configurations, new_configurations) = mpsc::unbounded_channel();
         let (refused_sender, refused) = watch::channel(None);
         let follower = Follower::new(FollowerParts {
             cluster: self.cluster.clone(),
             placed: self.placed.clone(),
-            rooms: rooms.clone(),
-            store: store.clone(),
+            rooms: core.rooms.clone(),
+            store: core.store.clone(),
             shared: shared.clone(),
             presence: presence.clone(),
-            config: Arc::new(config.clone()),
+            config: Arc::new(core.config.clone()),
             status: status.clone(),
             has_joined: self.has_joined,
         });

@@ -36,13 +36,22 @@ pub fn sampler(
     })
 }
 
-/// Publishes `gateway/health` at once, after [`SECOND_HEALTH`], then every [`HEALTH_INTERVAL`].
-pub async fn publish(telemetry: Arc<Telemetry>, sampler: Sampler, store: Arc<StateStore>) {
+/// Publishes `gateway/health` at once, after [`SECOND_HEALTH`], then every [`HEALTH_INTERVAL`], and `gateway/info` again
+/// if the machine's clock was set.
+pub async fn publish(
+    telemetry: Arc<Telemetry>,
+    sampler: Sampler,
+    store: Arc<StateStore>,
+    rooms: Arc<Rooms>,
+) {
     let mut ticks = interval_at(Instant::now() + SECOND_HEALTH, HEALTH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let health = telemetry.health(&sampler(), store.len());
         telemetry.log_floods();
+        if telemetry.correct_started() {
+            rooms.publish_corrected_start();
+        }
         store.set(GATEWAY_HEALTH, StateValue::text(health.to_string()));
         ticks.tick().await;
     }

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 
+use super::core::Core;
+use super::mqtt::RunningMqtt;
 use crate::config::{BrokerUrl, Config, RoomId};
 use crate::device::LoginLimiter;
-use crate::doors::mqtt::{ExtraTopics, MqttDoor, SharedRooms};
+use crate::doors::mqtt::{ExtraTopics, SharedRooms};
 use crate::home_assistant::{
     self, Delays, DocumentLimits, DocumentSharing, InboundMessage, LogIns, Namespace, Publisher,
     PublisherLinks,
 };
 use crate::state::StateStore;
-use crate::telemetry::Telemetry;
 use crate::topics::DiscoveryTopics;
 
 /// How many messages of other programs may wait for the publisher, besides two for each room. When
@@ -64,25 +65,19 @@ pub fn extra_topics(config: &Config) -> Option<(ExtraTopics, PublisherInput)> {
 }
 
 /// Starts the publisher.
-pub fn start(
-    config: &Config,
-    mqtt: &MqttDoor,
-    states: &Arc<StateStore>,
-    telemetry: &Arc<Telemetry>,
-    shared: Option<&Arc<SharedRooms>>,
-    log_ins: LoginLimiter,
-    input: PublisherInput,
-) -> Publisher {
+pub fn start(core: &Core, mqtt: &RunningMqtt, input: PublisherInput) -> Publisher {
+    let config = &core.config;
+    let shared = mqtt.settings.shared.clone();
     let links = PublisherLinks {
-        states: states.clone(),
+        states: core.store.clone(),
         documents: input.documents,
         inbound: input.inbound,
-        connected: mqtt.connected(),
+        connected: mqtt.door.connected(),
         document_limits: input.document_limits,
-        may_clear: mqtt.may_clear(),
-        telemetry: telemetry.clone(),
-        log_ins: Arc::new(log_ins),
-        sharing: shared.map(|shared| shared.clone() as Arc<dyn DocumentSharing>),
+        may_clear: mqtt.door.may_clear(),
+        telemetry: core.telemetry.clone(),
+        log_ins: Arc::new(core.rooms.log_ins()),
+        sharing: shared.map(|shared| shared as Arc<dyn DocumentSharing>),
     };
     let status_topic = config.home_assistant.status_topic.clone();
     let rooms = config.rooms.clone();

@@ -1,11 +1,55 @@
-//! Makes the MQTT door's settings from the configuration.
+//! Makes the MQTT door's settings from the configuration, and starts it.
 
+use super::core::Core;
 use super::home_assistant::{discovery_topics, extra_topics};
+use super::own_thread::DoorThread;
 use crate::broker::Broker;
 use crate::config::{BrokerUrl, Config, MqttConfig};
 use crate::doors;
-use crate::doors::mqtt::{BrokerAddress, BrokerTrial, MqttSettings, TrialTopics};
+use crate::doors::mqtt::{
+    BrokerAddress, BrokerTrial, ExtraTopics, MqttDoor, MqttSettings, TrialTopics,
+};
 use crate::topics::Prefix;
+
+/// The MQTT door that runs.
+pub struct RunningMqtt {
+    /// The door.
+    pub door: MqttDoor,
+    /// The settings that it was started with.
+    pub settings: MqttSettings,
+    /// Where it runs, if several gateways share the rooms.
+    pub thread: Option<DoorThread>,
+}
+
+impl RunningMqtt {
+    /// Starts the door. `extra_topics`: those of Home Assistant, if it gets any.
+    ///
+    /// # Errors
+    /// Certificate files that cannot be used, or the system gives no thread.
+    pub fn start(
+        core: &Core,
+        settings: MqttSettings,
+        extra_topics: Option<ExtraTopics>,
+    ) -> Result<Self, String> {
+        let shared = settings.shared.as_ref();
+        let thread = shared.map(|_| DoorThread::start()).transpose()?;
+        let door = {
+            let _entered = thread.as_ref().map(DoorThread::enter);
+            MqttDoor::start(
+                settings.clone(),
+                core.store.clone(),
+                core.submit(),
+                core.telemetry.clone(),
+                extra_topics,
+            )?
+        };
+        Ok(Self {
+            door,
+            settings,
+            thread,
+        })
+    }
+}
 
 /// Tries an outside broker with the settings of the door; `None` if none is configured.
 pub fn try_broker(config: &Config) -> Option<impl Future<Output = Result<BrokerTrial, String>>> {

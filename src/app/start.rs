@@ -1,32 +1,32 @@
-//! Starting, in this order: certificate and sockets, embedded broker, rooms, MQTT, Home Assistant,
-//! HTTP, plain lines, health, log.
+//! Starting, in this order: sockets, embedded broker, rooms with the links to other gateways, MQTT, the cluster, Home
+//! Assistant, HTTP, plain lines, health, log.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
-use super::cluster::JoiningCluster;
+use super::clients::ClientDoors;
+use super::cluster::{JoiningCluster, RunningCluster};
+use super::core::Core;
 use super::files::ConnectionShares;
-use super::own_thread::DoorThread;
+use super::mqtt::RunningMqtt;
 use super::{
-    App, AppOptions, Certificates, OwnCertificates, broker, broker_topics, clients, gateway_log,
-    health, home_assistant, mqtt,
+    App, AppOptions, Certificates, ListenSettings, OwnCertificates, broker, broker_topics,
+    gateway_log, health, home_assistant, mqtt,
 };
+use crate::broker::Broker;
 use crate::cluster::link::ClusterLinks;
-use crate::command::Submit;
 use crate::config::Config;
 use crate::device::{DeviceTimings, SessionFile};
-use crate::doors;
 use crate::doors::access::Access;
-use crate::doors::clients::{ClientStates, Clients};
+use crate::doors::clients::{ClientLimits, ClientStates, Clients};
+use crate::doors::http::Sampler;
 use crate::guesses::Guesses;
+use crate::home_assistant::Publisher;
 use crate::net::{ListenSetting, bind};
-use crate::rooms::Rooms;
 use crate::standstill::StandstillWatch;
-use crate::state::{StateStore, StateValue};
 use crate::telemetry::Telemetry;
-use crate::topics::{GATEWAY_AVAILABILITY, ONLINE};
 
 impl App {
     /// Starts everything.
@@ -61,10 +61,7 @@ impl App {
         options: AppOptions,
     ) -> Result<Self, String> {
         // Steps that can fail because of the machine come first, so that nothing has to be undone.
-        let tls = certificates.server;
-        let http_socket = bind_configured(options.listen.http, config.http.listen)?;
-        let tcp_socket = bind_configured(options.listen.tcp, config.tcp.listen)?;
-
+        let sockets = ClientSockets::bind(options.listen, &config)?;
         let telemetry = Arc::new(Telemetry::new(options.log));
         let runtime = options.runtime.as_ref();
         if let Some(runtime) = runtime.filter(|dir| SessionFile::check_directory(dir).is_ok()) {
@@ -72,136 +69,136 @@ impl App {
         }
         let standstill_watch = StandstillWatch::start(telemetry.clone())
             .map_err(|error| format!("a thread cannot be started: {error}"))?;
-        let store = StateStore::new();
         let own_certificates = OwnCertificates::new(certificates.own, telemetry.clone());
         let shares = ConnectionShares::new(&config, &options.limits, &telemetry);
         let guesses = Guesses::new(telemetry.clone());
-        let broker = broker::start(
-            &config,
-            options.listen.broker,
-            shares.broker,
-            &guesses,
-            &telemetry,
-        )
-        .await?;
+        let listen = options.listen.broker;
+        let broker = broker::start(&config, listen, shares.broker, &guesses, &telemetry).await?;
+
         let joining = match (&options.cluster, &config.cluster) {
             (None, Some(cluster)) => Some(JoiningCluster::start(&config, cluster, &telemetry)?),
             _ => None,
         };
-        let joined = joining.as_ref().map(JoiningCluster::options);
-        let shared = options.cluster.or(joined);
-        let rooms = Rooms::new(
-            store.clone(),
-            options.timings,
-            telemetry.clone(),
-            options.runtime,
-            shared.as_ref().map(|shared| shared.sharing.clone()),
-        );
-        if let Err(failed) = rooms.apply(&config).await {
-            return Err(failed.join("\n"));
-        }
-        store.set(GATEWAY_AVAILABILITY, StateValue::text(ONLINE));
+        let cluster = options.cluster;
+        let cluster = cluster.or_else(|| joining.as_ref().map(JoiningCluster::options));
+        let core =
+            Core::start(config, options.timings, options.runtime, cluster, telemetry).await?;
 
-        let links = shared.map(|shared| {
-            ClusterLinks::start(
-                shared.links,
-                shared.holders,
-                &store,
-                rooms.clone(),
-                telemetry.clone(),
-            )
-        });
-        let gateway: Arc<dyn Submit> = match &links {
-            Some(links) => links.router.clone(),
-            None => rooms.clone(),
+        let MqttParts {
+            mqtt,
+            cluster,
+            home_assistant,
+        } = start_mqtt(&core, broker.as_ref(), joining)?;
+        let clients = start_clients(&core, guesses, options.limits);
+        let sampler = sampler(&core, mqtt.as_ref(), cluster.as_ref());
+        let doors = ClientDoors {
+            core: &core,
+            clients: &clients,
+            tls: certificates.server.as_ref(),
+            shares,
         };
-        let (extra_topics, input) = home_assistant::extra_topics(&config).unzip();
-        let mqtt_settings = mqtt::settings(&config, broker.as_ref());
-        let mqtt_settings = mqtt_settings.map(|settings| match &joining {
-            Some(joining) => joining.share(settings),
-            None => settings,
-        });
-        let shared = mqtt_settings.as_ref();
-        let shared = shared.and_then(|settings| settings.shared.as_ref());
-        let door_thread = shared.map(|_| DoorThread::start()).transpose()?;
-        let mqtt = match mqtt_settings.clone() {
-            Some(settings) => {
-                let _entered = door_thread.as_ref().map(DoorThread::enter);
-                Some(doors::mqtt::MqttDoor::start(
-                    settings,
-                    store.clone(),
-                    gateway.clone(),
-                    telemetry.clone(),
-                    extra_topics,
-                )?)
-            }
-            None => None,
-        };
-        let cluster = match joining {
-            Some(joining) => {
-                Some(joining.run(&config, &rooms, &store, mqtt_settings.as_ref(), &telemetry)?)
-            }
-            None => None,
-        };
-        let home_assistant = match (&mqtt, input) {
-            (Some(mqtt), Some(input)) => {
-                let settings = mqtt_settings.as_ref();
-                let shared = settings.and_then(|settings| settings.shared.as_ref());
-                let log_ins = rooms.log_ins();
-                Some(home_assistant::start(
-                    &config, mqtt, &store, &telemetry, shared, log_ins, input,
-                ))
-            }
-            _ => None,
-        };
-
-        let elsewhere = links.as_ref().map(|links| links.elsewhere.clone());
-        let members = links.as_ref().map(|links| links.door.clone());
-        let clients = Clients::new(
-            ClientStates::with(store.clone(), elsewhere),
-            gateway,
-            Access::new(&config.http, guesses),
-            telemetry.clone(),
-            options.limits,
-        );
-        let link_status = links.as_ref().map(ClusterLinks::link_status);
-        let cluster_sampler = cluster.as_ref().map(|cluster| cluster.sampler(link_status));
-        let sampler = health::sampler(&rooms, mqtt.as_ref(), cluster_sampler);
-        let http = clients::start_http(
-            &config,
-            http_socket,
-            tls.as_ref(),
-            shares.http,
-            &clients,
-            members,
-            sampler.clone(),
-        )?;
-        let tcp = clients::start_tcp(&config, tcp_socket, tls.as_ref(), shares.tcp, &clients)?;
-        let health = tokio::spawn(health::publish(telemetry.clone(), sampler, store.clone()));
-        let gateway_log = tokio::spawn(gateway_log::publish(telemetry.clone(), store.clone()));
-        let certificate_watch = tokio::spawn(own_certificates.clone().watch());
+        let http = doors.start_http(sockets.http, sampler.clone())?;
+        let tcp = doors.start_tcp(sockets.tcp)?;
+        let Core {
+            config,
+            store,
+            rooms,
+            links,
+            telemetry,
+        } = core;
+        let (mqtt, door_thread) = mqtt.map(|it| (it.door, it.thread)).unzip();
+        let health = health::publish(telemetry.clone(), sampler, store.clone(), rooms.clone());
+        let health = tokio::spawn(health);
         Ok(Self {
             broker,
             rooms,
             links,
             cluster,
             mqtt,
-            _door_thread: door_thread,
+            _door_thread: door_thread.flatten(),
             clients,
             http,
             tcp,
-            tls,
+            tls: certificates.server,
+            certificate_watch: tokio::spawn(own_certificates.clone().watch()),
             own_certificates,
-            certificate_watch,
             home_assistant,
             standstill_watch,
             health,
-            gateway_log,
+            gateway_log: tokio::spawn(gateway_log::publish(telemetry.clone(), store.clone())),
             store,
             telemetry,
             config,
         })
     }
+}
+
+/// The sockets of the doors whose clients connect to the gateway.
+struct ClientSockets {
+    http: Option<TcpListener>,
+    tcp: Option<TcpListener>,
+}
+
+impl ClientSockets {
+    fn bind(listen: ListenSettings, config: &Config) -> Result<Self, String> {
+        Ok(Self {
+            http: bind_configured(listen.http, config.http.listen)?,
+            tcp: bind_configured(listen.tcp, config.tcp.listen)?,
+        })
+    }
+}
+
+/// What has to do with the broker.
+struct MqttParts {
+    mqtt: Option<RunningMqtt>,
+    cluster: Option<RunningCluster>,
+    home_assistant: Option<Publisher>,
+}
+
+/// Starts the MQTT door, follows the cluster, which tells the door about rooms, and publishes Home Assistant's documents.
+fn start_mqtt(
+    core: &Core,
+    broker: Option<&Broker>,
+    joining: Option<JoiningCluster>,
+) -> Result<MqttParts, String> {
+    let (extra_topics, input) = home_assistant::extra_topics(&core.config).unzip();
+    let settings = mqtt::settings(&core.config, broker);
+    let settings = settings.map(|settings| match &joining {
+        Some(joining) => joining.share(settings),
+        None => settings,
+    });
+    let mqtt = settings.map(|settings| RunningMqtt::start(core, settings, extra_topics));
+    let mqtt = mqtt.transpose()?;
+    let settings = mqtt.as_ref().map(|mqtt| &mqtt.settings);
+    let cluster = joining
+        .map(|joining| joining.run(core, settings))
+        .transpose()?;
+    let publisher = mqtt.as_ref().zip(input);
+    let home_assistant = publisher.map(|(mqtt, input)| home_assistant::start(core, mqtt, input));
+    Ok(MqttParts {
+        mqtt,
+        cluster,
+        home_assistant,
+    })
+}
+
+/// What WebSocket, HTTP and plain lines share.
+fn start_clients(core: &Core, guesses: Arc<Guesses>, limits: ClientLimits) -> Arc<Clients> {
+    let elsewhere = core.links.as_ref().map(|links| links.elsewhere.clone());
+    Clients::new(
+        ClientStates::with(core.store.clone(), elsewhere),
+        core.submit(),
+        Access::new(&core.config.http, guesses),
+        core.telemetry.clone(),
+        limits,
+    )
+}
+
+/// What health and metrics ask.
+fn sampler(core: &Core, mqtt: Option<&RunningMqtt>, cluster: Option<&RunningCluster>) -> Sampler {
+    let links = core.links.as_ref().map(ClusterLinks::link_status);
+    let cluster = cluster.map(|cluster| cluster.sampler(links));
+    health::sampler(&core.rooms, mqtt.map(|mqtt| &mqtt.door), cluster)
 }
 
 fn bind_configured(

@@ -108,7 +108,7 @@ impl Section for ClusterConfig {
             "advertise",
             KeyType::Text,
             Reload::NextStart,
-            "How the other gateways reach this one's HTTP port",
+            "How the other gateways reach this one's HTTP port, with no proxy between",
         )
         .without("required")
         .example("https://10.0.0.11:8080"),
@@ -206,7 +206,12 @@ impl ClusterConfig {
         let etcd = read_etcd(&mut reader);
         let username = reader.text("username");
         let password = reader.secret("password");
-        if username.is_some() != password.is_some() {
+        let login_keys = [
+            "cluster.username",
+            "cluster.password",
+            "cluster.password_file",
+        ];
+        if username.is_some() != password.is_some() && !reader.is_any_wrong(&login_keys) {
             reader.error(
                 reader.set_of(&["username", "password", "password_file"]),
                 "username and password belong together",
@@ -242,7 +247,7 @@ impl ClusterConfig {
                  mqtt.url = \"mqtts://HOST\"",
             );
         }
-        if http.listen.is_none() {
+        if http.listen.is_none() && !reader.is_any_wrong(&["http.listen"]) {
             reader.error(
                 "",
                 "the other gateways reach this one by HTTP; give http.listen an address",
@@ -285,7 +290,7 @@ fn read_etcd(reader: &mut Reader<'_>) -> Option<Vec<String>> {
             Err(message) => reader.error("etcd", message),
         }
     }
-    if addresses.is_empty() {
+    if addresses.is_empty() && !reader.is_any_wrong(&["cluster.etcd"]) {
         reader.error("etcd", ETCD_URL.takes);
     }
     Some(addresses)

@@ -74,8 +74,14 @@ impl HomeAssistantConfig {
         let discovery = reader.bool("discovery").unwrap_or(base.discovery);
         let prefix = reader.text("prefix").unwrap_or(base.prefix);
         let status = reader.text("status_topic");
+        let has_status = status.is_some();
         let status_topic = status.unwrap_or_else(|| format!("{prefix}/status"));
-        for (key, levels) in [("prefix", &prefix), ("status_topic", &status_topic)] {
+        // One that is made from the prefix is as right or wrong as that.
+        let given = [
+            Some(("prefix", &prefix)),
+            has_status.then_some(("status_topic", &status_topic)),
+        ];
+        for (key, levels) in given.into_iter().flatten() {
             check_levels(&reader, key, levels);
             // With a slash at its end the first level alone is found too.
             if is_gateway_topic(&format!("{levels}/")) {

@@ -187,7 +187,8 @@ impl HttpConfig {
 
     /// Whether anyone who reaches an address may come in: tokens or `open` say so.
     pub(super) fn check_listen(&self, reader: &Reader<'_>, listen: Option<SocketAddr>) {
-        if beyond_this_machine(listen) && self.tokens.is_empty() && !self.open {
+        let is_known = !reader.is_any_wrong(&["http.token", "http.open"]);
+        if beyond_this_machine(listen) && self.tokens.is_empty() && !self.open && is_known {
             reader.error(
                 "listen",
                 "listening beyond this machine needs [[http.token]], or http.open = true for \
@@ -237,10 +238,12 @@ fn read_tls(reader: &mut Reader<'_>) -> Option<TlsFiles> {
         [Some(certificate), Some(key)] => Some(TlsFiles { certificate, key }),
         [None, None] => None,
         _ => {
-            reader.error(
-                reader.set_of(&keys),
-                "tls_cert_file and tls_key_file belong together",
-            );
+            if !reader.is_any_wrong(&["http.tls_cert_file", "http.tls_key_file"]) {
+                reader.error(
+                    reader.set_of(&keys),
+                    "tls_cert_file and tls_key_file belong together",
+                );
+            }
             None
         }
     }

@@ -57,7 +57,7 @@ impl Section for HttpToken {
             "token",
             KeyType::Secret,
             Reload::Now,
-            "The token: a long random text, at least 16 characters",
+            "The token: a long random text. Less than 16 characters may be guessed: a warning",
         )
         .form(forms::token)
         .required()

@@ -286,7 +286,7 @@ impl MqttConfig {
             Some(text) => BrokerUrl::parse(&text)
                 .map_err(|message| reader.error("url", message))
                 .ok(),
-            None => Some(base.url),
+            None => (!reader.is_any_wrong(&["mqtt.url"])).then_some(base.url),
         };
         // A variable may name another kind of broker than the file has keys for.
         if !matches!(url, Some(BrokerUrl::Tls { .. }) | None) {
@@ -312,7 +312,9 @@ impl MqttConfig {
         let certificate = read_certificate(&mut reader);
         let [ca_file, client_cert_file, client_key_file] =
             ["ca_file", "client_cert_file", "client_key_file"].map(|key| reader.file(key));
-        if client_cert_file.is_some() != client_key_file.is_some() {
+        if client_cert_file.is_some() != client_key_file.is_some()
+            && !reader.is_any_wrong(&["mqtt.client_cert_file", "mqtt.client_key_file"])
+        {
             reader.error(
                 reader.set_of(&["client_cert_file", "client_key_file"]),
                 "client_cert_file and client_key_file belong together",
@@ -364,7 +366,9 @@ impl MqttConfig {
                          [[mqtt.user]]",
                     );
                 }
-                if !listen.ip().is_loopback() && self.users.is_empty() && !self.open {
+                let is_known = !reader.is_any_wrong(&["mqtt.user", "mqtt.open"]);
+                let is_open_to_all = !listen.ip().is_loopback() && self.users.is_empty();
+                if is_open_to_all && !self.open && is_known {
                     reader.error(
                         "url",
                         "the embedded broker listens beyond this machine only with [[mqtt.user]], \

@@ -98,6 +98,20 @@ impl<'a> Reader<'a> {
         self.findings.borrow_mut().warnings.push(warning);
     }
 
+    /// Whether an error was found in one of these keys, or below one. They have their full names, such as `http.token`.
+    ///
+    /// A check over the value of another key asks this first: of a key that is wrong the value is not known, and what
+    /// the check would say of it leads people to change what is right.
+    pub fn is_any_wrong(&self, keys: &[&str]) -> bool {
+        let findings = self.findings.borrow();
+        let is_in = |error: &ConfigError, key: &str| {
+            let below = error.key.strip_prefix(key);
+            below.is_some_and(|below| below.is_empty() || below.starts_with('.'))
+        };
+        let mut errors = findings.errors.iter();
+        errors.any(|error| keys.iter().any(|key| is_in(error, key)))
+    }
+
     /// Whether the key is set.
     pub fn has(&self, key: &str) -> bool {
         self.values.contains_key(key)

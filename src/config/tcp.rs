@@ -54,7 +54,8 @@ impl TcpConfig {
             listen: read_listen(reader).flatten(),
             tls: reader.bool("tls").unwrap_or(false),
         };
-        if tcp.tls && http.tls.is_none() {
+        let is_known = !reader.is_any_wrong(&["http.tls_cert_file", "http.tls_key_file"]);
+        if tcp.tls && http.tls.is_none() && is_known {
             reader.error("tls", "needs http.tls_cert_file and http.tls_key_file");
         }
         tcp

@@ -1,6 +1,7 @@
 //! What holds for every key of every section, so that a new key is checked without a test of its
 //! own.
 
+mod dependent;
 mod schema;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,7 @@
 //! What the program makes of its environment at a start: a configuration without a file, files that
 //! cannot be read, variables of the log.
 use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -202,6 +203,37 @@ async fn a_file_that_is_gone_at_a_reload_changes_nothing() {
         told.contains("poly2mqtt.toml: cannot be read: there is no such file"),
         "{told}"
     );
+}
+
+/// A mount of one file stays with the old one when an editor replaces it. Here a link to an open file does so.
+#[tokio::test]
+async fn a_file_that_was_replaced_behind_its_mount_is_told_at_a_reload() {
+    const REPLACED: &str = "was replaced or deleted after it was mounted";
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let text = format!("[mqtt]\nurl = \"off\"\n[http]\nlisten = \"127.0.0.1:{port}\"\n");
+    let own = dir.path().join("poly2mqtt.toml");
+    fs::write(&own, &text).unwrap();
+    let file = File::open(&own).unwrap();
+    let mounted = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+    let log = dir.path().join("log");
+    let mut command = program(&["run", "--config", &mounted]);
+    command.stderr(File::create(&log).unwrap());
+    let gateway = Running::start(command);
+    listening(port);
+    gateway.signal("HUP");
+    file_contains(&log, "configuration read again", 1).await;
+    assert!(!fs::read_to_string(&log).unwrap().contains(REPLACED));
+    let new = dir.path().join("new");
+    fs::write(&new, &text).unwrap();
+    fs::rename(&new, &own).unwrap();
+    gateway.signal("HUP");
+    file_contains(&log, REPLACED, 1).await;
+    let checked = output(program(&["check", "--config", &mounted]));
+    assert_eq!(checked.status.code(), Some(0));
+    assert!(told(&checked).contains(REPLACED), "{}", told(&checked));
+    let (status, _) = gateway.terminate();
+    assert_eq!(status.code(), Some(0));
 }
 
 fn path_text(path: &Path) -> String {

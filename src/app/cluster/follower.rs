@@ -209,17 +209,13 @@ impl Follower {
         // starts what it adds to them.
         let arriving = ArrivingRooms::of(&shards, &self.placed);
         // States of an earlier ownership are old.
-        let mut were_unowned = false;
         for room in arriving.all() {
             self.store.take_room_quietly(room);
-            were_unowned |= self.unowned.remove(room).is_some();
         }
+        self.no_longer_unowned(arriving.all());
         let gone = std::mem::take(&mut self.gone).into_iter();
         self.gone = gone.filter(|(_, room)| self.is_gone(room)).collect();
         if let Some(shared) = &self.shared {
-            if were_unowned {
-                shared.speak_for(self.unowned.keys().cloned());
-            }
             arriving.tell(shared);
         }
         for (rooms, previous_owner) in arriving.by_previous_owner() {

@@ -24,9 +24,14 @@ pub enum MachineClock {
     Wrong(String),
 }
 
+/// Whether the clock of a machine may be right that says `now`, in seconds since 1970.
+fn may_be_right(now: i64) -> bool {
+    (EARLIEST..LATEST).contains(&now)
+}
+
 /// Judges the clock of this machine, which says `now`, in seconds since 1970.
 pub fn of_machine(now: i64, ahead: &[i64]) -> MachineClock {
-    if !(EARLIEST..LATEST).contains(&now) {
+    if !may_be_right(now) {
         return MachineClock::Wrong(
             "this machine's clock is wrong, so certificates cannot be judged: set it, for example with \
              timedatectl set-ntp true"
@@ -51,9 +56,10 @@ pub fn of_machine(now: i64, ahead: &[i64]) -> MachineClock {
     ))
 }
 
-/// What a person should know about the clock of a device that is ahead by so many seconds.
-pub fn of_device(ahead: i64) -> Option<String> {
-    if ahead.unsigned_abs() <= TOLERATED_SECONDS {
+/// What a person should know about the clock of a device that is ahead by so many seconds of this machine's, which says
+/// `now`. Nothing if this machine's cannot be right: who follows the advice makes the device's as wrong.
+pub fn of_device(now: i64, ahead: i64) -> Option<String> {
+    if ahead.unsigned_abs() <= TOLERATED_SECONDS || !may_be_right(now) {
         return None;
     }
     let time = time_in_words(ahead.unsigned_abs());
@@ -106,8 +112,12 @@ mod tests {
 
     #[test]
     fn a_device_is_off_by_more_than_a_minute() {
-        assert_eq!(of_device(60), None);
-        assert!(of_device(-61).unwrap().contains("1 min 1 s behind"));
-        assert!(of_device(7200).unwrap().contains("2 h 0 min ahead of"));
+        let now = EARLIEST;
+        assert_eq!(of_device(now, 60), None);
+        assert!(of_device(now, -61).unwrap().contains("1 min 1 s behind"));
+        assert!(of_device(now, 7200).unwrap().contains("2 h 0 min ahead of"));
+        for (now, ahead) in [(60, EARLIEST), (LATEST, EARLIEST - LATEST)] {
+            assert_eq!(of_device(now, ahead), None, "{now}");
+        }
     }
 }

@@ -93,7 +93,7 @@ async fn usable(device: &Device, room: &RoomConfig, log_in_took: Duration) -> Fo
         _ => format!("{identity}, certificate {fingerprint}"),
     };
     let log_in = format!("logged in within {} ms", log_in_took.as_millis());
-    let remarks = [clock_ahead.and_then(clock::of_device)]
+    let remarks = [clock_ahead.and_then(|ahead| clock::of_device(between, ahead))]
         .into_iter()
         .chain([told_lacking(&lacking), told_failing(&lacking)])
         .flatten();

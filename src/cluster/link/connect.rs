@@ -117,6 +117,9 @@ impl Dialer {
             let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT);
             let is_accepted =
                 accepted.is_some_and(|accepted| *accepted == derive_accept_key(key.as_bytes()));
+            if response.status() == StatusCode::UNAUTHORIZED {
+                return Err(ANOTHER_CONNECTION.into());
+            }
             if response.status() != StatusCode::SWITCHING_PROTOCOLS || !is_accepted {
                 return Err(refusal(response.status()));
             }
@@ -136,7 +139,7 @@ impl Dialer {
     /// Sends a request over a connection of its own, and waits for the head of its response.
     ///
     /// # Errors
-    /// `NotSent`: there is no connection. `Broken`: the connection ended before the response.
+    /// `NotSent`: there is no connection that was proved. `Broken`: the connection ended before the response.
     pub async fn request(
         &self,
         member: &Member,
@@ -146,7 +149,12 @@ impl Dialer {
         let mut proved = connecting.map_err(MemberRequestError::NotSent)?;
         request.headers_mut().extend(proved.headers);
         let response = proved.sender.send_request(request).await;
-        response.map_err(|error| MemberRequestError::Broken(error.to_string()))
+        match response {
+            Ok(response) if response.status() == StatusCode::UNAUTHORIZED => {
+                Err(MemberRequestError::NotSent(ANOTHER_CONNECTION.into()))
+            }
+            response => response.map_err(|error| MemberRequestError::Broken(error.to_string())),
+        }
     }
 
     /// Connects to a member, and lets it prove that it is the one.
@@ -236,7 +244,7 @@ struct ProvedConnection {
 /// Why a request has no response.
 #[derive(Debug)]
 pub enum MemberRequestError {
-    /// There is no connection: nothing was sent.
+    /// There is no connection: nothing was sent, or it was not taken.
     NotSent(String),
     /// The connection ended after that.
     Broken(String),
@@ -260,6 +268,11 @@ fn authority(advertise: &Url) -> String {
 /// What is said of one that proves nothing, or proves that it is another one.
 const NO_PROOF: &str = "it does not prove that it is this gateway: it has another cluster.token, cluster.name or \
                         cluster.advertise";
+
+/// What is said of one that has proved that it is the member, and then does not know who asks. The proof is of one
+/// connection, and something between sent the next request over another one.
+const ANOTHER_CONNECTION: &str = "it proved that it is this gateway, and the next request reached it over another \
+                                  connection: no proxy may stand at its cluster.advertise";
 
 /// Why a connection to a member broke.
 fn broken(error: &hyper::Error) -> String {

@@ -58,11 +58,10 @@ impl Reader<'_> {
 
     /// A text that is not empty and must be there.
     pub fn required_text(&mut self, key: &str) -> Option<String> {
-        let text = self.text(key);
-        if text.is_none() {
+        if !self.has(key) {
             self.error(key, "is missing");
         }
-        text
+        self.text(key)
     }
 
     /// A text that may be empty.

@@ -152,3 +152,26 @@ async fn a_member_that_hangs_delays_nobody_else() {
     }
     cluster.stop().await;
 }
+
+/// Its link and its files belong to one connection each, so what stands between must not part them.
+#[tokio::test]
+async fn a_proxy_that_opens_a_connection_for_each_request_is_named() {
+    let cluster = two().await;
+    cluster.path_to("b", Path::Cut);
+    cluster.lists("a", "2", "offline").await;
+    cluster.path_to("b", Path::PerRequest);
+    until(
+        || "the proxy is named".into(),
+        async || {
+            let url = cluster.url("a", "/room/2/audio/volume/set");
+            let (_, result) = post(&url, "40").await;
+            let message = result["error"]["message"].as_str().unwrap_or_default();
+            assert!(!message.contains("cluster.token"), "{message}");
+            message.contains("no proxy may stand at its cluster.advertise")
+        },
+    )
+    .await;
+    cluster.path_to("b", Path::Clear);
+    cluster.lists("a", "2", "online").await;
+    cluster.stop().await;
+}

@@ -24,8 +24,10 @@ use super::door::{Lines, Socket};
 use super::gateway::{config, room, timings};
 use super::{soon, until, watchdog};
 
+mod per_request;
 mod proof;
 
+use per_request::per_request;
 pub use proof::head;
 
 /// The token of the cluster in tests.
@@ -133,6 +135,8 @@ pub enum Path {
     Frozen,
     /// Connections end, and new ones end at once.
     Cut,
+    /// A connection of its own for each request, as reverse proxies have it.
+    PerRequest,
 }
 
 /// The way to one gateway's HTTP door.
@@ -182,6 +186,7 @@ async fn carry(mut near: TcpStream, to: SocketAddr, mut path: watch::Receiver<Pa
         let now = *path.borrow_and_update();
         match now {
             Path::Cut => return,
+            Path::PerRequest => return per_request(near, to).await,
             Path::Frozen => {}
             Path::Clear => tokio::select! {
                 _ = tokio::io::copy_bidirectional(&mut near, &mut far) => return,

@@ -2,8 +2,8 @@ use futures_util::FutureExt;
 
 use super::*;
 use crate::cluster::{
-    ClusterIdentity, ClusterSessions, Etcd, EtcdSettings, MemberView, MeteredRegistry, Owner,
-    RoomDigests, ShardFence, join,
+    ClusterIdentity, ClusterSessions, DeviceConflict, Etcd, EtcdSettings, MemberView,
+    MeteredRegistry, Owner, RoomConflicts, RoomDigests, ShardFence, join,
 };
 use crate::config::Secret;
 use crate::device::DeviceTimings;
@@ -208,6 +208,37 @@ async fn a_gateway_that_gets_a_room_which_nobody_had_speaks_for_it_no_longer() {
     follower.gained(gained(1)).await;
     follower.lost(vec![held(1)]).await;
     // Another gateway has it.
+    shared.unsubscribe([&ROOM.into()]);
+    assert!(!shared.publishes_states(ROOM));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_room_that_waited_for_its_device_is_spoken_for_no_longer_once_it_starts() {
+    let mut follower = follower(config(&[ROOM]), true).await;
+    let view = |conflicts: RoomConflicts| ClusterView {
+        state: ClusterState::Ok,
+        members: [MemberView::named("gw-1")].into(),
+        told_configuration: u64::MAX,
+        conflicts: Arc::new(conflicts),
+        ..ClusterView::unknown("gw-1")
+    };
+    let conflict = DeviceConflict {
+        member: "gw-2".into(),
+        blocks: true,
+    };
+    let conflicts = RoomConflicts {
+        devices: [(Arc::from(ROOM), conflict)].into(),
+        ..RoomConflicts::default()
+    };
+    follower.seen(view(conflicts)).await;
+    follower.gained(gained(1)).await;
+    follower.look();
+    assert!(!follower.rooms.is_running(ROOM) && follower.unowned.contains_key(ROOM));
+    follower.seen(view(RoomConflicts::default())).await;
+    assert!(follower.rooms.is_running(ROOM));
+    follower.lost(vec![held(1)]).await;
+    // Another gateway has it.
+    let shared = follower.shared.clone().unwrap();
     shared.unsubscribe([&ROOM.into()]);
     assert!(!shared.publishes_states(ROOM));
 }

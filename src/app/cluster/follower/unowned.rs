@@ -49,12 +49,25 @@ impl Follower {
         self.placed
             .set_waiting(self.waiting.iter().map(why).collect());
         let may_start: Vec<_> = before.difference(&self.waiting).cloned().collect();
-        for room in &may_start {
-            if self.unowned.remove(room).is_some() {
-                self.store.take_room_quietly(room);
-            }
+        for room in self.no_longer_unowned(&may_start) {
+            self.store.take_room_quietly(&room);
         }
         self.arrive(&may_start, PreviousOwner::AnotherGateway).await;
+    }
+
+    /// These rooms are this gateway's now, so it does not speak for them as for rooms that nobody has. Gives those that
+    /// it spoke for.
+    pub(super) fn no_longer_unowned<'a>(
+        &mut self,
+        rooms: impl IntoIterator<Item = &'a Arc<str>>,
+    ) -> Vec<Arc<str>> {
+        let spoken_for = rooms.into_iter().cloned();
+        let spoken_for = spoken_for.filter(|room| self.unowned.remove(room).is_some());
+        let spoken_for: Vec<_> = spoken_for.collect();
+        if let Some(shared) = self.shared.as_ref().filter(|_| !spoken_for.is_empty()) {
+            shared.speak_for(self.unowned.keys().cloned());
+        }
+        spoken_for
     }
 
     /// The rooms that nobody has for longer than a move takes, as far as this gateway is the one to say so.

@@ -83,9 +83,17 @@ impl MqttSubscriber {
         }
     }
 
+    /// Whether it tells of this run of this gateway. One that was on its way while the clock was set has another start.
+    fn is_own_run(&self, store: &StateStore, info: &GatewayInfo) -> bool {
+        let own = store.get(GATEWAY_INFO);
+        let own = own.and_then(|own| GatewayInfo::read(&own.payload));
+        own.is_none_or(|own| own.started == info.started)
+            || self.telemetry.is_own_start(&info.started)
+    }
+
     fn info_arrived(&self, store: &StateStore, info: GatewayInfo, is_live: bool, now: Instant) {
         let has_own_id = info.id == self.gateway_id.as_str();
-        if has_own_id && (!is_live || is_own_run(store, &info)) {
+        if has_own_id && (!is_live || self.is_own_run(store, &info)) {
             self.hears_itself.fetch_or(is_live, Ordering::Relaxed);
             return;
         }
@@ -150,13 +158,6 @@ impl MqttSubscriber {
 fn is_online(store: &StateStore) -> bool {
     let availability = store.get(GATEWAY_AVAILABILITY);
     availability.is_some_and(|value| value.payload == ONLINE)
-}
-
-/// Whether it tells of this run of this gateway.
-fn is_own_run(store: &StateStore, info: &GatewayInfo) -> bool {
-    let own = store.get(GATEWAY_INFO);
-    let own = own.and_then(|own| GatewayInfo::read(&own.payload));
-    own.is_none_or(|own| own.started == info.started)
 }
 
 #[cfg(test)]
@@ -236,6 +237,17 @@ mod tests {
         it.tells(GATEWAY_AVAILABILITY, "offline", Some("zz"), true);
         assert_eq!(it.waiting(), [GATEWAY_AVAILABILITY]);
         assert_eq!(it.others(), 0);
+    }
+
+    #[test]
+    fn what_this_run_said_before_the_clock_was_set_is_no_other_gateway() {
+        let it = setup();
+        let own = info(it.id.as_str(), &it.telemetry.started(), r#"{"1":null}"#);
+        it.tells(GATEWAY_INFO, &own, Some(it.id.as_str()), true);
+        assert_eq!(it.others(), 0);
+        let other = info(it.id.as_str(), "1970-01-01T00:01:01Z", r#"{"1":null}"#);
+        it.tells(GATEWAY_INFO, &other, Some(it.id.as_str()), true);
+        assert_eq!(it.others(), 1);
     }
 
     #[test]

@@ -1,0 +1,94 @@
+//! When the gateway started, as a date.
+//!
+//! A machine without a battery learns the time only after the start: its clock begins in 1970, or when it was switched
+//! off. How long the gateway runs is always known, so a clock that is set corrects the date. The date also tells one
+//! run of a gateway from another, so those that were told before stay known. Pure.
+
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// A clock that is set by less changes no date.
+const TOLERATED: time::Duration = time::Duration::MINUTE;
+/// So many dates of one run are remembered. A clock that is set more often is one that nobody believes.
+const REMEMBERED: usize = 8;
+
+/// The date, and those that were told before the clock was set.
+#[derive(Debug)]
+pub struct StartDate {
+    told: Vec<OffsetDateTime>,
+}
+
+impl StartDate {
+    /// The date of a gateway that starts now.
+    pub fn new(now: OffsetDateTime) -> Self {
+        Self { told: vec![now] }
+    }
+
+    /// As text. Empty is never seen: the years of a machine's clock can be written.
+    pub fn text(&self) -> String {
+        let newest = self.told.last();
+        newest.map(|date| text(*date)).unwrap_or_default()
+    }
+
+    /// Takes over what the clock says now that the gateway has run for so long. Whether the date is another one since.
+    pub fn correct(&mut self, now: OffsetDateTime, uptime: Duration) -> bool {
+        let uptime = time::Duration::try_from(uptime).ok();
+        let Some(date) = uptime.and_then(|uptime| now.checked_sub(uptime)) else {
+            return false;
+        };
+        let is_right = |told: &OffsetDateTime| (date - *told).abs() <= TOLERATED;
+        if self.told.last().is_some_and(is_right) {
+            return false;
+        }
+        if self.told.len() == REMEMBERED {
+            self.told.remove(0);
+        }
+        self.told.push(date);
+        true
+    }
+
+    /// Whether this text is the date, or was before.
+    pub fn was_told(&self, date: &str) -> bool {
+        self.told.iter().any(|told| text(*told) == date)
+    }
+}
+
+fn text(date: OffsetDateTime) -> String {
+    date.format(&Rfc3339).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp(seconds).unwrap()
+    }
+
+    #[test]
+    fn a_clock_that_is_set_corrects_the_date() {
+        const RIGHT: i64 = 1_796_000_000;
+        let mut date = StartDate::new(at(61));
+        assert_eq!(date.text(), "1970-01-01T00:01:01Z");
+        let uptime = Duration::from_secs(60);
+        assert!(!date.correct(at(61 + 60), uptime));
+        assert!(!date.correct(at(61 + 120), uptime), "a minute is nothing");
+        assert!(date.correct(at(RIGHT + 60), uptime));
+        assert_eq!(date.text(), text(at(RIGHT)));
+        assert!(!date.correct(at(RIGHT + 60), uptime));
+        // Back too, and both are dates of this run.
+        assert!(date.correct(at(RIGHT + 60 - 7200), uptime));
+        assert_eq!(date.text(), text(at(RIGHT - 7200)));
+        for told in [61, RIGHT, RIGHT - 7200] {
+            assert!(date.was_told(&text(at(told))), "{told}");
+        }
+        assert!(!date.was_told(&text(at(60))) && !date.was_told(""));
+        assert!(!date.correct(at(0), Duration::MAX));
+        for n in 1..100 {
+            assert!(date.correct(at(RIGHT + 3600 * n), uptime));
+        }
+        assert_eq!(date.told.len(), REMEMBERED);
+    }
+}
