@@ -154,7 +154,7 @@ async fn a_hang_up_ends_the_meeting_that_is_being_dialled() {
 }
 
 #[tokio::test]
-async fn the_sixty_sixth_is_busy() {
+async fn one_command_runs_64_wait_and_the_next_is_busy() {
     // What waits is carried out, however long the machine takes to queue it.
     let it = Gateway::start_with(BrokerKind::Embedded, Options::default(), |room| {
         room.max_command_age = Duration::from_secs(60);
