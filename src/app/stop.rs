@@ -1,8 +1,9 @@
-//! Stopping, within fixed time limits: health and log; Home Assistant; a cluster's rooms are handed over; then the rooms
-//! end, and `gateway/availability` is `offline`; then lines, links, clients, HTTP and MQTT, at the same time; then the
-//! cluster and the embedded broker.
+//! Stopping, within fixed time limits: health and log; Home Assistant; a cluster's rooms are handed over; then the
+//! rooms end, and `gateway/availability` is `offline`; then lines, links, clients and HTTP, and MQTT at the same time;
+//! then the cluster and the embedded broker.
 //!
-//! The doors take nothing new from the beginning on, but end after the rooms: they deliver the last results and `offline`.
+//! After the hand-over the doors take nothing new. They end after the rooms, because they deliver the last results and
+//! `offline`.
 
 use std::time::Duration;
 

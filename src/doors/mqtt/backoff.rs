@@ -3,8 +3,8 @@
 //! Pure. The wait doubles from connection to connection. A connection that ends soon after it was made is no success:
 //! the wait goes on growing, and after some of them the log names the broker's reason or, without one, the usual one,
 //! which is another client with the same client id. Two gateways with one client id end each other's connections, each
-//! after the other's wait. So from then on only a connection that lasts longer than that wait counts as a success. A bad
-//! network looks the same, so that wait is short enough to lose no command.
+//! after the other's wait. So from then on only a connection that lasts longer than that wait counts as a success. A
+//! bad network looks the same, so that wait is short enough to lose no command.
 
 use std::time::Duration;
 

@@ -35,6 +35,10 @@ fn topics(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// What is no topic of the catalogue: the operation that docs/adding-an-operation.md adds, and the second half of a
+/// topic with a space in it.
+const OTHERS: [&str; 2] = ["video/brightness/", "table/activate"];
+
 /// Whether the catalogue has this command.
 fn exists(topic: &str) -> bool {
     match Call::parse(topic, &Bytes::new(), &mut None) {
@@ -50,7 +54,8 @@ fn every_command_on_a_page_exists() {
     for (path, text) in pages().into_iter().chain(shell()) {
         for topic in topics(&text) {
             count += 1;
-            if !exists(topic) {
+            let is_other = OTHERS.iter().any(|other| topic.starts_with(other));
+            if !is_other && !exists(topic) {
                 unknown.push(format!("{}: {topic}", path.display()));
             }
         }
