@@ -267,7 +267,7 @@ fn limits_are_as_the_pages_say() {
             format!(
                 "takes {}, the first one with its token {}.",
                 kib(limits.max_message),
-                kib(poly2mqtt::doors::tcp::MAX_GREETING)
+                kib(poly2mqtt::doors::tcp::LARGEST_GREETING)
             ),
             format!("{}\nclients together", limits.max_clients),
             format!(
@@ -284,8 +284,8 @@ fn limits_are_as_the_pages_say() {
             format!("| {} |", limits.max_clients + limits.max_connections),
             format!(
                 "{} and {} headers, within {} |",
-                kib(poly2mqtt::doors::http::MAX_HEAD_BYTES),
-                poly2mqtt::doors::http::MAX_HEADERS,
+                kib(poly2mqtt::doors::http::LARGEST_HEAD),
+                poly2mqtt::doors::http::MOST_HEADERS,
                 seconds(limits.greeting_timeout)
             ),
             format!(
