@@ -1,7 +1,7 @@
 //! The running gateway: the order of its start and its stop.
 //!
 //! `start` builds broker, rooms and doors from a configuration, `reload` takes over a changed one,
-//! `stop` ends everything in the reverse order. Each subsystem has a file here that says what the
+//! `stop` ends the rooms first and the doors after them. Each subsystem has a file here that says what the
 //! configuration means for it. Reads no files but certificates, and handles no signals.
 
 mod broker;

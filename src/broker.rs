@@ -86,8 +86,8 @@ use client::ClientsShare;
 use client_quotas::ClientQuotas;
 use gate::Gate;
 use limits::{
-    QUEUED_BYTES, QUEUED_MESSAGES, RECEIVE_MAXIMUM, SESSION_EXPIRY, TOPIC_ALIASES,
-    UNACKNOWLEDGED_MESSAGES, WAITING_LIMIT, WAITING_MESSAGES, WAITING_SHARE,
+    MOST_WAITING, QUEUED_BYTES, QUEUED_MESSAGES, RECEIVE_MAXIMUM, SESSION_EXPIRY, TOPIC_ALIASES,
+    UNACKNOWLEDGED_MESSAGES, WAITING_MESSAGES, WAITING_SHARE,
 };
 use places::PlaceNames;
 use retained::RetainedListener;
@@ -98,7 +98,7 @@ pub use rights::BrokerUser;
 /// Space in a packet besides its payload: a topic has at most 64 KiB.
 const PACKET_OVERHEAD: usize = 64 << 10;
 /// The most clients at a time. Each takes a file descriptor and some kilobytes.
-pub const CLIENT_LIMIT: usize = 10_000;
+pub const MOST_CLIENTS: usize = 10_000;
 /// At the stop, when nothing was sent for this long, every client has what it was sent.
 const QUIET_TIME: Duration = Duration::from_millis(50);
 /// At the stop, the longest wait for clients to take their last messages, and then for their tasks
@@ -114,7 +114,7 @@ pub struct BrokerSettings {
     pub listen: SocketAddr,
     /// What users change to listen elsewhere, for messages.
     pub listen_setting: ListenSetting,
-    /// How many clients can be connected at a time, at most [`CLIENT_LIMIT`].
+    /// How many clients can be connected at a time, at most [`MOST_CLIENTS`].
     pub connections: usize,
     /// The users that may connect. If the list is empty, anyone may connect.
     pub users: Vec<BrokerUser>,
@@ -157,7 +157,7 @@ impl Broker {
         let addr = socket.local_addr().unwrap_or(settings.listen);
         let password = random_password()?;
         // Some of the connections are for those that have not logged in.
-        let waiting = WAITING_LIMIT
+        let waiting = MOST_WAITING
             .min(settings.connections / WAITING_SHARE)
             .max(1);
         let clients = settings.connections.saturating_sub(waiting);

@@ -54,7 +54,7 @@ enum Command {
     /// Run only simulated devices, with a control port for faults.
     Simulate(simulate::Simulate),
     /// Check the configuration and, with --connect, the ports, the broker and every device.
-    Check(check::Check),
+    Check(check::CheckCommand),
     /// Try a device, and write it into the configuration as a room.
     Add(add::Add),
     /// Look for Poly devices in a network.

@@ -23,11 +23,12 @@
 //! `home_assistant` (discovery), `dashboard` (the web page), `render` (documents made from the catalogue), `net`
 //! (listening, dialling, TLS), `network` (what counts as one address), `setup` (finding and adding devices),
 //! `gateway_id` (whose message at a broker it is), `guesses` (slowing down wrong tokens and passwords), `json`
-//! (numbers, ids and flaws of JSON), `listed` (lists and counts in words), `deflate` (compression of what stays in
-//! memory), `os_error` (errors of the system in words), `visible` (characters that cannot be seen), `sleep` (a time
-//! that there may not be), `boot_instant` (a clock that also runs while the machine sleeps), `standstill` (whether the
-//! process ran all the time), `byte_budget` (a bound for bytes that wait) and `telemetry` (log lines, counters,
-//! health). Simulated devices are a package of their own, `simulator/`.
+//! (numbers, ids and flaws of JSON), `listed` (lists and counts in words), `nearest` (the known names nearest to an
+//! unknown one), `secret` (random bytes, comparing secrets), `deflate` (compression of what stays in memory),
+//! `os_error` (errors of the system in words), `visible` (characters that cannot be seen), `sleep` (a time that there
+//! may not be), `boot_instant` (a clock that also runs while the machine sleeps), `standstill` (whether the process ran
+//! all the time), `byte_budget` (a bound for bytes that wait) and `telemetry` (log lines, counters, health). Simulated
+//! devices are a package of their own, `simulator/`.
 //!
 //! `ARCHITECTURE.md` follows one command through the code and answers "where do I find…".
 

@@ -26,6 +26,11 @@ mosquitto_pub -t room/1/call/hangup -n
 mosquitto_rr -V 5 -W 5 -e "response/$$" -t room/1/audio/volume/set -m 55
 mosquitto_rr -V 5 -W 5 -e "response/$$" -t room/1/audio/volume/set -m loud
 
+# mosquitto_rr succeeds with every answer. In a script that is to fail if the command fails, look at the answer.
+asked() { mosquitto_rr -V 5 -W 5 -e "response/$$" "$@" | tee /dev/stderr | grep -q '^{"ok":true'; }
+asked -t room/1/audio/volume/set -m 55
+asked -t room/1/audio/volume/set -m loud || echo 'the volume was not set' >&2
+
 # What is the volume now? Retained, so the answer is there at once.
 mosquitto_sub -C 1 -W 5 -t room/1/audio/volume
 

@@ -2,6 +2,7 @@
 
 mod beyond;
 mod conditions;
+mod methods;
 mod models;
 mod profiles;
 mod recorded;

@@ -51,7 +51,7 @@ impl ConnectionShares {
         let clients = limits.max_clients + limits.max_connections;
         let embedded = matches!(config.mqtt.url, BrokerUrl::Embedded(_));
         Self {
-            broker: if embedded { broker::CLIENT_LIMIT } else { 0 },
+            broker: if embedded { broker::MOST_CLIENTS } else { 0 },
             http: config.http.listen.map_or(0, |_| clients),
             tcp: config.tcp.listen.map_or(0, |_| clients),
         }

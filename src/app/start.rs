@@ -1,5 +1,5 @@
-//! Starting, in this order: sockets, embedded broker, rooms with the links to other gateways, MQTT, the cluster, Home
-//! Assistant, HTTP, plain lines, health, log.
+//! Starting, in this order: certificate and sockets, standstill watch, embedded broker, joining the cluster, rooms,
+//! links to the other gateways, MQTT, following the cluster, Home Assistant, HTTP, plain lines, health, log.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,9 @@
-//! Stopping, in the reverse order of the start, within fixed time limits.
+//! Stopping, within fixed time limits: health and log; Home Assistant; a cluster's rooms are handed over; then the
+//! rooms end, and `gateway/availability` is `offline`; then lines, links, clients and HTTP, and MQTT at the same time;
+//! then the cluster and the embedded broker.
+//!
+//! After the hand-over the doors take nothing new. They end after the rooms, because they deliver the last results and
+//! `offline`.
 
 use std::time::Duration;
 
@@ -16,7 +21,8 @@ use crate::topics::{GATEWAY_AVAILABILITY, OFFLINE};
 const COMMANDS_TIMEOUT: Duration = Duration::from_secs(5);
 /// After the commands: how long broker and clients may take to receive their last messages.
 const LAST_MESSAGES_TIMEOUT: Duration = Duration::from_secs(2);
-/// systemd kills after 90 s, Docker after 10 s: all that a stop waits for must stay below the shorter of the two.
+/// systemd kills after 90 s, Docker after 10 s: all that a stop waits for must stay below the shorter of the two. With
+/// `[cluster]` rooms are handed over before, for up to `cluster::LONGEST_LEAVE` in all.
 const LONGEST_STOP: Duration = Duration::from_secs(10);
 
 const _: () = assert!(

@@ -17,7 +17,7 @@ use tokio::time::{Instant, interval};
 use tokio_util::task::TaskTracker;
 
 use super::client::{BrokerClient, ClientQuestions};
-use super::gate::{Admitted, Gate};
+use super::gate::{AdmittedClient, Gate};
 use super::limits::SESSION_SWEEP_INTERVAL;
 use super::retained::clear_expired;
 use crate::command::DoorKind;
@@ -87,8 +87,8 @@ impl Service {
         }
     }
 
-    async fn hand_over(&self, admitted: Admitted, peer: SocketAddr) {
-        let Admitted {
+    async fn hand_over(&self, admitted: AdmittedClient, peer: SocketAddr) {
+        let AdmittedClient {
             client,
             stream,
             replayer,

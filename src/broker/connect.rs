@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::answers::{Answers, Denial, MQTT_5};
 use super::connect_rules::{USER, check_connect};
 use super::frames::{FieldReader, Frame, kind, packet};
-use super::limits::CONNECT_LIMIT;
+use super::limits::LARGEST_CONNECT;
 use super::unsupported_protocol::{MQTT_311, UnsupportedProtocol};
 
 /// The Keep Alive of a client that has none, for the library: it closes a connection without Keep
@@ -52,7 +52,7 @@ impl From<io::Error> for NoConnect {
     }
 }
 
-/// Reads the CONNECT of a new connection: at most [`CONNECT_LIMIT`] bytes.
+/// Reads the CONNECT of a new connection: at most [`LARGEST_CONNECT`] bytes.
 ///
 /// # Errors
 /// There is none.
@@ -62,7 +62,7 @@ pub async fn read_connect(stream: &mut (impl AsyncRead + Unpin)) -> Result<Conne
         if let Some(connect) = parse(&mut bytes)? {
             return Ok(connect);
         }
-        let room = CONNECT_LIMIT.saturating_sub(bytes.len()).max(1);
+        let room = LARGEST_CONNECT.saturating_sub(bytes.len()).max(1);
         if (&mut *stream)
             .take(room as u64)
             .read_buf(&mut bytes)
@@ -94,7 +94,7 @@ fn parse(bytes: &mut BytesMut) -> Result<Option<Connect>, NoConnect> {
         return Ok(None);
     };
     let answers = Answers::new(version, true, None);
-    if frame.length() > CONNECT_LIMIT {
+    if frame.length() > LARGEST_CONNECT {
         return Err(refused(
             answers,
             ReasonCode::PacketTooLarge,

@@ -68,7 +68,7 @@ pub struct Gate {
 }
 
 /// A client that may be handed to the library.
-pub struct Admitted {
+pub struct AdmittedClient {
     pub client: Arc<BrokerClient>,
     pub stream: InspectedStream,
     /// Sends what is retained; none for the gateway.
@@ -82,7 +82,7 @@ pub struct Admitted {
 
 impl Gate {
     /// Lets a new connection in, or answers why not.
-    pub async fn admit(&self, mut socket: TcpStream, peer: SocketAddr) -> Option<Admitted> {
+    pub async fn admit(&self, mut socket: TcpStream, peer: SocketAddr) -> Option<AdmittedClient> {
         let Ok(read) = timeout(CONNECT_TIMEOUT, read_connect(&mut socket)).await else {
             return None;
         };
@@ -223,9 +223,9 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn connected(self, socket: TcpStream, peer: SocketAddr) -> Admitted {
+    fn connected(self, socket: TcpStream, peer: SocketAddr) -> AdmittedClient {
         let (received, length) = (self.received, self.connect_length);
-        Admitted {
+        AdmittedClient {
             client: self.client,
             stream: InspectedStream::new(socket, peer, received, length, self.peer_kind),
             replayer: self.replayer,

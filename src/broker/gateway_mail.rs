@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 /// Messages that wait for the gateway. It takes them at once.
-const MAIL_LIMIT: usize = 256;
+const MOST_WAITING_MESSAGES: usize = 256;
 
 /// The way to the gateway's own connection.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub struct GatewayMail {
 impl GatewayMail {
     /// The gateway has connected: it gets what is sent from now on.
     pub fn connect(&self) -> mpsc::Receiver<Vec<u8>> {
-        let (sender, receiver) = mpsc::channel(MAIL_LIMIT);
+        let (sender, receiver) = mpsc::channel(MOST_WAITING_MESSAGES);
         let mut to_gateway = self.to_gateway.lock();
         *to_gateway = Some(sender);
         receiver

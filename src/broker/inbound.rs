@@ -15,7 +15,7 @@ use super::client::BrokerClient;
 use super::frames::{FieldReader, Frame, Malformed, kind};
 use super::gateway_retained::StoredMessage;
 use super::limits::{
-    CONTROL_PACKET_LIMIT, MESSAGE_HEAD_LIMIT, QUEUED_MESSAGE_BYTES, TOPIC_ALIASES,
+    LARGEST_CONTROL_PACKET, LARGEST_MESSAGE_HEAD, QUEUED_MESSAGE_BYTES, TOPIC_ALIASES,
 };
 use super::message::MessageHead;
 use super::properties::MALFORMED;
@@ -167,7 +167,7 @@ impl InboundPackets {
 
     /// Decides about the packet that these bytes begin with.
     pub fn inspect(&mut self, frame: &Frame, bytes: &[u8]) -> PacketVerdict {
-        if frame.kind != kind::PUBLISH && frame.length() > CONTROL_PACKET_LIMIT {
+        if frame.kind != kind::PUBLISH && frame.length() > LARGEST_CONTROL_PACKET {
             return self.end(&TOO_LARGE);
         }
         match frame.kind {
@@ -253,7 +253,7 @@ impl InboundPackets {
             Err(Malformed) if bytes.len() >= frame.length() => {
                 return self.end(&MALFORMED);
             }
-            Err(Malformed) if bytes.len() >= MESSAGE_HEAD_LIMIT => {
+            Err(Malformed) if bytes.len() >= LARGEST_MESSAGE_HEAD => {
                 return self.end(&TOO_LARGE);
             }
             Err(Malformed) => return PacketVerdict::NeedMore(bytes.len() + 1),
@@ -348,7 +348,7 @@ impl InboundPackets {
         topic: &str,
         bytes: &[u8],
     ) -> PacketVerdict {
-        if frame.length() > CONTROL_PACKET_LIMIT {
+        if frame.length() > LARGEST_CONTROL_PACKET {
             return self.answer(head, &NOT_TAKEN);
         }
         let Some(payload) = bytes.get(head.length..frame.length()) else {

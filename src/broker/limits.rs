@@ -8,14 +8,14 @@ use std::time::Duration;
 use crate::net::LingerLimits;
 
 /// The largest CONNECT, with its will. Who has not logged in gets no more memory than this.
-pub const CONNECT_LIMIT: usize = 16 << 10;
+pub const LARGEST_CONNECT: usize = 16 << 10;
 /// How long a client may take to send its CONNECT. An honest one sends it at once.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most connections that have not logged in, in all. Each takes a file and up to [`CONNECT_LIMIT`].
+/// The most connections that have not logged in, in all. Each takes a file and up to [`LARGEST_CONNECT`].
 /// When 2,500 come in a second and say nothing, a newcomer has 0.2 s for its CONNECT.
-pub const WAITING_LIMIT: usize = 512;
+pub const MOST_WAITING: usize = 512;
 /// The share of the broker's connections that is for those that have not logged in, if that is
-/// less than [`WAITING_LIMIT`]: one of this many.
+/// less than [`MOST_WAITING`]: one of this many.
 pub const WAITING_SHARE: usize = 4;
 
 /// The end of a connection after its last answer: a client may take some round trips to notice it, and
@@ -27,16 +27,16 @@ pub const LINGER_LIMITS: LingerLimits = LingerLimits {
 };
 
 /// The largest packet without a payload, such as SUBSCRIBE: some thousand filters.
-pub const CONTROL_PACKET_LIMIT: usize = 64 << 10;
+pub const LARGEST_CONTROL_PACKET: usize = 64 << 10;
 /// The largest topic and properties of a message.
-pub const MESSAGE_HEAD_LIMIT: usize = 64 << 10;
+pub const LARGEST_MESSAGE_HEAD: usize = 64 << 10;
 /// The most bytes of a message's properties. Requests have a response topic and an identifier. The
 /// library copies the properties for each client that gets the message.
 pub const PROPERTY_BYTES: usize = 2 << 10;
 /// The most user properties of a message. Each takes memory however short it is.
 pub const USER_PROPERTIES: usize = 16;
 /// The most bytes of answers that a client has not read. After that nothing more is read from it.
-pub const UNREAD_ANSWERS_LIMIT: usize = 64 << 10;
+pub const MOST_UNREAD_BYTES: usize = 64 << 10;
 
 /// So many messages and subscriptions of a client may be refused at once, and one more after each
 /// [`REFUSAL_PAUSE`]: a program with a wrong topic for each of its buttons.
@@ -171,10 +171,10 @@ mod tests {
         let page = include_str!("../../docs/mqtt.md");
         let (kib, mib) = (|n: usize| n >> 10, |n: usize| n >> 20);
         for told in [
-            format!("{WAITING_LIMIT}, and seven of eight of one address"),
+            format!("{MOST_WAITING}, and seven of eight of one address"),
             format!(
                 "{} KiB, within {} s",
-                kib(CONNECT_LIMIT),
+                kib(LARGEST_CONNECT),
                 CONNECT_TIMEOUT.as_secs()
             ),
             format!("{SESSIONS}, and {SESSIONS_PER_OWNER} of one user; one hour"),
@@ -213,7 +213,7 @@ mod tests {
             format!("{} MiB in all | PUBREC", mib(QOS2_INFLIGHT_BYTES)),
             format!("{TOPIC_LENGTH} bytes, {TOPIC_LEVELS} levels"),
             format!("{TOPIC_ALIASES} of a client"),
-            format!("without payload | {} KiB", kib(CONTROL_PACKET_LIMIT)),
+            format!("without payload | {} KiB", kib(LARGEST_CONTROL_PACKET)),
             format!(
                 "{REFUSALS_AT_ONCE} at once, then one in {} ms",
                 REFUSAL_PAUSE.as_millis()

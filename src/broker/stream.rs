@@ -22,7 +22,7 @@ use super::gateway_stream::GatewayStream;
 use super::inbound::{InboundPackets, PacketVerdict};
 use super::keep_alive::KeepAlive;
 use super::large_packet::LargePacket;
-use super::limits::{LINGER_LIMITS, UNREAD_ANSWERS_LIMIT};
+use super::limits::{LINGER_LIMITS, MOST_UNREAD_BYTES};
 use super::outbound::Outbound;
 use super::pace::ClientPace;
 use super::refusals::RefusalThrottle;
@@ -144,7 +144,7 @@ impl InspectedStream {
     /// Writes what waits to be written. Answers go between two packets of the library.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let PeerKind::Gateway(gateway) = &mut self.peer_kind {
-            while self.answers.len() < UNREAD_ANSWERS_LIMIT
+            while self.answers.len() < MOST_UNREAD_BYTES
                 && let Poll::Ready(Some(packet)) = gateway.poll_mail(cx)
             {
                 self.answers.extend_from_slice(&packet);
@@ -299,7 +299,7 @@ impl AsyncRead for InspectedStream {
         loop {
             let sent = self.poll_send(cx)?;
             // A client that does not read its answers is not served further.
-            if sent.is_pending() && self.waiting_to_send() > UNREAD_ANSWERS_LIMIT {
+            if sent.is_pending() && self.waiting_to_send() > MOST_UNREAD_BYTES {
                 return Poll::Pending;
             }
             match self.reading {

@@ -2,7 +2,8 @@
 //! `TIMESERVER_DOWN`.
 //!
 //! Pure text. Case does not matter, and the device's own word stays in the attributes. A word of neither
-//! kind, such as `unknown`, makes the sensor unknown. Of several words one is enough.
+//! kind, such as `unknown`, makes the sensor unknown. Of a list of words one that says yes is enough: `["up", "down"]`
+//! is connected, and for the problem sensors `["up", "down"]` is a problem.
 
 /// What is there: `up`, `all_up`, `some_up`, `LAN_UP`, `ONLINE`. Not `none_up`, nor `NOT_REGISTERED`.
 macro_rules! up {

@@ -38,7 +38,7 @@ use report::{CheckReport, Trial, TrialSubject};
 
 /// The options of `check`.
 #[derive(Debug, clap::Args)]
-pub struct Check {
+pub struct CheckCommand {
     #[command(flatten)]
     file: ConfigFile,
     /// Also try the ports, the broker and every device, and print what they are. Exit status: 0 if all can
@@ -60,7 +60,7 @@ pub struct Check {
     health: Option<Health>,
 }
 
-impl Check {
+impl CheckCommand {
     /// What goes to the log. A health check runs every few seconds: the gateway itself has logged the warnings.
     pub fn log_level(&self) -> LevelFilter {
         match self.health {

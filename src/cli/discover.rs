@@ -66,12 +66,16 @@ impl Discover {
 
     fn summary(&self, addresses: usize, found: usize) -> String {
         let Self { network, port, .. } = self;
+        let addresses = match addresses {
+            1 => "1 address".to_owned(),
+            more => format!("{more} addresses"),
+        };
         match found {
             0 => {
-                format!("no Poly device answers in {network} ({addresses} addresses, port {port})")
+                format!("no Poly device answers in {network} ({addresses}, port {port})")
             }
             found => format!(
-                "{found} found in {network} ({addresses} addresses); to make one a room: poly2mqtt add URL \
+                "{found} found in {network} ({addresses}); to make one a room: poly2mqtt add URL \
                  --id ID"
             ),
         }

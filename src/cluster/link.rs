@@ -1,8 +1,8 @@
 //! The links between the gateways of a cluster: what a client of one gateway gets of rooms that another one has.
 //!
 //! Each gateway keeps one WebSocket to each other one. Over it go commands and their results, states and events;
-//! files go beside it, as HTTP requests. Which gateway has a room is told by [`RoomHolders`]: here nothing is
-//! decided about it, and etcd is not known. The path of a command for a room elsewhere, and back:
+//! files that stream go beside it, as HTTP requests. Which gateway has a room is told by [`RoomHolders`]: here nothing
+//! is decided about it, and etcd is not known. The path of a command for a room elsewhere, and back:
 //!
 //! ```text
 //! door ─ Router ─ Link ═══ WebSocket ═══ MemberDoor ─ Rooms

@@ -193,7 +193,7 @@ impl Section for RoomConfig {
             "readiness",
             KeyType::Text,
             Reload::Now,
-            "When the room is checked each day, in the local time of this machine",
+            "When the room is checked each day, as `HH:MM` in the local time of this machine",
         )
         .choices(&[("off", "only by `readiness/run`")])
         .form(forms::time_of_day)

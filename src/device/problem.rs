@@ -22,7 +22,7 @@ pub enum ProblemCode {
     LockedOut,
     /// All of the device's sessions are in use.
     TooManySessions,
-    /// The other gateways cannot be asked, so this one may not use the device.
+    /// etcd does not answer this gateway, so it may not use the device.
     NoCluster,
     /// No gateway that runs has the room.
     NoOwner,

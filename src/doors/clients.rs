@@ -50,7 +50,7 @@ pub use limits::ClientLimits;
 pub use other_protocol::OtherProtocol;
 pub use serve::{NewClient, close_client, serve_client};
 pub use states::ClientStates;
-pub use transport::{Disconnected, FrameFormat, FrameSink, FrameSource, Incoming, OutgoingFrame};
+pub use transport::{ClientFrame, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming};
 
 /// The largest payload of a command that is refused whatever it says, which is read for its
 /// `request_id`: one of fields, but no file and no flood.

@@ -35,7 +35,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use connection::{MAX_HEAD_BYTES, MAX_HEADERS};
+pub use connection::{LARGEST_HEAD, MOST_HEADERS};
 pub use origin::is_from_own_page;
 pub use security_headers::add_security_headers;
 

@@ -29,7 +29,7 @@ use lines::{LineSink, LineSource};
 
 /// The longest first line. A token has at most some hundred bytes; who sent none yet is not trusted
 /// with more memory.
-pub const MAX_GREETING: usize = 4 << 10;
+pub const LARGEST_GREETING: usize = 4 << 10;
 /// Blank lines and requests of telnet before the token. PuTTY sends eight requests.
 const MOST_BEFORE_TOKEN: usize = 64;
 
@@ -89,7 +89,7 @@ async fn serve(accepted: Accepted, peer: Peer, clients: &Arc<Clients>) {
     let Some((stream, reads)) = paid_stream(accepted, stranger).await else {
         return;
     };
-    let (mut source, mut sink) = lines::split(stream, MAX_GREETING);
+    let (mut source, mut sink) = lines::split(stream, LARGEST_GREETING);
     let greeted = tokio::select! {
         greeted = greet(&mut source, &mut sink, &peer, clients) => greeted,
         () = clients.stopping.cancelled() => Err(CloseReason::Stopping),

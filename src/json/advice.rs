@@ -246,7 +246,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_can_panic(text in "\\PC{0,60}", json in "[{}\\[\\]\"',:=+%$\\\\ a-z0-9.-]{0,60}") {
+        fn no_text_panics(text in "\\PC{0,60}", json in "[{}\\[\\]\"',:=+%$\\\\ a-z0-9.-]{0,60}") {
             advice(&text);
             advice(&json);
         }

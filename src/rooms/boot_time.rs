@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn no_uptime_is_too_much() {
+    fn no_uptime_panics() {
         let mut boot = BootTime::default();
         for uptime in [i64::MAX, i64::MIN, 0, i64::MAX] {
             boot.read(uptime, CLOCK, Instant::now());

@@ -52,7 +52,6 @@ fn gateway_process() {
 #[test]
 fn nothing_is_lost_nothing_is_done_twice() {
     if poly2mqtt_test_support::mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let number = |name: &str, usual| {

@@ -1,9 +1,11 @@
 //! Access rights at every door: what clients may see and do, and how others are refused.
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use poly2mqtt::config::AccessLevel;
 use poly2mqtt::doors::clients::ClientLimits;
+use poly2mqtt::doors::http::paths;
 use reqwest::tls::TlsInfo;
 use serde_json::{Value, json};
 use tokio_tungstenite::connect_async;
@@ -50,10 +52,41 @@ async fn a_token_can_be_sent_in_three_ways() {
     assert!(without.headers().contains_key("www-authenticate"));
     assert_eq!(status(&doors, "/room/1/audio/volume", "read").await, 401);
     assert_eq!(status(&doors, "/metrics", "nonsense").await, 401);
-    // Pages without anything of the rooms need no token.
-    for path in ["/", "/healthz", "/readyz"] {
-        assert_eq!(get(&doors.url(path)).await.status(), 200, "{path}");
+    doors.stop().await;
+}
+
+/// Of all paths, those on the page are answered without a token, and nothing else is.
+#[tokio::test]
+async fn only_what_the_page_names_is_answered_without_a_token() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/http.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, after) = page.split_once("every request needs one, except").unwrap();
+    let (list, _) = after.split_once(":\n").unwrap();
+    let named: BTreeSet<&str> = list.split('`').skip(1).step_by(2).collect();
+
+    let doors = guarded().await;
+    let mut answered = BTreeSet::new();
+    for path in paths() {
+        let filled = path.replace("{room}", "1").replace("{name}", "192.png");
+        let topics: &[&str] = match path.starts_with("/gateway/") {
+            true => &["availability", "health", "info"],
+            false => &["availability", "audio/volume", "audio/volume/get"],
+        };
+        for topic in topics {
+            let asked = filled.replace("{*topic}", topic);
+            let status = get(&doors.url(&asked)).await.status().as_u16();
+            match status {
+                200 => {
+                    answered.insert(path.replace("{name}", "…"));
+                }
+                // The WebSocket's own refusal of a plain request comes first.
+                426 => assert_eq!(path, "/ws"),
+                refused => assert_eq!(refused, 401, "{asked}"),
+            }
+        }
     }
+    let answered: BTreeSet<&str> = answered.iter().map(String::as_str).collect();
+    assert_eq!(answered, named);
     doors.stop().await;
 }
 

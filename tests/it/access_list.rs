@@ -59,7 +59,6 @@ fn gateway(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_gateway_and_home_assistant_can_do_all_that_they_need() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let broker = broker();

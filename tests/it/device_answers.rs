@@ -4,17 +4,11 @@
 use std::time::Duration;
 
 use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
+use poly2mqtt_test_support::SOON;
 use poly2mqtt_test_support::client::text;
 use poly2mqtt_test_support::gateway::Gateway;
-use poly2mqtt_test_support::{BrokerKind, SOON};
 
 const CALLS: &str = "/rest/conferences";
-
-async fn start() -> Gateway {
-    let it = Gateway::start(BrokerKind::Embedded, Options::default()).await;
-    it.online().await;
-    it
-}
 
 fn body(text: &str) -> FaultKind {
     FaultKind::Body(text.to_owned())
@@ -22,7 +16,7 @@ fn body(text: &str) -> FaultKind {
 
 #[tokio::test]
 async fn one_answer_that_says_nothing_is_no_end_of_a_call() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     it.device.person_calls_in("alice@example.com");
     it.device.person_answers();
     it.client.expect("room/1/call/state", "connected").await;
@@ -66,7 +60,7 @@ async fn one_answer_that_says_nothing_is_no_end_of_a_call() {
 /// However large the page of another product is, it is no answer.
 #[tokio::test]
 async fn a_page_of_any_size_is_no_answer_to_a_command() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     for size in [1000, 70_000, 1_100_000] {
         let page = format!("<!DOCTYPE html>{}", "x".repeat(size));
         let fault = Fault::on("/rest/audio/volume", FaultKind::Body(page)).method("POST");
@@ -125,7 +119,7 @@ async fn a_refusal_with_200_takes_no_state_away() {
 /// What is no volume is not published as one, and does not keep the mute from being read.
 #[tokio::test]
 async fn a_value_that_a_state_cannot_have_leaves_the_state_as_it_is() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     it.client.expect("room/1/audio/volume", "62").await;
     for (volume, muted) in [
         ("-1", true),

@@ -26,12 +26,10 @@ fn quickly(room: &mut RoomConfig, settings: &[&str]) {
 }
 
 async fn start(settings: &[&str]) -> Gateway {
-    let it = Gateway::start_with(BrokerKind::Embedded, Options::default(), |room| {
+    Gateway::start_online_with(Options::default(), |room| {
         quickly(room, settings);
     })
-    .await;
-    it.online().await;
-    it
+    .await
 }
 
 /// The bodies that the device got at `config` since the last call.

@@ -6,6 +6,8 @@ mod links;
 mod project;
 mod shell;
 mod site;
+mod topics;
+mod types;
 
 use std::path::{Path, PathBuf};
 
@@ -265,7 +267,7 @@ fn limits_are_as_the_pages_say() {
             format!(
                 "takes {}, the first one with its token {}.",
                 kib(limits.max_message),
-                kib(poly2mqtt::doors::tcp::MAX_GREETING)
+                kib(poly2mqtt::doors::tcp::LARGEST_GREETING)
             ),
             format!("{}\nclients together", limits.max_clients),
             format!(
@@ -282,8 +284,8 @@ fn limits_are_as_the_pages_say() {
             format!("| {} |", limits.max_clients + limits.max_connections),
             format!(
                 "{} and {} headers, within {} |",
-                kib(poly2mqtt::doors::http::MAX_HEAD_BYTES),
-                poly2mqtt::doors::http::MAX_HEADERS,
+                kib(poly2mqtt::doors::http::LARGEST_HEAD),
+                poly2mqtt::doors::http::MOST_HEADERS,
                 seconds(limits.greeting_timeout)
             ),
             format!(
@@ -312,32 +314,6 @@ fn limits_are_as_the_pages_say() {
 fn the_mute_button_is_the_example() {
     let text = page("docs/websocket.md");
     assert_eq!(blocks(&text, "js"), [page("examples/mute.mjs").as_str()]);
-}
-
-/// What pages and examples send over HTTP, WebSocket and lines exists too.
-#[test]
-fn topics_on_the_pages_exist() {
-    let mut count = 0;
-    for (path, text) in pages().into_iter().chain(shell()) {
-        for (at, _) in text.match_indices("room/1/") {
-            let rest = &text[at + "room/1/".len()..];
-            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !"/_%+-=#{}<>".contains(c));
-            let topic = rest[..end.unwrap_or(rest.len())].trim_end_matches("/result");
-            let command = ["/set", "/get", "/activate", "/dial", "/import"]
-                .iter()
-                .any(|end| topic.ends_with(end));
-            if !command || topic.contains(['<', '{', '#']) {
-                continue;
-            }
-            let known = match Call::parse(topic, &Bytes::new(), &mut None) {
-                Ok(_) => true,
-                Err(failure) => failure.code != ErrorCode::UnknownCommand,
-            };
-            assert!(known, "{}: {topic}", path.display());
-            count += 1;
-        }
-    }
-    assert!(count > 40, "{count}");
 }
 
 /// What Node-RED's flow sends is taken, and what it listens to is published.

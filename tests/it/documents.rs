@@ -391,7 +391,6 @@ async fn user(mosquitto: &Mosquitto, name: &str) -> Client {
 #[tokio::test]
 async fn the_access_list_works_in_mosquitto() {
     if mosquitto().is_none() {
-        eprintln!("skipped: Mosquitto is not installed");
         return;
     }
     // The broker takes any user at its word here: what is tested is what each may do.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use poly2mqtt_simulator::{Condition, Options};
+use poly2mqtt_test_support::SOON;
 use poly2mqtt_test_support::gateway::Gateway;
-use poly2mqtt_test_support::{BrokerKind, SOON};
 use tokio::time::{Instant, sleep};
 
 /// A minute of the usual intervals passes in a tenth of it: a busy machine can still keep to them.
@@ -21,7 +21,7 @@ enum Use {
 }
 
 async fn start(gentle: bool, used: Use) -> Gateway {
-    let it = Gateway::start_with(BrokerKind::Embedded, Options::default(), |room| {
+    let it = Gateway::start_online_with(Options::default(), |room| {
         room.poll.fast = Duration::from_secs(2) / SPEED;
         room.poll.normal = Duration::from_secs(15) / SPEED;
         room.poll.slow = Duration::from_secs(60) / SPEED;
@@ -29,7 +29,6 @@ async fn start(gentle: bool, used: Use) -> Gateway {
         room.poll.gentle = gentle;
     })
     .await;
-    it.online().await;
     match used {
         Use::Idle => {}
         Use::Call => {

@@ -7,12 +7,6 @@ use poly2mqtt_simulator::{Fault, FaultKind, Firmware, Options, SimulatedDevice};
 use poly2mqtt_test_support::gateway::Gateway;
 use poly2mqtt_test_support::{BrokerKind, SOON};
 
-async fn start() -> Gateway {
-    let it = Gateway::start(BrokerKind::Embedded, Options::default()).await;
-    it.online().await;
-    it
-}
-
 /// How often something was sent since the journal was cleared.
 fn sent(it: &Gateway, method: &str, path: &str) -> usize {
     let journal = it.device.journal();
@@ -23,7 +17,7 @@ fn sent(it: &Gateway, method: &str, path: &str) -> usize {
 
 #[tokio::test]
 async fn what_the_device_lacks_is_asked_for_each_time() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     for (topic, payload, method, path, status) in [
         (
             "audio/acoustic_fence/start",
@@ -173,7 +167,7 @@ async fn a_log_in_in_between_is_a_log_in_too() {
 
 #[tokio::test]
 async fn what_is_only_missing_at_the_moment_is_asked_for_each_time() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     for (topic, method, path) in [
         // There is a far end only in a call.
         (

@@ -10,7 +10,6 @@ use poly2mqtt_simulator::{Fault, FaultKind, JournalEntry, Options, SimulatedDevi
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
 use serde_json::Value;
 
-use poly2mqtt_test_support::BrokerKind;
 use poly2mqtt_test_support::door::{Doors, http, post, token};
 use poly2mqtt_test_support::gateway::Gateway;
 
@@ -30,12 +29,6 @@ const IDS: &[&str] = &[
     "{\"a\": [1.50, \"é\"]}",
 ];
 
-async fn start() -> Gateway {
-    let it = Gateway::start(BrokerKind::Embedded, Options::default()).await;
-    it.online().await;
-    it
-}
-
 /// The newest request that is no GET, as `POST /rest/audio/volume 40`.
 fn newest(device: &SimulatedDevice) -> String {
     let journal = device.journal();
@@ -50,7 +43,7 @@ fn newest(device: &SimulatedDevice) -> String {
 
 #[tokio::test]
 async fn what_is_meant_reaches_the_device() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     let volume = "POST /rest/audio/volume 40";
     let dial = format!("POST /rest/conferences {{\"address\":\"{DIGITS}\"}}");
     for (topic, payload, wanted) in [
@@ -171,7 +164,7 @@ async fn ids_come_back_as_they_were_sent() {
 
 #[tokio::test]
 async fn a_request_id_comes_back_over_mqtt_as_it_was_sent() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     for id in IDS {
         let topic = "room/1/audio/volume/set";
         let payload = format!("{{\"volume\":40,\"request_id\":{id}}}");
@@ -249,7 +242,7 @@ async fn ids_come_back_with_every_refusal_of_a_web_door() {
 
 #[tokio::test]
 async fn ids_come_back_with_every_refusal_over_mqtt() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     let set = "room/1/audio/volume/set";
     let allowed = PublishProperties::default();
     let bad_response = PublishProperties {
@@ -280,7 +273,7 @@ async fn ids_come_back_with_every_refusal_over_mqtt() {
 
 #[tokio::test]
 async fn what_a_device_says_keeps_its_digits() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     let said =
         format!("{{\"entries\":[{{\"id\":{DIGITS},\"a\":1.10,\"b\":0.1e+300}}],\"next\":null}}");
     let path = "/rest/directory/favorites";
@@ -296,7 +289,7 @@ async fn what_a_device_says_keeps_its_digits() {
 
 #[tokio::test]
 async fn a_whole_number_with_a_fraction_is_one_from_a_device_too() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     let path = "/rest/audio/volume";
     for (said, state) in [("63.0", "63"), ("6.4e1", "64"), ("\"65\"", "65")] {
         let fault = Fault::on(path, FaultKind::Body(said.into())).method("GET");

@@ -4,10 +4,10 @@ use poly2mqtt::doors::clients::ClientLimits;
 use poly2mqtt_simulator::{Options, SimulatedDevice};
 use serde_json::{Value, json};
 
+use poly2mqtt_test_support::SOON;
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::door::{Doors, http};
 use poly2mqtt_test_support::gateway::{Gateway, configured};
-use poly2mqtt_test_support::{BrokerKind, SOON};
 
 const LIST: &str = "room/1/camera/presets";
 const NAMES: &str = "room/1/camera/presets/names";
@@ -25,13 +25,11 @@ async fn start(zero_based: bool, offset: Option<i8>, named: &[(i64, &str)]) -> G
         zero_based_presets: zero_based,
         ..Options::default()
     };
-    let it = Gateway::start_with(BrokerKind::Embedded, options, |room| {
+    Gateway::start_online_with(options, |room| {
         room.preset_offset = offset;
         room.presets = names(named);
     })
-    .await;
-    it.online().await;
-    it
+    .await
 }
 
 fn json_of(client: &Client, topic: &str) -> Value {

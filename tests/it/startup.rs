@@ -39,7 +39,6 @@ fn log(dir: &Path) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_broker_the_other_doors_work_and_it_is_waited_for() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let device = SimulatedDevice::start(Options::default()).await.unwrap();

@@ -107,7 +107,6 @@ fn results(client: &Client, topic: &str) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_gateways_without_a_prefix_leave_each_other_alone() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let broker = Mosquitto::start(0, "");
@@ -191,7 +190,6 @@ async fn two_gateways_without_a_prefix_leave_each_other_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_will_of_one_is_not_the_offline_of_another() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let broker = Mosquitto::start(0, "");
@@ -237,7 +235,6 @@ async fn the_will_of_one_is_not_the_offline_of_another() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_room_that_both_have_stays_when_one_gives_it_up() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let broker = Mosquitto::start(0, "");
@@ -281,7 +278,6 @@ async fn marks(broker: &Mosquitto) -> BTreeMap<String, String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_gateway_by_mistake_leaves_nothing_behind() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     for (is_killed, password) in [(false, "456"), (true, "wrong")] {
@@ -365,7 +361,6 @@ async fn a_second_gateway_by_mistake_leaves_nothing_behind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prefixes_within_prefixes_do_not_meet() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let broker = Mosquitto::start(0, "");
@@ -415,7 +410,6 @@ async fn prefixes_within_prefixes_do_not_meet() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_client_id_clears_nothing_and_warns_of_nobody() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let broker = Mosquitto::start(0, "");
@@ -445,7 +439,6 @@ async fn another_client_id_clears_nothing_and_warns_of_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_process_with_the_same_configuration_wipes_nothing() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let broker = Mosquitto::start(0, "");
@@ -467,7 +460,6 @@ async fn a_second_process_with_the_same_configuration_wipes_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_has_no_mark_stays_at_the_first_start_after_an_upgrade() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let broker = Mosquitto::start(0, "");

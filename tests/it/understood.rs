@@ -14,10 +14,6 @@ use poly2mqtt_test_support::gateway::Gateway;
 use poly2mqtt_test_support::log::{Log, thread_log};
 use serde_json::Value;
 
-async fn start() -> Gateway {
-    Gateway::start_quick(Options::default()).await
-}
-
 /// The device answers every read so. Those by POST first: the volume and the like are good until all are not.
 fn all_reads(device: &SimulatedDevice, kind: &FaultKind) {
     add_reads_by_post(device, kind);
@@ -79,7 +75,7 @@ fn not_understood() -> Vec<(FaultKind, &'static str)> {
 /// The room is offline, its states stay, every door says so, and it comes back by itself.
 #[tokio::test]
 async fn a_device_that_is_not_understood_is_offline_until_it_is() {
-    let it = start().await;
+    let it = Gateway::start_quick(Options::default()).await;
     it.client.expect("room/1/audio/volume", "62").await;
     it.client.message("room/1/camera/presets").await;
     let at = it.service.http_addr().unwrap();
@@ -132,7 +128,7 @@ async fn a_device_that_is_not_understood_is_offline_until_it_is() {
 /// away at the broker, whenever that ends.
 #[tokio::test]
 async fn what_a_device_lacks_for_a_moment_is_not_taken_away() {
-    let it = start().await;
+    let it = Gateway::start_quick(Options::default()).await;
     it.client.message("room/1/camera/presets").await;
     for status in [404, 405, 501] {
         for reads in [1, 3, 9, 20] {
@@ -163,7 +159,7 @@ async fn what_a_device_lacks_for_a_moment_is_not_taken_away() {
 #[tokio::test]
 async fn a_room_that_was_never_understood_is_never_online_and_warns_once() {
     let (log, _guard) = thread_log();
-    let mut it = start().await;
+    let mut it = Gateway::start_quick(Options::default()).await;
     all_reads(&it.device, &FaultKind::Page);
     it.problem("not_understood").await;
     let since = |it: &Gateway| {
@@ -217,7 +213,7 @@ fn a_device_is_understood_by_whatever_endpoint_still_works() {
             "/rest/conferences/capabilities",
         ],
         |works| async move {
-            let it = start().await;
+            let it = Gateway::start_quick(Options::default()).await;
             // Without an end of time: the first fault that fits a request is the one that applies.
             let none = FaultKind::Delay(Duration::ZERO);
             let before = it.device.journal().len();
@@ -242,7 +238,7 @@ fn a_device_is_understood_by_whatever_endpoint_still_works() {
 /// In Teams mode writes are refused and reads work, also where the device refuses most of them.
 #[tokio::test]
 async fn a_device_in_another_mode_is_understood() {
-    let it = start().await;
+    let it = Gateway::start_quick(Options::default()).await;
     it.device.person_sets_mode("Teams");
     for path in ["/rest/audio", "/rest/conferences", "/rest/video"] {
         it.device
@@ -259,7 +255,7 @@ async fn a_device_in_another_mode_is_understood() {
 /// for everything again and again.
 #[tokio::test]
 async fn a_user_without_rights_is_told_and_does_not_log_in_all_the_time() {
-    let it = start().await;
+    let it = Gateway::start_quick(Options::default()).await;
     all_reads(&it.device, &FaultKind::Status(403));
     it.problem("not_understood").await;
     let problem = it.client.last("room/1/problem").unwrap();
@@ -280,7 +276,7 @@ async fn a_user_without_rights_is_told_and_does_not_log_in_all_the_time() {
 /// One answer in between is enough: the device is in trouble, not another one.
 #[tokio::test]
 async fn a_moment_of_nonsense_is_forgiven() {
-    let it = start().await;
+    let it = Gateway::start_quick(Options::default()).await;
     for _ in 0..4 {
         it.device
             .add_fault(Fault::on("/rest/", FaultKind::Page).method("GET").times(6));
@@ -297,7 +293,7 @@ async fn a_moment_of_nonsense_is_forgiven() {
 /// An idle device: its answers stay the same. Each endpoint fails once, and is then as good as before.
 #[tokio::test]
 async fn an_endpoint_that_failed_once_is_recognised_again_though_its_answer_is_the_same() {
-    let it = start().await;
+    let it = Gateway::start_quick(Options::default()).await;
     let gets = |device: &SimulatedDevice| {
         let mut journal = device.journal();
         journal.retain(|entry| entry.method == "GET");
@@ -330,7 +326,7 @@ async fn an_endpoint_that_failed_once_is_recognised_again_though_its_answer_is_t
 /// A session that the device has forgotten, and answers with its log-in page: the gateway logs in again.
 #[tokio::test]
 async fn a_device_that_asks_for_a_log_in_is_logged_in_to() {
-    let it = start().await;
+    let it = Gateway::start_quick(Options::default()).await;
     for kind in [FaultKind::Redirect, FaultKind::Page, FaultKind::Status(401)] {
         it.client.clear();
         let before = logins(&it.device);
@@ -349,7 +345,7 @@ async fn a_device_that_asks_for_a_log_in_is_logged_in_to() {
 /// gateway would wait for many minutes.
 #[tokio::test]
 async fn another_products_answer_to_the_log_in_is_not_understood() {
-    let it = start().await;
+    let it = Gateway::start_quick(Options::default()).await;
     for kind in [
         FaultKind::Body("{\"error\":\"no route\"}".into()),
         FaultKind::Body("{\"status\":\"UP\"}".into()),
@@ -412,7 +408,7 @@ async fn a_read_back_that_fails_is_a_warning_at_every_door() {
 /// The same over MQTT, where the answer to a command itself may be a page.
 #[tokio::test]
 async fn a_command_that_a_page_answers_has_failed() {
-    let it = start().await;
+    let it = Gateway::start_quick(Options::default()).await;
     for (kind, words) in [
         (FaultKind::Page, "a page, not JSON"),
         (FaultKind::Redirect, "a redirect"),

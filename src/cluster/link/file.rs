@@ -1,5 +1,5 @@
-//! Files on their way through a gateway that has not got the room: each is a request to the owner's HTTP door,
-//! and streams.
+//! Streamed files on their way through a gateway that has not got the room: each is a request to the owner's HTTP door.
+//! A file in a result is another matter: it is part of the result's frame (`wire`), and goes in pieces (`pieces`).
 //!
 //! Owns the form of that request and of its response. No file is held whole in memory.
 

@@ -32,7 +32,7 @@ use sending::{SendEnd, send};
 
 /// How long a member may take to take what is sent. It has given the link up long before.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes of files that wait for one member. Above this a result goes without its file, and says where it is.
+/// Bytes of files in results that wait for one member. Above this a result goes without its file, and says where it is.
 const MOST_FILE_BYTES: usize = 64 << 20;
 /// Rooms that a member may want states of: many more than a cluster has.
 const MOST_WATCHED: usize = 200_000;

@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 use tokio::task::yield_now;
 
 use super::frame::{FrameAnswer, FrameError};
-use super::unsent::{Outgoing, SMALL_ANSWER, UNCOUNTED_BYTES, UnsentAnswer, refused, size};
-use super::{Clients, FrameFormat, OutgoingFrame, help, json, plain};
+use super::unsent::{NextFrames, SMALL_ANSWER, UNCOUNTED_BYTES, UnsentAnswer, refused, size};
+use super::{ClientFrame, Clients, FrameFormat, help, json, plain};
 use crate::cluster::link::{Wanted, WantedRooms};
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, Reply, Transfer};
 use crate::doors::access::Grant;
@@ -311,16 +311,16 @@ impl Client {
         }
         let bytes = size(&texts);
         let mut file_bytes = 0;
-        let mut frames: Vec<OutgoingFrame> = texts
+        let mut frames: Vec<ClientFrame> = texts
             .into_iter()
-            .map(|text| OutgoingFrame::Text(text.into()))
+            .map(|text| ClientFrame::Text(text.into()))
             .collect();
         if let FrameAnswer::Result(outcome) = answer
             && let Ok(success) = outcome.result
             && let Some(bytes) = success.file.and_then(|file| file.bytes)
         {
             file_bytes = bytes.len();
-            frames.push(OutgoingFrame::Binary(bytes));
+            frames.push(ClientFrame::Binary(bytes));
         }
         self.push(UnsentAnswer {
             frames,
@@ -377,23 +377,20 @@ impl Client {
     }
 
     /// What says an item.
-    pub fn outgoing(&self, item: Item<UnsentAnswer>) -> Outgoing {
+    pub fn outgoing(&self, item: Item<UnsentAnswer>) -> NextFrames {
         match item {
             // It may have unsubscribed meanwhile.
             Item::State(topic) if !self.wants(&topic) => Vec::new().into(),
             Item::State(topic) => {
                 let state = self.clients.states.get(&topic);
-                vec![OutgoingFrame::Text(
-                    self.state_frame(&topic, state.as_ref()),
-                )]
-                .into()
+                vec![ClientFrame::Text(self.state_frame(&topic, state.as_ref()))].into()
             }
             Item::Event(topic, payload) => {
                 let text = match self.format {
                     FrameFormat::Json => json::write_event(&topic, &payload),
                     FrameFormat::Plain => plain::write_event(&topic, &payload),
                 };
-                vec![OutgoingFrame::Text(text.into())].into()
+                vec![ClientFrame::Text(text.into())].into()
             }
             Item::Reply(answer) => {
                 self.unsent_answers.fetch_sub(1, Ordering::Relaxed);
@@ -403,7 +400,7 @@ impl Client {
                 self.file_bytes
                     .fetch_sub(answer.file_bytes, Ordering::Relaxed);
                 self.answer_taken.notify_one();
-                Outgoing {
+                NextFrames {
                     frames: answer.frames,
                     held: answer.held,
                 }

@@ -284,7 +284,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_frame_can_panic(text in "\\PC{0,80}", json in "[{}\\[\\]\",:a-z0-9]{0,80}") {
+        fn no_frame_panics(text in "\\PC{0,80}", json in "[{}\\[\\]\",:a-z0-9]{0,80}") {
             let _ = parse(&text);
             let _ = parse(&format!("{{{json}"));
         }

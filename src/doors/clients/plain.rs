@@ -253,7 +253,7 @@ mod tests {
         }
 
         #[test]
-        fn no_line_can_panic(line in "\\PC{0,80}") {
+        fn no_line_panics(line in "\\PC{0,80}") {
             let _ = parse(&line);
         }
     }

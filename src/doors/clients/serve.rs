@@ -11,10 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
 use super::frame::{FrameAnswer, FrameError, FrameRequest};
-use super::unsent::Outgoing;
+use super::unsent::NextFrames;
 use super::{
-    Clients, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming,
-    OtherProtocol, OutgoingFrame, json, plain,
+    ClientFrame, Clients, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming,
+    OtherProtocol, json, plain,
 };
 use crate::command::DoorKind;
 use crate::doors::access::{Grant, Standing};
@@ -233,10 +233,10 @@ async fn write_frames(
             let _ = timeout(clients.limits.send_timeout, sink.flush()).await;
             return CloseReason::ClientLeft;
         }
-        let Outgoing { frames, held } = tokio::select! {
+        let NextFrames { frames, held } = tokio::select! {
             biased;
             // First, so that a slow reader, for whom something always waits, is pinged too.
-            _ = ping_ticks.tick(), if pings => vec![OutgoingFrame::Ping].into(),
+            _ = ping_ticks.tick(), if pings => vec![ClientFrame::Ping].into(),
             () = token_changes.next() => {
                 if let Some(reason) = lost_access(clients, client.grant()) {
                     return reason;

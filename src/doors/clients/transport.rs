@@ -36,7 +36,7 @@ pub enum Incoming {
 
 /// Something for a client.
 #[derive(Debug, PartialEq)]
-pub enum OutgoingFrame {
+pub enum ClientFrame {
     /// A frame.
     Text(Arc<str>),
     /// The bytes of a file; the frame before is its result.
@@ -60,10 +60,8 @@ pub trait FrameSource: Send {
 /// Where a client's frames go.
 pub trait FrameSink: Send {
     /// Sends a frame, or buffers it until the flush.
-    fn send(
-        &mut self,
-        frame: OutgoingFrame,
-    ) -> impl Future<Output = Result<(), Disconnected>> + Send;
+    fn send(&mut self, frame: ClientFrame)
+    -> impl Future<Output = Result<(), Disconnected>> + Send;
     /// Sends everything buffered.
     fn flush(&mut self) -> impl Future<Output = Result<(), Disconnected>> + Send;
     /// Says why the client is closed, and closes it.

@@ -1,6 +1,6 @@
 //! Answers that wait to be sent to one client, and what is told in the place of one that finds no place.
 
-use super::OutgoingFrame;
+use super::ClientFrame;
 use super::frame::{FrameAnswer, FrameError};
 use crate::command::{ErrorCode, Failure, Outcome};
 use crate::doors::payers::{TOO_MUCH_WAITS, WaitingBytes};
@@ -15,7 +15,7 @@ pub(super) const SMALL_ANSWER: usize = 4 << 10;
 /// An answer that waits to be sent, as frames. A pong has none: the transport sends it itself.
 #[derive(Debug, Default)]
 pub struct UnsentAnswer {
-    pub(super) frames: Vec<OutgoingFrame>,
+    pub(super) frames: Vec<ClientFrame>,
     /// The size of its text.
     pub(super) bytes: usize,
     /// What of it is not counted among the answers of all clients.
@@ -28,15 +28,15 @@ pub struct UnsentAnswer {
 
 /// What is sent next.
 #[derive(Debug)]
-pub struct Outgoing {
+pub struct NextFrames {
     /// The frames.
-    pub frames: Vec<OutgoingFrame>,
+    pub frames: Vec<ClientFrame>,
     /// To be dropped when they have been sent.
     pub held: Vec<WaitingBytes>,
 }
 
-impl From<Vec<OutgoingFrame>> for Outgoing {
-    fn from(frames: Vec<OutgoingFrame>) -> Self {
+impl From<Vec<ClientFrame>> for NextFrames {
+    fn from(frames: Vec<ClientFrame>) -> Self {
         let held = Vec::new();
         Self { frames, held }
     }

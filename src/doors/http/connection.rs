@@ -27,9 +27,9 @@ use crate::doors::payers::{Payer, ReadsPayer};
 use crate::net::{HeldForAWhile, Peer, Place, Stream};
 
 /// The largest head of a request. Browsers send a few KB; other servers allow 8 to 64 KiB.
-pub const MAX_HEAD_BYTES: usize = 32 << 10;
+pub const LARGEST_HEAD: usize = 32 << 10;
 /// Browsers behind a proxy send about 30 headers.
-pub const MAX_HEADERS: usize = 64;
+pub const MOST_HEADERS: usize = 64;
 
 /// A body up to this size comes with its head.
 const SHORT_BODY_BYTES: u64 = 4 << 10;
@@ -62,7 +62,7 @@ pub async fn serve(
     let begun = BegunExchange::default();
     let stream = unread.connection(stream);
     let service = service_fn(move |request: Request<Incoming>| {
-        let too_large = head_bytes(&request) > MAX_HEAD_BYTES;
+        let too_large = head_bytes(&request) > LARGEST_HEAD;
         let is_long = is_long(request.body());
         let mut request = request.map(|body| Body::new(unread.body(body)));
         request.extensions_mut().insert(PeerAddr(peer.addr));
@@ -96,8 +96,8 @@ pub async fn serve(
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
         // More, so that a head is refused here, in words.
-        .max_buf_size(2 * MAX_HEAD_BYTES)
-        .max_headers(MAX_HEADERS)
+        .max_buf_size(2 * LARGEST_HEAD)
+        .max_headers(MOST_HEADERS)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
@@ -132,7 +132,7 @@ fn head_bytes<B>(request: &Request<B>) -> usize {
 }
 
 fn head_too_large() -> Response {
-    let message = format!("the head of a request takes {MAX_HEAD_BYTES} bytes");
+    let message = format!("the head of a request takes {LARGEST_HEAD} bytes");
     let code = ErrorCode::TooLarge;
     let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
     with_security_headers(response::error(status, code, &message))

@@ -21,8 +21,8 @@ use super::{HttpState, charge, response};
 use crate::command::{DoorKind, ErrorCode};
 use crate::doors::access::Denied;
 use crate::doors::clients::{
-    ClientLimits, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming,
-    NewClient, Newcomer, OutgoingFrame, close_client, read_filter, serve_client,
+    ClientFrame, ClientLimits, CloseReason, Disconnected, FrameFormat, FrameSink, FrameSource,
+    Incoming, NewClient, Newcomer, close_client, read_filter, serve_client,
 };
 use crate::doors::payers::{PartialMessage, Payer};
 use crate::net::Place;
@@ -253,11 +253,11 @@ fn classify(error: axum::Error) -> CloseReason {
 struct SocketSink(SplitSink<WebSocket, Message>);
 
 impl FrameSink for SocketSink {
-    async fn send(&mut self, frame: OutgoingFrame) -> Result<(), Disconnected> {
+    async fn send(&mut self, frame: ClientFrame) -> Result<(), Disconnected> {
         let message = match frame {
-            OutgoingFrame::Text(text) => Message::text(&*text),
-            OutgoingFrame::Binary(bytes) => Message::Binary(bytes),
-            OutgoingFrame::Ping => Message::Ping(bytes::Bytes::new()),
+            ClientFrame::Text(text) => Message::text(&*text),
+            ClientFrame::Binary(bytes) => Message::Binary(bytes),
+            ClientFrame::Ping => Message::Ping(bytes::Bytes::new()),
         };
         self.0.feed(message).await.map_err(|_| Disconnected)
     }
@@ -306,8 +306,8 @@ pub async fn echo(State(state): State<Arc<HttpState>>, upgrade: WebSocketUpgrade
         let (mut sink, mut source) = (SocketSink(sink), SocketSource::new(source));
         let reason = loop {
             let message = match source.next().await {
-                Incoming::Text(text) => OutgoingFrame::Text(text.into()),
-                Incoming::Binary(bytes) => OutgoingFrame::Binary(bytes),
+                Incoming::Text(text) => ClientFrame::Text(text.into()),
+                Incoming::Binary(bytes) => ClientFrame::Binary(bytes),
                 Incoming::KeepAlive | Incoming::Ping | Incoming::NoText(_) => continue,
                 Incoming::End(reason) => break reason,
             };

@@ -2,9 +2,9 @@
 //!
 //! Pure. The wait doubles from connection to connection. A connection that ends soon after it was made is no success:
 //! the wait goes on growing, and after some of them the log names the broker's reason or, without one, the usual one,
-//! which is another client with the same client id. Two of these throw each other out after the other's wait, so from
-//! then on a connection must last longer than that wait. A bad network looks the same, so that wait is short enough to
-//! lose no command.
+//! which is another client with the same client id. Two gateways with one client id end each other's connections, each
+//! after the other's wait. So from then on only a connection that lasts longer than that wait counts as a success. A
+//! bad network looks the same, so that wait is short enough to lose no command.
 
 use std::time::Duration;
 

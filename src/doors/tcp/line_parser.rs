@@ -137,14 +137,14 @@ mod tests {
 
     use super::*;
 
-    const MAX_LINE: usize = 64;
+    const LARGEST_LINE: usize = 64;
 
     /// All that these pieces make, each piece in a packet of its own.
     fn parsed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Parsed> {
         let (mut parser, mut all) = (LineParser::default(), Vec::new());
         for piece in pieces {
             let mut bytes = BytesMut::from(piece);
-            while let Some(parsed) = parser.next(&mut bytes, MAX_LINE) {
+            while let Some(parsed) = parser.next(&mut bytes, LARGEST_LINE) {
                 let is_last = parsed == Parsed::TooLong;
                 all.push(parsed);
                 if is_last {
@@ -236,10 +236,10 @@ mod tests {
 
     #[test]
     fn a_line_has_a_length() {
-        let longest = [&[b'x'; MAX_LINE][..], b"\n"].concat();
-        assert_eq!(lines(&longest), ["x".repeat(MAX_LINE)]);
+        let longest = [&[b'x'; LARGEST_LINE][..], b"\n"].concat();
+        assert_eq!(lines(&longest), ["x".repeat(LARGEST_LINE)]);
         for too_long in [&b"x"[..], b"\0", b"\xff!"] {
-            let line = too_long.repeat(MAX_LINE + 1);
+            let line = too_long.repeat(LARGEST_LINE + 1);
             assert_eq!(parsed([&line[..]]), [Parsed::TooLong], "{too_long:?}");
             assert_eq!(byte_by_byte(&line), [Parsed::TooLong], "{too_long:?}");
             for end in [
@@ -269,7 +269,7 @@ mod tests {
         #[test]
         fn packets_do_not_matter(
             start in any_bytes(),
-            long in 0..2 * MAX_LINE,
+            long in 0..2 * LARGEST_LINE,
             end in any_bytes(),
             split in 0..160_usize,
         ) {

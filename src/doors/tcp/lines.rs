@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::line_parser::{LineParser, Parsed};
 use crate::doors::clients::{
-    ClientLimits, CloseReason, Disconnected, FrameSink, FrameSource, Incoming, OutgoingFrame,
+    ClientFrame, ClientLimits, CloseReason, Disconnected, FrameSink, FrameSource, Incoming,
 };
 use crate::doors::payers::{PartialMessage, Payer};
 use crate::net::Stream;
@@ -165,11 +165,11 @@ impl LineSink {
 }
 
 impl FrameSink for LineSink {
-    async fn send(&mut self, frame: OutgoingFrame) -> Result<(), Disconnected> {
+    async fn send(&mut self, frame: ClientFrame) -> Result<(), Disconnected> {
         match frame {
-            OutgoingFrame::Text(line) => self.write(format!("{line}\r\n").as_bytes()).await,
+            ClientFrame::Text(line) => self.write(format!("{line}\r\n").as_bytes()).await,
             // Lines have neither.
-            OutgoingFrame::Binary(_) | OutgoingFrame::Ping => Ok(()),
+            ClientFrame::Binary(_) | ClientFrame::Ping => Ok(()),
         }
     }
 
@@ -187,9 +187,7 @@ impl FrameSink for LineSink {
             };
             // The client may be gone already.
             let _ = self
-                .send(OutgoingFrame::Text(
-                    format!("closed {message}{hint}").into(),
-                ))
+                .send(ClientFrame::Text(format!("closed {message}{hint}").into()))
                 .await;
         }
         let _ = self.write.shutdown().await;
@@ -229,7 +227,7 @@ mod tests {
     async fn a_line_whose_writing_is_broken_off_is_finished_before_the_next() {
         let (mut client, stream) = duplex(8);
         let (_source, mut sink) = split(Box::new(stream), 8);
-        let broken_off = sink.send(OutgoingFrame::Text("room/1/audio/volume 40".into()));
+        let broken_off = sink.send(ClientFrame::Text("room/1/audio/volume 40".into()));
         assert!(broken_off.now_or_never().is_none(), "the line does not fit");
         let read = async {
             let mut text = String::new();

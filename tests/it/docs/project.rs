@@ -123,6 +123,60 @@ fn no_file_of_rust_is_above_500_lines() {
     assert!(count > 500, "{count}");
 }
 
+/// The names of a file's `const fn`, but for those that make an entry.
+fn entry_functions(file: &str) -> Vec<String> {
+    let makers = ["new", "gateways_own", "get", "post", "put", "delete"];
+    let text = page(file);
+    let after = text.split("const fn ").skip(1);
+    let names = after.filter_map(|rest| rest.split('(').next());
+    let names = names.filter(|name| !makers.contains(name));
+    names.map(str::to_owned).collect()
+}
+
+/// Whoever writes an entry sees on the page what it can say.
+#[test]
+fn the_pages_name_all_that_an_entry_can_say() {
+    for (page_name, file, least) in [
+        (
+            "docs/adding-an-operation.md",
+            "src/catalogue/operation.rs",
+            10,
+        ),
+        (
+            "docs/adding-an-operation.md",
+            "src/catalogue/command.rs",
+            20,
+        ),
+        ("docs/adding-an-operation.md", "src/catalogue/entity.rs", 20),
+        ("docs/adding-a-key.md", "src/config/key.rs", 15),
+    ] {
+        let text = page(page_name);
+        let names = entry_functions(file);
+        assert!(names.len() > least, "{file}: {names:?}");
+        for name in names {
+            let ways = [
+                format!(".{name}("),
+                format!("`{name}`"),
+                format!("::{name}"),
+            ];
+            let is_named = ways.iter().any(|way| text.contains(way));
+            assert!(is_named, "{page_name} lacks {name} of {file}");
+        }
+    }
+    let text = page("docs/adding-a-key.md");
+    let key = page("src/config/key.rs");
+    let (_, kinds) = key.split_once("pub enum KeyType {").unwrap();
+    let (kinds, _) = kinds.split_once("\n}").unwrap();
+    let kinds = kinds.lines().map(str::trim);
+    let kinds = kinds.filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()));
+    for kind in kinds {
+        let name = kind.split([',', '(']).next().unwrap();
+        let is_named =
+            text.contains(&format!("KeyType::{name}")) || text.contains(&format!("`{name}`"));
+        assert!(is_named, "docs/adding-a-key.md lacks {name}");
+    }
+}
+
 /// A decision that the index does not name is not found.
 #[test]
 fn the_index_names_every_decision() {

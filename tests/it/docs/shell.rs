@@ -14,7 +14,7 @@ use std::sync::Mutex;
 use poly2mqtt_test_support::program::{self, Running, free_port, listening};
 use poly2mqtt_test_support::wait::until_some;
 
-use super::{pages, root};
+use super::{page, pages, root};
 
 /// The languages of fenced blocks. Another one might be shell that nobody runs.
 const LANGUAGES: [&str; 9] = [
@@ -42,7 +42,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("install -m 755 target/", "writes into the system"),
     ("mkdir -p /etc/etcd", "writes into the system"),
     ("install -m 644 ca.pem", "writes into the system"),
-    ("install -m 640 -g etcd", "writes into the system"),
+    ("install -m 640 -g ", "writes into the system"),
     ("systemctl ", "needs systemd"),
     ("etcdctl ", "needs the etcd of the page"),
     ("journalctl ", "needs systemd"),
@@ -417,6 +417,26 @@ fn every_line_of_shell_on_the_pages_is_run_or_has_a_reason() {
     });
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// The page says of its buttons for scripts that they fail if the command fails, and print the reason.
+#[test]
+fn buttons_for_scripts_fail_if_the_command_fails() {
+    let text = page("docs/shell.md");
+    let (_, section) = text.split_once("they fail if the command fails").unwrap();
+    let commands = commands_of(section.split_inclusive("\n```\n").next().unwrap());
+    assert_eq!(commands.len(), 2, "{commands:?}");
+    let bench = Bench::start();
+    for command in commands {
+        let wrong = command.replace("toggle", "loud");
+        assert_ne!(wrong, command);
+        let output = bench.run(&wrong);
+        assert!(!output.status.success(), "{wrong}: {output:?}");
+        let printed = [output.stdout, output.stderr].concat();
+        let printed = String::from_utf8_lossy(&printed);
+        assert!(printed.contains("invalid_payload"), "{wrong}: {printed}");
+    }
+    bench.end("docs/shell.md");
 }
 
 /// A line that is not run starts a file that is there, if it is one of this project.

@@ -264,7 +264,6 @@ async fn eleven_megabytes_are_too_large() {
 #[tokio::test]
 async fn a_state_is_no_command() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let it = Gateway::start(BrokerKind::Mosquitto, Options::default()).await;

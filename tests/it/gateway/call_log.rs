@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use poly2mqtt_simulator::{Fault, FaultKind, Firmware, Options};
 use poly2mqtt_test_support::gateway::Gateway;
-use poly2mqtt_test_support::{BrokerKind, until};
+use poly2mqtt_test_support::until;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -17,9 +17,7 @@ async fn start(firmware: Firmware) -> Gateway {
         call_setup: Duration::ZERO,
         ..Options::default()
     };
-    let it = Gateway::start(BrokerKind::Embedded, options).await;
-    it.online().await;
-    it
+    Gateway::start_online(options).await
 }
 
 /// The queries of the requests for the log since the journal was cleared.

@@ -12,12 +12,6 @@ use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::gateway::{Gateway, spoilt};
 use poly2mqtt_test_support::{BrokerKind, SOON};
 
-async fn start() -> Gateway {
-    let it = Gateway::start(BrokerKind::Embedded, Options::default()).await;
-    it.online().await;
-    it
-}
-
 /// The bodies of all POSTs to a path.
 fn posted(it: &Gateway, path: &str) -> Vec<String> {
     let journal = it.device.journal();
@@ -59,7 +53,7 @@ async fn until_results(it: &Gateway, topic: &str, count: usize) {
 
 #[tokio::test]
 async fn a_slider_sends_its_last_value_and_every_publish_has_its_result() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     held(&it, "/rest/audio/volume", "audio/volume/set", "0").await;
     let topic = "room/1/audio/volume/set";
     let later = (1..=30).map(|volume: u32| (topic, volume.to_string()));
@@ -78,7 +72,7 @@ async fn a_slider_sends_its_last_value_and_every_publish_has_its_result() {
 
 #[tokio::test]
 async fn commands_are_carried_out_in_their_order() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     hold(&it, "POST", "/rest/audio", Duration::from_millis(300));
     for key in ["1", "2", "3", "4", "5"] {
         it.client.publish("room/1/audio/dtmf/play", key).await;
@@ -94,7 +88,7 @@ async fn commands_are_carried_out_in_their_order() {
 
 #[tokio::test]
 async fn a_hang_up_passes_what_waits() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     it.client.command("room/1/call/dial", "a@b").await;
     held(&it, "/rest/audio/volume", "audio/volume/set", "1").await;
     let dtmf = ("room/1/audio/dtmf/play", "1".to_owned());
@@ -113,7 +107,7 @@ async fn a_hang_up_passes_what_waits() {
 /// Otherwise the hang-up ends the new call too: it is one more party of the call that is up.
 #[tokio::test]
 async fn a_dial_waits_for_the_hang_up_before_it() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     it.client.command("room/1/call/dial", "a@b").await;
     let [short, long] = [1, 2].map(Duration::from_secs);
     hold(&it, "POST", "/rest/audio/volume", short);
@@ -137,7 +131,7 @@ async fn a_dial_waits_for_the_hang_up_before_it() {
 /// Otherwise the hang-up finds no call, and the call comes up after it.
 #[tokio::test]
 async fn a_hang_up_ends_the_meeting_that_is_being_dialled() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     let dial = "calendar/current/dial";
     held(&it, "/rest/calendar/meetings/", dial, "").await;
     it.client.publish("room/1/call/hangup", "").await;
@@ -154,7 +148,7 @@ async fn a_hang_up_ends_the_meeting_that_is_being_dialled() {
 }
 
 #[tokio::test]
-async fn the_sixty_sixth_is_busy() {
+async fn one_command_runs_64_wait_and_the_next_is_busy() {
     // What waits is carried out, however long the machine takes to queue it.
     let it = Gateway::start_with(BrokerKind::Embedded, Options::default(), |room| {
         room.max_command_age = Duration::from_secs(60);
@@ -195,7 +189,7 @@ async fn an_old_command_expires() {
 /// MQTT 5 message expiry, section 3.3.2.3.3.
 #[tokio::test]
 async fn a_message_that_expires_while_it_waits_is_not_carried_out() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     held(&it, "/rest/audio", "audio/start", "").await;
     let properties = PublishProperties {
         message_expiry_interval: Some(1),
@@ -213,7 +207,7 @@ async fn a_message_that_expires_while_it_waits_is_not_carried_out() {
 
 #[tokio::test]
 async fn a_retained_command_is_ignored() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     it.client
         .publish_with("room/1/audio/mute", "", false, PublishProperties::default())
         .await;
@@ -235,7 +229,7 @@ async fn a_retained_command_is_ignored() {
 
 #[tokio::test]
 async fn what_the_mqtt_door_refuses_is_an_event_like_any_failure() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     let bad_response = PublishProperties {
         response_topic: Some("gateway/info".into()),
         ..PublishProperties::default()
@@ -284,7 +278,7 @@ const STOP: &str = "near/selectedpeople stop";
 
 #[tokio::test]
 async fn a_timed_move_stops_by_itself_though_its_sender_is_gone() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     let sender = poly2mqtt_test_support::client::Client::connect(it.port).await;
     let result = sender
         .command(
@@ -302,7 +296,7 @@ async fn a_timed_move_stops_by_itself_though_its_sender_is_gone() {
 
 #[tokio::test]
 async fn a_stop_that_the_device_refuses_is_sent_again() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     it.client
         .command(
             "room/1/camera/move",
@@ -323,7 +317,7 @@ async fn a_stop_that_the_device_refuses_is_sent_again() {
 /// While a camera stop is pending, the gateway looks for the device more often.
 #[tokio::test]
 async fn a_camera_that_moves_while_its_device_is_away_is_stopped_soon_after() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     let result = it.moves_left(300).await;
     assert_eq!(result["ok"], true, "{result}");
     // Long enough for the delay between attempts to grow to several seconds.
@@ -335,7 +329,7 @@ async fn a_camera_that_moves_while_its_device_is_away_is_stopped_soon_after() {
 /// A start whose outcome was unknown reaches the camera after its stop: another stop follows.
 #[tokio::test]
 async fn a_move_that_comes_late_is_stopped() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     let camera = "/rest/cameras/near/selectedpeople";
     hold(&it, "POST", camera, Duration::from_secs(4));
     let result = it.moves_left(300).await;
@@ -351,7 +345,7 @@ async fn a_move_that_comes_late_is_stopped() {
 
 #[tokio::test]
 async fn a_camera_that_moves_at_the_end_is_stopped() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     it.client.command("room/1/camera/move", "left").await;
     let device = it.device.clone();
     it.service.stop().await;
@@ -362,7 +356,7 @@ async fn a_camera_that_moves_at_the_end_is_stopped() {
 
 #[tokio::test]
 async fn commands_at_the_end_are_finished_or_answered() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     held(&it, "/rest/audio/volume", "audio/volume/set", "9").await;
     it.client.publish("room/1/audio/dtmf/play", "1").await;
     let (device, client) = (it.device.clone(), it.client);

@@ -61,7 +61,6 @@ async fn a_room_without_a_device_is_not_felt_in_another() {
 #[tokio::test]
 async fn an_earlier_runs_states_do_not_outlive_it() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let mut it = Gateway::start(BrokerKind::Mosquitto, Options::default()).await;

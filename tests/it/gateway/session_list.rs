@@ -2,7 +2,6 @@
 //! is nowhere.
 
 use poly2mqtt_simulator::{Fault, FaultKind, Firmware, Options, SimulatedDevice};
-use poly2mqtt_test_support::BrokerKind;
 use poly2mqtt_test_support::cases::at_the_same_time;
 use poly2mqtt_test_support::gateway::Gateway;
 use serde_json::{Value, json};
@@ -12,9 +11,7 @@ async fn start(firmware: Firmware) -> Gateway {
         firmware,
         ..Options::default()
     };
-    let it = Gateway::start(BrokerKind::Embedded, options).await;
-    it.online().await;
-    it
+    Gateway::start_online(options).await
 }
 
 /// Checks that no message that the broker delivered has an id of a session.

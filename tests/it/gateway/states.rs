@@ -10,12 +10,6 @@ use poly2mqtt_test_support::client::{Client, text};
 use poly2mqtt_test_support::gateway::Gateway;
 use poly2mqtt_test_support::{BrokerKind, SOON};
 
-async fn start(options: Options) -> Gateway {
-    let it = Gateway::start(BrokerKind::Embedded, options).await;
-    it.online().await;
-    it
-}
-
 /// The newest event of this name, once there is one: a state of the same change may come before it.
 async fn event(client: &Client, name: &str) -> Value {
     let newest = client.message(&format!("room/1/event/{name}")).await;
@@ -24,7 +18,7 @@ async fn event(client: &Client, name: &str) -> Value {
 
 #[tokio::test]
 async fn what_a_person_in_the_room_does_shows() {
-    let it = start(Options::default()).await;
+    let it = Gateway::start_online(Options::default()).await;
     it.client.expect("room/1/audio/muted", "false").await;
     it.device.person_mutes(true);
     it.client.expect("room/1/audio/muted", "true").await;
@@ -34,7 +28,7 @@ async fn what_a_person_in_the_room_does_shows() {
 /// The states that a command changes are published before its result, with what the device says.
 #[tokio::test]
 async fn states_come_before_the_result() {
-    let it = start(Options::default()).await;
+    let it = Gateway::start_online(Options::default()).await;
     it.client.expect("room/1/audio/volume", "62").await;
     it.client.command("room/1/audio/volume/set", "12").await;
     let all = it.client.all();
@@ -48,7 +42,7 @@ async fn states_come_before_the_result() {
 
 #[tokio::test]
 async fn a_refused_command_changes_no_state() {
-    let it = start(Options::default()).await;
+    let it = Gateway::start_online(Options::default()).await;
     it.client.expect("room/1/audio/volume", "62").await;
     let fault = Fault::on("/rest/audio/volume", FaultKind::Status(500)).method("POST");
     it.device.add_fault(fault.times(1));
@@ -60,7 +54,7 @@ async fn a_refused_command_changes_no_state() {
 
 #[tokio::test]
 async fn a_call_comes_in_is_answered_and_ends() {
-    let it = start(Options::default()).await;
+    let it = Gateway::start_online(Options::default()).await;
     it.client.expect("room/1/call/state", "idle").await;
     let id = it.device.person_calls_in("bob@example.com");
     it.client.expect("room/1/call/state", "ringing").await;
@@ -91,7 +85,7 @@ async fn a_call_comes_in_is_answered_and_ends() {
 
 #[tokio::test]
 async fn a_call_can_be_rejected_and_one_that_is_not_there_cannot() {
-    let it = start(Options::default()).await;
+    let it = Gateway::start_online(Options::default()).await;
     let result = it.client.command("room/1/call/answer", "").await;
     assert_eq!(result["error"]["code"], "not_found", "{result}");
     it.device.person_calls_in("bob@example.com");
@@ -108,7 +102,7 @@ async fn a_call_can_be_rejected_and_one_that_is_not_there_cannot() {
 
 #[tokio::test]
 async fn presets_are_numbered_as_people_do_though_the_device_counts_from_zero() {
-    let it = start(Options {
+    let it = Gateway::start_online(Options {
         zero_based_presets: true,
         ..Options::default()
     })
@@ -131,7 +125,7 @@ async fn presets_are_numbered_as_people_do_though_the_device_counts_from_zero() 
 /// finds out before it recalls one.
 #[tokio::test]
 async fn how_the_device_counts_its_presets_is_asked_before_one_is_used() {
-    let mut it = start(Options {
+    let mut it = Gateway::start_online(Options {
         zero_based_presets: true,
         ..Options::default()
     })
@@ -160,7 +154,7 @@ async fn how_the_device_counts_its_presets_is_asked_before_one_is_used() {
 /// An endpoint that a device lacks is asked for a few times and then left out. All others continue.
 #[tokio::test]
 async fn an_endpoint_that_is_missing_is_left_alone() {
-    let it = start(Options {
+    let it = Gateway::start_online(Options {
         lacks: vec!["/rest/audio/microphones".into(), "/rest/calendar".into()],
         ..Options::default()
     })
@@ -188,7 +182,7 @@ async fn an_endpoint_that_is_missing_is_left_alone() {
 /// A device in trouble may answer 404 for what it has. Such endpoints are read again later.
 #[tokio::test]
 async fn what_is_missing_for_a_moment_comes_back() {
-    let it = start(Options::default()).await;
+    let it = Gateway::start_online(Options::default()).await;
     it.client.expect("room/1/video/muted", "false").await;
     it.client.message("room/1/camera/presets").await;
     for path in ["/rest/video/local/mute", "/rest/cameras/near/presets/all"] {
@@ -207,7 +201,7 @@ async fn what_is_missing_for_a_moment_comes_back() {
 /// What a device lacks once or twice, also just after its start, keeps its state.
 #[tokio::test]
 async fn what_is_missing_once_or_twice_is_kept() {
-    let it = start(Options::default()).await;
+    let it = Gateway::start_online(Options::default()).await;
     it.client.expect("room/1/video/muted", "false").await;
     let path = "/rest/video/local/mute";
     for reboots in [false, true] {
@@ -233,7 +227,7 @@ async fn what_is_missing_once_or_twice_is_kept() {
 /// An endpoint that fails neither stops the others nor takes the room offline.
 #[tokio::test]
 async fn one_bad_endpoint_stops_no_other() {
-    let it = start(Options::default()).await;
+    let it = Gateway::start_online(Options::default()).await;
     for kind in [
         FaultKind::Status(500),
         FaultKind::Garbage,
@@ -257,7 +251,7 @@ async fn one_bad_endpoint_stops_no_other() {
 /// device is offline.
 #[tokio::test]
 async fn a_device_that_answers_no_command_is_offline() {
-    let it = start(Options::default()).await;
+    let it = Gateway::start_online(Options::default()).await;
     let late = FaultKind::Delay(Duration::from_secs(30));
     it.device.add_fault(Fault::on("/rest/", late));
     let commands = async {
@@ -277,7 +271,7 @@ async fn a_device_that_answers_no_command_is_offline() {
 
 #[tokio::test]
 async fn a_snapshot_is_published_raw_and_stays() {
-    let it = start(Options::default()).await;
+    let it = Gateway::start_online(Options::default()).await;
     let result = it
         .client
         .command("room/1/camera/snapshot/near/get", "")
@@ -318,7 +312,7 @@ async fn the_gateway_tells_of_itself() {
 /// A device answers with one favourite where no limit is given.
 #[tokio::test]
 async fn all_favourites_are_a_state_and_a_page_of_them_is_not() {
-    let it = start(Options::default()).await;
+    let it = Gateway::start_online(Options::default()).await;
     let topic = "room/1/directory/favorites";
     let ids = |text: Option<String>| {
         let page: Value = serde_json::from_str(&text.unwrap_or_default()).unwrap_or_default();

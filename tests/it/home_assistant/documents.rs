@@ -345,7 +345,7 @@ fn what_automations_call_an_entity_fits_its_name() {
     assert!(called.contains_key(&("event", "room_1_command_failed")));
 }
 
-/// What happens begins automations, by the room's device.
+/// Events are triggers of automations, at the room's device.
 #[test]
 fn events_are_device_triggers() {
     let document = room_value("av", &facts(ALL));

@@ -15,7 +15,6 @@ const EARLIER: &str = "homeassistant/device/poly2mqtt-av_x_1/config";
 #[tokio::test]
 async fn a_document_with_an_earlier_id_is_cleared_and_not_anothers() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let broker = Mosquitto::start(0, "");

@@ -22,7 +22,6 @@ use super::{FakeGateway, settings, setup, start};
 #[tokio::test]
 async fn commands_during_a_stop_have_one_result_each() {
     if poly2mqtt_test_support::mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let broker = TestBroker::start(BrokerKind::Mosquitto).await;
@@ -141,7 +140,6 @@ async fn a_broker_that_falls_silent_is_left() {
 #[tokio::test]
 async fn two_gateways_with_one_client_id_name_the_key_and_wait_ever_longer() {
     if poly2mqtt_test_support::mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let broker = TestBroker::start(BrokerKind::Mosquitto).await;

@@ -44,7 +44,6 @@ fn two_rooms(it: &Setup) {
 #[test]
 fn what_mosquitto_grants_and_does_not_deliver_is_said_once() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     at_the_same_time(
@@ -183,7 +182,6 @@ fn a_broker_that_tells_nothing_below_a_wildcard_is_said_once() {
 #[tokio::test]
 async fn a_state_that_somebody_clears_or_overwrites_comes_back() {
     if mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let broker = TestBroker::start(BrokerKind::Mosquitto).await;

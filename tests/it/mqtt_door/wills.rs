@@ -57,7 +57,6 @@ impl Line {
 #[test]
 fn a_short_break_says_nothing_and_a_long_one_says_offline() {
     if poly2mqtt_test_support::mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     at_the_same_time(
@@ -136,7 +135,6 @@ fn the_will_of_an_earlier_connection_does_not_stay() {
 #[tokio::test]
 async fn an_offline_that_this_gateway_did_not_say_is_taken_back_at_the_first_connection_too() {
     if poly2mqtt_test_support::mosquitto().is_none() {
-        println!("skipped: Mosquitto is not installed");
         return;
     }
     let broker = TestBroker::start(BrokerKind::Mosquitto).await;

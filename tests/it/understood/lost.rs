@@ -13,7 +13,7 @@ use super::*;
 /// look as if they were how the room is now, nor may the room come and go.
 #[tokio::test]
 async fn one_endpoint_that_works_does_not_keep_a_room_online() {
-    let it = start().await;
+    let it = Gateway::start_quick(Options::default()).await;
     it.online().await;
     for kind in [FaultKind::Page, FaultKind::Status(500)] {
         it.client.clear();

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use base64::Engine;
@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::programs::{CHROMEDRIVER, CHROMIUM};
 use super::{SOON, watchdog};
 
 /// True while the page is connected to the gateway, for [`Browser::until`].
@@ -27,18 +28,6 @@ pub struct Browser {
     session: String,
     driver: Child,
     _profile: TempDir,
-}
-
-fn installed(names: &[&str]) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .flat_map(|dir| {
-            names
-                .iter()
-                .map(move |name| dir.join(name))
-                .collect::<Vec<_>>()
-        })
-        .find(|file| file.is_file())
 }
 
 /// Starts chromedriver; gives it and its port, or nothing if it ended before it listened.
@@ -69,17 +58,7 @@ fn start_driver(program: &Path) -> Option<(Child, u16)> {
 impl Browser {
     /// Starts a browser. Without Chromium the test is skipped, unless the browser is required.
     pub async fn start() -> Option<Self> {
-        let chromium = installed(&["chromium", "chromium-browser", "google-chrome"]);
-        let Some((chromium, driver)) = chromium.zip(installed(&["chromedriver"])) else {
-            let required =
-                std::env::var("POLY2MQTT_TEST_BROWSER").is_ok_and(|value| value == "required");
-            assert!(!required, "Chromium and chromedriver are required");
-            // Not eprintln, whose output is shown for failed tests only.
-            let _ = writeln!(
-                std::io::stderr(),
-                "skipped: the dashboard's tests need Chromium and chromedriver (apt install \
-                 chromium chromium-driver)"
-            );
+        let (Some(chromium), Some(driver)) = (CHROMIUM.find(), CHROMEDRIVER.find()) else {
             return None;
         };
         // It fails if another program takes the port that it chose.

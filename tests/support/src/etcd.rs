@@ -14,20 +14,14 @@ use serde_json::{Value, json};
 
 use super::door::http;
 use super::program::free_port;
+use super::programs::ETCD;
 use super::wait::until_some;
 use super::watchdog;
 
-/// The path of etcd; `None` if it is not installed. With `POLY2MQTT_TEST_ETCD=required` a missing etcd fails
-/// the test.
+/// The path of etcd; `None` if it is not installed, which a line says. With `POLY2MQTT_TEST_ETCD=required` a
+/// missing etcd fails the test.
 pub fn etcd() -> Option<PathBuf> {
-    let places = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&places)
-        .map(|dir| dir.join("etcd"))
-        .find(|path| path.is_file());
-    if std::env::var("POLY2MQTT_TEST_ETCD").is_ok_and(|value| value == "required") {
-        assert!(found.is_some(), "etcd is required but not installed");
-    }
-    found
+    ETCD.find()
 }
 
 /// How the members of etcd are set up, beside their timing.

@@ -121,6 +121,18 @@ impl Gateway {
         Self::start_with(kind, options, |_| {}).await
     }
 
+    /// The same with the embedded broker, and waits until the room is online.
+    pub async fn start_online(options: Options) -> Self {
+        Self::start_online_with(options, |_| {}).await
+    }
+
+    /// The same with a room that is changed by `change`.
+    pub async fn start_online_with(options: Options, change: impl FnOnce(&mut RoomConfig)) -> Self {
+        let it = Self::start_with(BrokerKind::Embedded, options, change).await;
+        it.online().await;
+        it
+    }
+
     /// Starts a device and a gateway with one room, changed by `change`.
     pub async fn start_with(
         kind: BrokerKind,
@@ -160,9 +172,7 @@ impl Gateway {
 
     /// Starts a device and a gateway that polls it quickly, and waits until the room is online.
     pub async fn start_quick(options: Options) -> Self {
-        let it = Self::start_with(BrokerKind::Embedded, options, poll_quickly).await;
-        it.online().await;
-        it
+        Self::start_online_with(options, poll_quickly).await
     }
 
     pub async fn online(&self) {

@@ -14,6 +14,7 @@ pub mod log;
 pub mod mosquitto;
 pub mod obliging;
 pub mod program;
+pub mod programs;
 pub mod random;
 pub mod raw_mqtt;
 pub mod reconnecting_socket;
@@ -100,7 +101,7 @@ pub async fn embedded(users: Vec<BrokerUser>) -> Broker {
     let settings = BrokerSettings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         listen_setting: ListenSetting::BrokerUrl,
-        connections: poly2mqtt::broker::CLIENT_LIMIT,
+        connections: poly2mqtt::broker::MOST_CLIENTS,
         users,
         prefix: Prefix::default(),
         discovery: DiscoveryTopics::default(),

@@ -5,20 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::program::{free_port, listening};
+use super::programs::MOSQUITTO;
 use super::watchdog;
 
-/// The path of Mosquitto; `None` if it is not installed. With `POLY2MQTT_TEST_MOSQUITTO=required` a
-/// missing Mosquitto fails the test.
+/// The path of Mosquitto; `None` if it is not installed, which a line says. With
+/// `POLY2MQTT_TEST_MOSQUITTO=required` a missing Mosquitto fails the test.
 pub fn mosquitto() -> Option<PathBuf> {
-    let places = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&places)
-        .chain([PathBuf::from("/usr/sbin")])
-        .map(|dir| dir.join("mosquitto"))
-        .find(|path| path.is_file());
-    if std::env::var("POLY2MQTT_TEST_MOSQUITTO").is_ok_and(|value| value == "required") {
-        assert!(found.is_some(), "Mosquitto is required but not installed");
-    }
-    found
+    MOSQUITTO.find()
 }
 
 /// A Mosquitto process. It ends when it is dropped.

@@ -55,7 +55,7 @@ struct CountingSink {
 }
 
 impl FrameSink for CountingSink {
-    async fn send(&mut self, _: OutgoingFrame) -> Result<(), Disconnected> {
+    async fn send(&mut self, _: ClientFrame) -> Result<(), Disconnected> {
         self.buffered += 1;
         self.sent.notify_one();
         Ok(())
@@ -105,7 +105,7 @@ struct HalfClosed {
 }
 
 impl FrameSink for HalfClosed {
-    async fn send(&mut self, _: OutgoingFrame) -> Result<(), Disconnected> {
+    async fn send(&mut self, _: ClientFrame) -> Result<(), Disconnected> {
         self.ended.notify_one();
         self.reads_on.notified().await;
         self.reads_on.notify_one();
@@ -231,7 +231,7 @@ const UNREAD_PONGS: usize = 10_000;
 async fn sent(client: &Client) -> String {
     let next = client.next().await;
     match client.outgoing(next).frames.first() {
-        Some(OutgoingFrame::Text(text)) => text.to_string(),
+        Some(ClientFrame::Text(text)) => text.to_string(),
         other => panic!("{other:?}"),
     }
 }

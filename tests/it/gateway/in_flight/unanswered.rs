@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn dialling_is_not_repeated_when_the_connection_breaks_after_it() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     it.device.add_fault(
         Fault::on("/rest/conferences", FaultKind::DropAfter)
             .method("POST")
@@ -19,7 +19,7 @@ async fn dialling_is_not_repeated_when_the_connection_breaks_after_it() {
 /// Somebody may have turned the knob in between, and the next try would set what follows from the older value.
 #[tokio::test]
 async fn what_follows_from_a_value_that_was_read_is_not_repeated() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     for (path, command, payload) in [
         ("/rest/audio/volume", "audio/volume/up", ""),
         ("/rest/audio/volume", "audio/volume/down", "10"),
@@ -47,7 +47,7 @@ async fn what_follows_from_a_value_that_was_read_is_not_repeated() {
 /// A command reads whether the room is muted, and fails seconds later. What was polled meanwhile is newer.
 #[tokio::test]
 async fn a_command_that_fails_does_not_bring_back_what_it_read_first() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     let state = "room/1/audio/muted";
     it.client.expect(state, "false").await;
     hold(&it, "POST", "/rest/audio/muted", Duration::from_secs(5));
@@ -68,7 +68,7 @@ async fn a_command_that_fails_does_not_bring_back_what_it_read_first() {
 
 #[tokio::test]
 async fn setting_a_value_is_repeated_when_the_connection_breaks() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     for kind in [FaultKind::DropBefore, FaultKind::DropAfter] {
         it.device.add_fault(
             Fault::on("/rest/audio/volume", kind)
@@ -85,7 +85,7 @@ async fn setting_a_value_is_repeated_when_the_connection_breaks() {
 
 #[tokio::test]
 async fn a_device_that_does_not_answer_is_a_time_out_or_unknown() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     let late = FaultKind::Delay(Duration::from_secs(5));
     it.device
         .add_fault(Fault::on("/rest/audio/volume", late.clone()).method("POST"));
@@ -103,7 +103,7 @@ async fn a_device_that_does_not_answer_is_a_time_out_or_unknown() {
 /// The message contains the device's own explanation.
 #[tokio::test]
 async fn a_devices_refusals_are_told_apart() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     for (status, code) in [
         (500, "device_error"),
         (503, "device_error"),
@@ -140,7 +140,7 @@ async fn a_devices_refusals_are_told_apart() {
 /// cannot be read, the result says that the outcome is unknown.
 #[tokio::test]
 async fn a_command_with_a_spoilt_answer_is_not_repeated() {
-    let it = start().await;
+    let it = Gateway::start_online(Options::default()).await;
     for kind in spoilt() {
         let fault = Fault::on("/rest/conferences", kind.clone()).method("POST");
         it.device.add_fault(fault.times(1));
