@@ -11,7 +11,7 @@ use crate::topics::{Topic, is_gateway_topic};
 
 /// A publish at a topic where gateways publish.
 #[derive(Debug, Clone, Copy)]
-pub struct Incoming<'a> {
+pub struct IncomingPublish<'a> {
     /// The topic as the broker knows it.
     pub full_topic: &'a str,
     /// The topic without the prefix.
@@ -28,7 +28,7 @@ pub struct Incoming<'a> {
     pub has_retain_flag: bool,
 }
 
-impl<'a> Incoming<'a> {
+impl<'a> IncomingPublish<'a> {
     /// # Errors
     /// The topic, if it is another program's; `None` if it is not even text.
     pub fn parse(publish: &'a Publish, settings: &MqttSettings) -> Result<Self, Option<&'a str>> {
@@ -69,8 +69,8 @@ pub mod tests {
         payload: &'a [u8],
         owner: MessageOwner,
         id: Option<&'a str>,
-    ) -> Incoming<'a> {
-        Incoming {
+    ) -> IncomingPublish<'a> {
+        IncomingPublish {
             full_topic: topic,
             topic,
             parsed: Topic::parse(topic),

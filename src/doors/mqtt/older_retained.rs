@@ -12,7 +12,7 @@ use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::time::timeout;
 
 use super::DoorContext;
-use super::incoming::Incoming;
+use super::incoming::IncomingPublish;
 use super::leftovers::Retained;
 use super::survey::{Survey, UNANSWERED};
 use crate::gateway_id::MessageOwner;
@@ -60,7 +60,7 @@ async fn read(context: &DoorContext) -> Result<usize, String> {
     let availability = [prefix.add(&RoomTopics::ANY.availability())];
     let told = survey.retained_now(&availability, |publish| {
         let message = own(context, publish);
-        let room = message.as_ref().and_then(Incoming::room);
+        let room = message.as_ref().and_then(IncomingPublish::room);
         if let Some(room) = room.filter(|_| rooms.len() < MOST_ROOMS) {
             rooms.insert(room.to_owned());
         }
@@ -89,13 +89,13 @@ async fn read(context: &DoorContext) -> Result<usize, String> {
 }
 
 /// The message, if it has this gateway's mark.
-fn own<'a>(context: &DoorContext, publish: &'a Publish) -> Option<Incoming<'a>> {
-    let incoming = Incoming::parse(publish, &context.settings).ok()?;
+fn own<'a>(context: &DoorContext, publish: &'a Publish) -> Option<IncomingPublish<'a>> {
+    let incoming = IncomingPublish::parse(publish, &context.settings).ok()?;
     let is_own = incoming.owner == MessageOwner::ThisGateway && !incoming.payload.is_empty();
     is_own.then_some(incoming)
 }
 
-fn is_left_over(store: &StateStore, message: &Incoming<'_>) -> bool {
+fn is_left_over(store: &StateStore, message: &IncomingPublish<'_>) -> bool {
     let Retained::State { room, is_read } = Retained::of(message.topic) else {
         return false;
     };

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::DoorContext;
 use super::error::ConnectionLost;
 use super::first_commands::FirstCommands;
-use super::incoming::Incoming;
+use super::incoming::IncomingPublish;
 use super::mark::Mark;
 use super::message::{Delivery, ReplyAddress};
 use super::packets::SubAck;
@@ -170,8 +170,8 @@ impl Receiver {
     }
 
     /// Takes a publish apart. What is another program's is handed over; then there is nothing more to do.
-    fn parse<'a>(&self, publish: &'a Publish) -> Option<Incoming<'a>> {
-        let parsed = Incoming::parse(publish, &self.context.settings);
+    fn parse<'a>(&self, publish: &'a Publish) -> Option<IncomingPublish<'a>> {
+        let parsed = IncomingPublish::parse(publish, &self.context.settings);
         if let Err(Some(topic)) = parsed {
             self.hand_over(topic, publish);
         }
@@ -179,7 +179,7 @@ impl Receiver {
     }
 
     /// Notes what a message about a room says of the room's states. True if it is one of them.
-    fn note_state(&self, incoming: &Incoming<'_>) -> bool {
+    fn note_state(&self, incoming: &IncomingPublish<'_>) -> bool {
         let (store, subscriber) = (&self.context.store, &self.context.subscriber);
         if !incoming.is_retained() {
             subscriber.unretained_arrived(store, incoming.topic, incoming.payload);

@@ -12,7 +12,7 @@ use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::time::{sleep, timeout};
 
 use super::DoorContext;
-use super::incoming::Incoming;
+use super::incoming::IncomingPublish;
 use super::shared::SharedRooms;
 use super::shared::retained_states::StateDigest;
 use super::survey::{Survey, UNANSWERED};
@@ -92,7 +92,7 @@ fn take(context: &DoorContext, shared: &SharedRooms, rooms: &[Arc<str>], message
     let mut states = BTreeMap::<&str, BTreeMap<Arc<str>, StateDigest>>::new();
     let mut others = Vec::new();
     for publish in &messages {
-        let Ok(incoming) = Incoming::parse(publish, &context.settings) else {
+        let Ok(incoming) = IncomingPublish::parse(publish, &context.settings) else {
             continue;
         };
         let Some(room) = incoming.room() else {

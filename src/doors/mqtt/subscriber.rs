@@ -18,7 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::incoming::Incoming;
+use super::incoming::IncomingPublish;
 use super::leftovers::{Leftovers, Retained, Unclaimed};
 use super::message::Delivery;
 use super::other_gateways::{GatewayInfo, OtherGateways};
@@ -89,8 +89,8 @@ impl MqttSubscriber {
 
     /// The broker sent a retained message. True if it is a state, of this or an earlier run or of
     /// another gateway, and not a command. Without payload it says that the topic was cleared.
-    pub fn retained_arrived(&self, store: &StateStore, incoming: &Incoming<'_>) -> bool {
-        let Incoming {
+    pub fn retained_arrived(&self, store: &StateStore, incoming: &IncomingPublish<'_>) -> bool {
+        let IncomingPublish {
             topic,
             payload,
             owner,

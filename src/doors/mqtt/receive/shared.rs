@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::{ReceivedCommand, Receiver, RetainFlag};
 use crate::catalogue::Call;
 use crate::command::{DoorKind, ErrorCode, Failure, Outcome, ROOM_QUEUE_CAPACITY};
-use crate::doors::mqtt::incoming::Incoming;
+use crate::doors::mqtt::incoming::IncomingPublish;
 use crate::doors::mqtt::shared::SharedRooms;
 use crate::doors::mqtt::shared::arbiter::{CommandAction, QosLane, Term};
 use crate::doors::mqtt::shared::memory::RoomCommand;
@@ -154,7 +154,7 @@ impl Receiver {
     }
 
     /// As [`Receiver::note_state`], where another gateway may have the room.
-    fn note_shared_state(&self, shared: &SharedRooms, room: &str, incoming: &Incoming<'_>) -> bool {
+    fn note_shared_state(&self, shared: &SharedRooms, room: &str, incoming: &IncomingPublish<'_>) -> bool {
         let (store, subscriber) = (&self.context.store, &self.context.subscriber);
         let (topic, payload) = (incoming.topic, incoming.payload);
         let is_own_room = shared.owns(room);

@@ -8,8 +8,8 @@
 //! - When an owner died, its deputy settles what it remembers, in order, and takes what comes after that. The deputy
 //!   may have subscribed a moment ago: so whoever else has received a command answers it, if it has no result for some
 //!   minutes.
-//! - A former owner that was not connected when it released a room may have missed the marker. It holds what comes then,
-//!   until the marker comes after all; without it the commands are the new owner's.
+//! - A former owner that was not connected when it released a room may have missed the marker. It holds what comes
+//!   then, until the marker comes after all; without it the commands are the new owner's.
 //! - A marker that was slow on its way to the broker may come after that of a later owner. Each has the
 //!   [`Revision`] of its ownership, and the greater one counts.
 //!

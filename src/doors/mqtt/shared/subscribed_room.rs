@@ -73,8 +73,8 @@ pub struct SubscribedRoom<C: RoomCommand, R> {
     pub next_owner_marked: [bool; 2],
     /// Since when the next owner may have it.
     pub released: Option<Instant>,
-    /// The next owner's marker may have passed by: no marker could come when the room was released, or that of the other
-    /// lane came. What comes in a lane without its marker is perhaps that owner's.
+    /// The next owner's marker may have passed by: no marker could come when the room was released, or that of the
+    /// other lane came. What comes in a lane without its marker is perhaps that owner's.
     pub may_have_missed_marker: bool,
     pub after_leaving: AfterLeaving,
     /// Commands that wait for the fence, or for the next owner.

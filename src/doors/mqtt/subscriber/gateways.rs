@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 use super::MqttSubscriber;
-use crate::doors::mqtt::incoming::Incoming;
+use crate::doors::mqtt::incoming::IncomingPublish;
 use crate::doors::mqtt::mark::Mark;
 use crate::doors::mqtt::other_gateways::GatewayInfo;
 use crate::state::StateStore;
@@ -19,8 +19,8 @@ use crate::topics::{
 
 impl MqttSubscriber {
     /// The broker sent a message about a gateway.
-    pub fn gateway_message(&self, store: &StateStore, incoming: &Incoming<'_>) {
-        let Incoming {
+    pub fn gateway_message(&self, store: &StateStore, incoming: &IncomingPublish<'_>) {
+        let IncomingPublish {
             topic,
             payload,
             mark,
@@ -198,7 +198,7 @@ mod tests {
 
     impl Setup {
         fn tells(&self, topic: &str, payload: &str, id: Option<&str>, is_live: bool) {
-            let message = Incoming {
+            let message = IncomingPublish {
                 has_retain_flag: !is_live,
                 ..incoming(topic, payload.as_bytes(), MessageOwner::Unknown, id)
             };
@@ -338,7 +338,7 @@ mod tests {
         let it = setup();
         let other = info("zz", "now", "{}");
         it.tells(GATEWAY_INFO, &other, Some("zz"), true);
-        let stops = Incoming {
+        let stops = IncomingPublish {
             mark: Mark {
                 id: Some("zz"),
                 stops: true,

@@ -114,7 +114,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::doors::mqtt::incoming::Incoming;
+    use crate::doors::mqtt::incoming::IncomingPublish;
     use crate::doors::mqtt::incoming::tests::incoming;
     use crate::doors::mqtt::mark::Mark;
     use crate::gateway_id::GatewayId;
@@ -142,7 +142,7 @@ mod tests {
             id: Some(OTHER),
             stops,
         };
-        let message = Incoming {
+        let message = IncomingPublish {
             mark,
             has_retain_flag: false,
             ..incoming(
