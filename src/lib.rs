@@ -26,8 +26,8 @@
 //! (numbers, ids and flaws of JSON), `listed` (lists and counts in words), `deflate` (compression of what stays in
 //! memory), `os_error` (errors of the system in words), `visible` (characters that cannot be seen), `sleep` (a time
 //! that there may not be), `boot_instant` (a clock that also runs while the machine sleeps), `standstill` (whether the
-//! process ran all the time), `byte_budget` (a bound for bytes that wait) and `telemetry` (log lines, counters,
-//! health). Simulated devices are a package of their own, `simulator/`.
+//! process ran all the time), `clock` (the time of day), `byte_budget` (a bound for bytes that wait) and `telemetry`
+//! (log lines, counters, health). Simulated devices are a package of their own, `simulator/`.
 //!
 //! `ARCHITECTURE.md` follows one command through the code and answers "where do I find…".
 
@@ -37,6 +37,7 @@ pub mod broker;
 mod byte_budget;
 pub mod catalogue;
 pub mod cli;
+mod clock;
 pub mod cluster;
 pub mod command;
 pub mod config;

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::Method;
 use secrecy::{ExposeSecret, SecretString};
@@ -15,22 +15,22 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::admission::{
+    LONGEST_CONNECT_PERMIT, LONGEST_LOGIN_PERMIT, LONGEST_START_PERMIT, LoginPriority, QueueTime,
+    TimedPermit,
+};
 use super::endpoint::{AttemptOutcome, Endpoint, RequestSlot, SMALL_RESPONSE};
-use super::hurry::Hurry;
 use super::login_backoff::LoginBackoff;
-use super::login_limiter::LONGEST_LOG_IN_TURN;
 use super::login_memory::DeviceLogins;
 use super::login_reply::{LoginReply, Release, ReplyKind};
-use super::own_waits::OwnWaits;
 use super::probe::is_valid;
 use super::problem::{Problem, ProblemCode};
 use super::session::{SESSION_PATHS, Session};
 use super::session_holders::holders;
 use super::sessions::Sessions;
 use super::settings::{DeviceSettings, SharedLimits};
-use super::start_throttle::{LONGEST_CONNECT_TURN, LONGEST_TURN};
 use super::timings::DeviceTimings;
-use super::turn::Turn;
+use crate::clock::unix_seconds;
 
 /// How long the release of sessions may hold up what waits for it.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -55,13 +55,13 @@ pub(super) struct Authenticator {
     password: SecretString,
     timings: Arc<DeviceTimings>,
     limits: SharedLimits,
-    hurry: Hurry,
+    priority: LoginPriority,
     /// Held during a log-in: the number of the last one.
     login: Mutex<u64>,
     /// When a log-in may be tried again.
     backoff: DeviceLogins,
     /// The waits for other devices.
-    own_waits: OwnWaits,
+    queue_time: QueueTime,
     /// The newest session that was made because a change was refused and the session had no token.
     token_asked: AtomicU64,
     /// The device is not used any more: no log-in is begun, and one that is under way is undone.
@@ -70,8 +70,11 @@ pub(super) struct Authenticator {
 
 /// What a log-in brought.
 struct LoginAnswer {
+    /// To which the log-in was sent: the session is released there.
+    path: &'static str,
     kind: ReplyKind,
     reply: Result<Session, Problem>,
+    /// They came with the reply, also with one that is no session.
     cookies: Vec<String>,
 }
 
@@ -85,7 +88,7 @@ enum Need {
 }
 
 impl Need {
-    /// The session that does not do.
+    /// The session to be replaced.
     fn replaced(self) -> Option<u64> {
         match self {
             Self::Session { stale } => stale,
@@ -107,7 +110,12 @@ impl Authenticator {
         {
             let mut backoff = backoff.lock();
             if let Some(stored) = sessions.log_ins() {
-                backoff.restore(&stored, &settings.timings, now, unix_seconds());
+                backoff.restore(
+                    &stored,
+                    &settings.timings,
+                    now,
+                    unix_seconds().unsigned_abs(),
+                );
             }
             backoff.room_starts(&settings.timings, now);
         }
@@ -118,10 +126,10 @@ impl Authenticator {
             password: settings.password.clone(),
             timings: settings.timings.clone(),
             limits: settings.limits.clone(),
-            hurry: Hurry::default(),
+            priority: LoginPriority::default(),
             login: Mutex::new(generation),
             backoff,
-            own_waits: OwnWaits::default(),
+            queue_time: QueueTime::default(),
             token_asked: AtomicU64::new(0),
             closed: CancellationToken::new(),
         }
@@ -134,8 +142,8 @@ impl Authenticator {
     }
 
     /// How long log-ins have waited for those to other devices, which says nothing of this device.
-    pub fn own_waits(&self) -> &OwnWaits {
-        &self.own_waits
+    pub fn queue_time(&self) -> &QueueTime {
+        &self.queue_time
     }
 
     /// Whether a refused change may be for want of a token, which a log-in would bring. A session that was made for
@@ -163,14 +171,14 @@ impl Authenticator {
         let stored = {
             let mut backoff = self.backoff.lock();
             note(&mut backoff, now);
-            backoff.to_json(now, unix_seconds())
+            backoff.to_json(now, unix_seconds().unsigned_abs())
         };
         self.sessions.keep_log_ins(stored);
     }
 
     /// A command waits for the session, so this device goes before others.
-    pub fn hurry(&self) {
-        self.hurry.begin();
+    pub fn raise_priority(&self) {
+        self.priority.raise();
     }
 
     fn is_closed(&self) -> bool {
@@ -189,7 +197,7 @@ impl Authenticator {
     pub async fn verified_session(self: &Arc<Self>) -> Result<Arc<Session>, Problem> {
         let session = self.verified_or_new().await;
         // Where there is none, commands that wait begin it anew with the next log-in.
-        self.hurry.end();
+        self.priority.reset();
         session
     }
 
@@ -200,9 +208,9 @@ impl Authenticator {
             // So that there is time for a second question, and for a log-in after that.
             let patience = self.timings.request_timeout / 3;
             let check = is_valid(&self.endpoint, &session, patience);
-            let turn = self.limits.start.turn(self.hurry.begun());
-            let turn = self.own_waits.during(turn).await;
-            match turn.spend(LONGEST_TURN, check).await? {
+            let permit = self.limits.start.permit(self.priority.raised());
+            let permit = self.queue_time.track(permit).await;
+            match permit.run_for(LONGEST_START_PERMIT, check).await? {
                 true => self.backoff.lock().session_taken(),
                 false => stale = Some(session.generation),
             }
@@ -258,19 +266,19 @@ impl Authenticator {
         }
         let slot = self.endpoint.slot().await;
         *login += 1;
-        let (mut path, mut reply, mut cookies) = self.request_login(&slot, *login).await?;
+        let mut answer = self.request_login(&slot, *login).await?;
         let is_full = |problem: &Problem| problem.code == ProblemCode::TooManySessions;
         // The device may still hold the session that it refuses, and counts it until it is released.
         if matches!(need, Need::Session { .. })
-            && reply.as_ref().is_err_and(is_full)
+            && answer.reply.as_ref().is_err_and(is_full)
             && self.sessions.retire()
         {
             let _ = timeout(RELEASE_TIMEOUT, self.release(&slot)).await;
             *login += 1;
-            (path, reply, cookies) = self.request_login(&slot, *login).await?;
+            answer = self.request_login(&slot, *login).await?;
         }
         let generation = *login;
-        match reply {
+        match answer.reply {
             Ok(session) => {
                 self.note_log_in(|backoff, _| backoff.succeeded());
                 if let Need::Token { .. } = need {
@@ -289,8 +297,8 @@ impl Authenticator {
             }
             Err(problem) => {
                 let problem = self.with_holders(problem, &slot).await;
-                if let Some(session) = Session::from_cookies(&cookies, generation) {
-                    self.sessions.add_unreleased(session.at(path).into());
+                if let Some(session) = Session::from_cookies(&answer.cookies, generation) {
+                    self.sessions.add_unreleased(session.at(answer.path).into());
                 }
                 self.note_log_in(|backoff, now| backoff.failed(&problem, &self.timings, now));
                 Err(problem)
@@ -328,39 +336,38 @@ impl Authenticator {
         }
     }
 
-    /// Sends the log-in, to its other path if the device lacks the first. Gives the path, and the cookies that came
-    /// with the reply.
+    /// Sends the log-in, to its other path if the device lacks the first.
     async fn request_login(
         &self,
         slot: &RequestSlot<'_>,
         generation: u64,
-    ) -> Result<(&'static str, Result<Session, Problem>, Vec<String>), Problem> {
+    ) -> Result<LoginAnswer, Problem> {
         let [first, second] = SESSION_PATHS;
         let answer = self.request_login_at(slot, generation, first).await?;
         if answer.kind != ReplyKind::LacksPath {
-            return Ok((first, answer.reply, answer.cookies));
+            return Ok(answer);
         }
         // Any other reply to that says nothing: a device that starts may refuse with 403 what it does not know yet.
         match self.request_login_at(slot, generation, second).await {
-            Ok(other) if other.kind == ReplyKind::OfSessions => {
-                let session = other.reply.map(|session| session.at(second));
-                Ok((second, session, other.cookies))
-            }
-            _ => Ok((first, answer.reply, answer.cookies)),
+            Ok(other) if other.kind == ReplyKind::OfSessions => Ok(LoginAnswer {
+                reply: other.reply.map(|session| session.at(second)),
+                ..other
+            }),
+            _ => Ok(answer),
         }
     }
 
     /// Waits until the log-in may be sent: the device accepts connections, and few others are being logged in to.
-    async fn log_in_turn(&self) -> Result<Turn<impl Sized + use<>>, Problem> {
-        // Before the limiter: devices that are switched off would stand in line for nothing.
-        let turn = self.limits.start.turn(self.hurry.begun());
-        let turn = self.own_waits.during(turn).await;
+    async fn login_permit(&self) -> Result<TimedPermit<impl Sized + use<>>, Problem> {
+        // Before the limiter: devices that are switched off would queue for nothing.
+        let permit = self.limits.start.permit(self.priority.raised());
+        let permit = self.queue_time.track(permit).await;
         let reach = self.endpoint.reach();
-        turn.spend(LONGEST_CONNECT_TURN, reach).await?;
+        permit.run_for(LONGEST_CONNECT_PERMIT, reach).await?;
         let connecting = self.limits.logins.begin();
-        let permit = self.limits.logins.acquire(self.hurry.begun());
-        let permit = self.own_waits.during(permit).await;
-        Ok(Turn((connecting, permit)))
+        let permit = self.limits.logins.acquire(self.priority.raised());
+        let permit = self.queue_time.track(permit).await;
+        Ok(TimedPermit((connecting, permit)))
     }
 
     /// Sends the log-in to one path.
@@ -370,9 +377,9 @@ impl Authenticator {
         generation: u64,
         path: &'static str,
     ) -> Result<LoginAnswer, Problem> {
-        // Nothing is sent before the turn has come, so there is nothing to undo.
-        let turn = self.closed.run_until_cancelled(self.log_in_turn()).await;
-        let turn = turn.ok_or_else(closed)??;
+        // Nothing is sent before the permit is there, so there is nothing to undo.
+        let permit = self.closed.run_until_cancelled(self.login_permit()).await;
+        let permit = permit.ok_or_else(closed)??;
         let credentials = json!({
             "user": self.user,
             "password": self.password.expose_secret(),
@@ -383,7 +390,7 @@ impl Authenticator {
             .exchange(slot, &request, None, None, SMALL_RESPONSE);
         // Longer than any caller waits: a late reply still brings a session that must be released.
         let exchange = timeout(self.timings.slow_request_timeout, exchange);
-        let exchanged = turn.spend(LONGEST_LOG_IN_TURN, exchange).await;
+        let exchanged = permit.run_for(LONGEST_LOGIN_PERMIT, exchange).await;
         let (attempt, cookies) = exchanged.map_err(|_| Problem::no_answer())?;
         let mut kind = ReplyKind::Other;
         let reply = match attempt {
@@ -407,6 +414,7 @@ impl Authenticator {
             .session(generation),
         };
         Ok(LoginAnswer {
+            path,
             kind,
             reply,
             cookies,
@@ -467,12 +475,6 @@ impl Authenticator {
             self.sessions.release_tried(session.generation, release);
         }
     }
-}
-
-/// The clock, in seconds since 1970.
-fn unix_seconds() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }
 
 fn closed() -> Problem {

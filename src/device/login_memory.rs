@@ -12,7 +12,7 @@ use url::Url;
 
 use super::login_backoff::LoginBackoff;
 
-/// So many devices are remembered before it is looked for those that need not be.
+/// How many devices are remembered before those that need not be are looked for.
 const LEAST_DEVICES: usize = 16;
 
 /// The log-ins of all devices. Clones share them.

@@ -11,7 +11,7 @@ use url::Url;
 /// The rooms that are to start.
 #[derive(Debug, Default)]
 pub(super) struct Successors {
-    /// How many rooms have to end before this one may start. Those that wait for none are not here.
+    /// How many rooms have to end before this one may start. Rooms that wait for none are not listed.
     waiting: BTreeMap<Arc<str>, usize>,
     /// The rooms that wait for this one to end.
     after: BTreeMap<Arc<str>, Vec<Arc<str>>>,
