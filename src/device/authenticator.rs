@@ -4,7 +4,7 @@
 //! device still holds. Repeats no request.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::Method;
@@ -20,7 +20,7 @@ use super::admission::{
     TimedPermit,
 };
 use super::endpoint::{AttemptOutcome, Endpoint, RequestSlot, SMALL_RESPONSE};
-use super::login_backoff::LoginBackoff;
+use super::login_backoff::{Credential, LoginBackoff};
 use super::login_memory::DeviceLogins;
 use super::login_reply::{LoginReply, Release, ReplyKind};
 use super::probe::is_valid;
@@ -60,10 +60,13 @@ pub(super) struct Authenticator {
     login: Mutex<u64>,
     /// When a log-in may be tried again.
     backoff: DeviceLogins,
+    credential: Credential,
     /// The waits for other devices.
     queue_time: QueueTime,
     /// The newest session that was made because a change was refused and the session had no token.
     token_asked: AtomicU64,
+    /// A log-in is on its way, or what it brings is not settled yet: it makes a session that must be known.
+    is_login_sent: AtomicBool,
     /// The device is not used any more: no log-in is begun, and one that is under way is undone.
     closed: CancellationToken,
 }
@@ -85,6 +88,8 @@ enum Need {
     Session { stale: Option<u64> },
     /// The session of this generation is valid, and has no token.
     Token { without: u64 },
+    /// Another session is wanted than the one of this generation, which the device may still take.
+    Renewal { before: Option<u64> },
 }
 
 impl Need {
@@ -92,6 +97,7 @@ impl Need {
     fn replaced(self) -> Option<u64> {
         match self {
             Self::Session { stale } => stale,
+            Self::Renewal { before } => before,
             Self::Token { without } => Some(without),
         }
     }
@@ -107,17 +113,19 @@ impl Authenticator {
         let generation = sessions.generation();
         let now = Instant::now();
         let backoff = settings.limits.log_in_memory.of(&settings.url, now);
+        let credential = Credential::of(&settings.user, settings.password.expose_secret());
         {
             let mut backoff = backoff.lock();
             if let Some(stored) = sessions.log_ins() {
                 backoff.restore(
+                    credential,
                     &stored,
                     &settings.timings,
                     now,
                     unix_seconds().unsigned_abs(),
                 );
             }
-            backoff.room_starts(&settings.timings, now);
+            backoff.room_starts(credential, &settings.timings, now);
         }
         Self {
             endpoint,
@@ -129,8 +137,10 @@ impl Authenticator {
             priority: LoginPriority::default(),
             login: Mutex::new(generation),
             backoff,
+            credential,
             queue_time: QueueTime::default(),
             token_asked: AtomicU64::new(0),
+            is_login_sent: AtomicBool::new(false),
             closed: CancellationToken::new(),
         }
     }
@@ -162,7 +172,9 @@ impl Authenticator {
 
     /// When a log-in may be tried again, if it is too early now.
     pub fn blocked_until(&self) -> Option<Instant> {
-        self.backoff.lock().blocked_until(Instant::now())
+        self.backoff
+            .lock()
+            .blocked_until(self.credential, Instant::now())
     }
 
     /// Notes how a log-in ended, also for the gateway that uses the device next.
@@ -171,7 +183,7 @@ impl Authenticator {
         let stored = {
             let mut backoff = self.backoff.lock();
             note(&mut backoff, now);
-            backoff.to_json(now, unix_seconds().unsigned_abs())
+            backoff.to_json(self.credential, now, unix_seconds().unsigned_abs())
         };
         self.sessions.keep_log_ins(stored);
     }
@@ -211,7 +223,7 @@ impl Authenticator {
             let permit = self.limits.start.permit(self.priority.raised());
             let permit = self.queue_time.track(permit).await;
             match permit.run_for(LONGEST_START_PERMIT, check).await? {
-                true => self.backoff.lock().session_taken(),
+                true => self.backoff.lock().session_taken(self.credential),
                 false => stale = Some(session.generation),
             }
         }
@@ -227,6 +239,23 @@ impl Authenticator {
     /// Why there is none.
     pub async fn session(self: &Arc<Self>, stale: Option<u64>) -> Result<Arc<Session>, Problem> {
         self.session_for(Need::Session { stale }).await
+    }
+
+    /// Another session than the one of this generation. Where there is none, a session that the device could not
+    /// release stays in use.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn renewed_session(
+        self: &Arc<Self>,
+        before: Option<u64>,
+    ) -> Result<Arc<Session>, Problem> {
+        self.session_for(Need::Renewal { before }).await
+    }
+
+    /// Whether a log-in has been sent and may still bring a session.
+    pub fn is_login_sent(&self) -> bool {
+        self.is_login_sent.load(Ordering::Acquire)
     }
 
     async fn session_for(self: &Arc<Self>, need: Need) -> Result<Arc<Session>, Problem> {
@@ -253,16 +282,39 @@ impl Authenticator {
         if self.is_closed() {
             return Err(closed());
         }
-        if let Some(problem) = self.backoff.lock().blocked(Instant::now()) {
-            return Err(problem.clone());
+        // Before the wait after a failed log-in: this is none.
+        if let Need::Session { stale } = need {
+            self.release_all().await;
+            if let Some(session) = self.unreleasable(stale).await {
+                return Ok(session);
+            }
         }
+        let session = self.new_session(need, &mut login).await;
+        self.is_login_sent.store(false, Ordering::Release);
+        if session.is_err() && matches!(need, Need::Renewal { .. }) {
+            // The device was only asked for another one: what it still takes is used on.
+            self.release_all().await;
+            self.unreleasable(None).await;
+        }
+        session
+    }
+
+    async fn release_all(&self) {
         let slot = self.endpoint.slot().await;
         let _ = timeout(RELEASE_TIMEOUT, self.release(&slot)).await;
-        drop(slot);
-        if let Need::Session { stale } = need
-            && let Some(session) = self.unreleasable(stale).await
-        {
-            return Ok(session);
+    }
+
+    /// Logs in.
+    async fn new_session(
+        self: &Arc<Self>,
+        need: Need,
+        login: &mut u64,
+    ) -> Result<Arc<Session>, Problem> {
+        if let Some(problem) = self.backoff.lock().blocked(self.credential, Instant::now()) {
+            return Err(problem.clone());
+        }
+        if !matches!(need, Need::Session { .. }) {
+            self.release_all().await;
         }
         let slot = self.endpoint.slot().await;
         *login += 1;
@@ -280,7 +332,7 @@ impl Authenticator {
         let generation = *login;
         match answer.reply {
             Ok(session) => {
-                self.note_log_in(|backoff, _| backoff.succeeded());
+                self.note_log_in(|backoff, _| backoff.succeeded(self.credential));
                 if let Need::Token { .. } = need {
                     self.token_asked.store(generation, Ordering::Release);
                 }
@@ -300,7 +352,9 @@ impl Authenticator {
                 if let Some(session) = Session::from_cookies(&answer.cookies, generation) {
                     self.sessions.add_unreleased(session.at(answer.path).into());
                 }
-                self.note_log_in(|backoff, now| backoff.failed(&problem, &self.timings, now));
+                self.note_log_in(|backoff, now| {
+                    backoff.failed(self.credential, &problem, &self.timings, now)
+                });
                 Err(problem)
             }
         }
@@ -314,7 +368,7 @@ impl Authenticator {
         let is_taken = is_valid(&self.endpoint, &session, patience).await.ok()?;
         self.sessions.use_again(session.clone(), is_taken);
         if is_taken {
-            self.backoff.lock().session_taken();
+            self.backoff.lock().session_taken(self.credential);
         }
         is_taken.then_some(session)
     }
@@ -380,6 +434,7 @@ impl Authenticator {
         // Nothing is sent before the permit is there, so there is nothing to undo.
         let permit = self.closed.run_until_cancelled(self.login_permit()).await;
         let permit = permit.ok_or_else(closed)??;
+        self.is_login_sent.store(true, Ordering::Release);
         let credentials = json!({
             "user": self.user,
             "password": self.password.expose_secret(),

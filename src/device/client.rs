@@ -142,7 +142,8 @@ impl Device {
     pub async fn renew_session(&self) -> Result<Value, Problem> {
         let before = self.authenticator.generation();
         self.log_out().await;
-        self.in_its_time(self.authenticator.session(before)).await
+        let renewed = self.authenticator.renewed_session(before);
+        self.in_its_time(renewed).await
     }
 
     /// Who is logged in by this log-in, which has the time of a request: what it waits for other devices does not
@@ -184,6 +185,11 @@ impl Device {
     /// Releases the session at the device. The device's answer is ignored.
     pub async fn log_out(&self) {
         self.authenticator.log_out().await;
+    }
+
+    /// Whether a log-in has been sent that may still bring a session. It cannot be taken back, so its end is awaited.
+    pub fn is_login_sent(&self) -> bool {
+        self.authenticator.is_login_sent()
     }
 
     /// Ends the use of the device: releases the session, and begins no log-in any more.

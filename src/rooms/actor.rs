@@ -67,8 +67,8 @@ use crate::sleep::sleep_until_some;
 use crate::telemetry::{Telemetry, command_span};
 use check::RunningCheck;
 
-/// How long a room that is asked to stop, and has only reads or a log-in under way, waits for their answers. They are
-/// not needed any more; a device that is well answers meanwhile, and its connection can be used for the log-out.
+/// How long a room that is asked to stop, and has only reads or an unsent log-in under way, waits for their answers. They
+/// are not needed any more; a device that is well answers meanwhile, and its connection can be used for the log-out.
 const LAST_READS_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Runs a room until it is asked to stop.
@@ -330,9 +330,12 @@ impl Actor {
         }
     }
 
-    /// Whether nothing is under way, or about to be, that the room must see through.
+    /// Whether nothing is under way, or about to be, that the room must see through. A log-in that was sent makes a
+    /// session, which would stay at the device.
     fn has_only_reads(&self) -> bool {
-        !self.in_flight.has_commands() && self.check.is_none() && self.stops.any().is_none()
+        let has_work =
+            self.in_flight.has_commands() || self.check.is_some() || self.stops.any().is_some();
+        !has_work && !self.device.is_login_sent()
     }
 
     /// Whether the task has nothing to do any more.

@@ -445,7 +445,14 @@ impl Executor<'_> {
                 }
                 Ok(success)
             }
-            Err(problem) => Err(self.fail(RequestError::Problem(problem), true)),
+            Err(problem) => {
+                let failure = self.fail(RequestError::Problem(problem), true);
+                if self.device.session_generation().is_some() {
+                    // The device still takes the session of before, so the room stays as it is.
+                    self.problem = None;
+                }
+                Err(failure)
+            }
         }
     }
 }

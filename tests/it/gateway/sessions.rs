@@ -444,6 +444,45 @@ async fn a_slow_log_in_loses_no_session() {
     device.stop().await;
 }
 
+/// A log-in that is on its way makes a session, so a gateway that stops waits for it.
+#[tokio::test]
+async fn a_log_in_that_is_under_way_at_the_end_leaves_no_session() {
+    let it = start(Options::default()).await;
+    let late = FaultKind::Delay(Duration::from_secs(4));
+    let late = Fault::on("/rest/session", late).method("POST").times(1);
+    it.device.add_fault(late);
+    it.device.expire_sessions();
+    let device = it.device.clone();
+    let held = |device: &SimulatedDevice| device.delayed() == 1;
+    assert!(device.wait_for(SOON, held).await);
+    it.service.stop().await;
+    assert_eq!((device.delayed(), device.sessions()), (0, 0));
+    device.stop().await;
+}
+
+/// A device without a log-out still takes the session of before when it has none left for a new one.
+#[tokio::test]
+async fn a_session_that_cannot_be_renewed_stays_in_use() {
+    let it = start(Options {
+        firmware: Firmware::V4_4,
+        ..Options::default()
+    })
+    .await;
+    let full = Fault::on("/rest/session", FaultKind::Status(503)).method("POST");
+    it.device.add_fault(full);
+    it.client.clear();
+    let result = it.client.command("room/1/session/renew", "").await;
+    assert_eq!(result["ok"], false, "{result}");
+    for _ in 0..2 {
+        let result = it.client.command("room/1/audio/mute", "").await;
+        assert_eq!(result["ok"], true, "{result}");
+    }
+    it.never_offline();
+    assert_eq!(it.device.sessions(), 1);
+    it.device.clear_faults();
+    it.stop().await;
+}
+
 #[tokio::test]
 async fn the_session_is_freed_at_the_end() {
     let it = start(Options::default()).await;
