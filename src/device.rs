@@ -8,7 +8,7 @@
 //! authenticator   logs in and out, one at a time             login_backoff, login_reply
 //! admission       which devices come first at a start of thousands
 //! identity        what does the device say it is?            session_holders: who holds its sessions
-//! login_memory    what of log-ins outlives a room
+//! login_memory    what of log-ins outlives a room            session_writers: who may write it
 //! probe           is a session valid? what does a 403 mean?     unauthenticated: a read without a log-in
 //! endpoint        one request, one response; two at a time   sessions; session_store: _file, _memory
 //! fence           may requests begin, where several gateways share the device?
@@ -33,6 +33,7 @@ mod session_file;
 mod session_holders;
 mod session_memory;
 mod session_store;
+mod session_writers;
 mod sessions;
 mod settings;
 #[cfg(test)]
@@ -58,6 +59,7 @@ pub use session::Session;
 pub use session_file::SessionFile;
 pub use session_memory::SessionMemory;
 pub use session_store::{KeptSessions, SessionStore, SharedSessions};
+pub use session_writers::SessionWriters;
 pub use settings::{DeviceSettings, SharedLimits};
 pub use timings::DeviceTimings;
 pub use transfer::{DownloadError, Downloaded, LARGEST_UPLOAD};

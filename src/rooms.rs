@@ -72,7 +72,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::rfc3339;
 use crate::config::{self, Config, RoomId};
-use crate::device::{DeviceTimings, LoginLimiter, SharedLimits};
+use crate::device::{DeviceTimings, LoginLimiter, SessionWriters, SharedLimits};
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{RoomSample, Telemetry};
 use crate::topics::GATEWAY_INFO;
@@ -97,6 +97,7 @@ pub struct Rooms {
     limits: SharedLimits,
     /// Where sessions are kept.
     sessions: SessionPlaces,
+    session_writers: SessionWriters,
     /// The other gateways, if the rooms are shared with any.
     sharing: Option<Arc<dyn RoomSharing>>,
     rooms: RwLock<BTreeMap<Arc<str>, RunningRoom>>,
@@ -136,6 +137,7 @@ impl Rooms {
             timings,
             limits: SharedLimits::default(),
             sessions: SessionPlaces::new(runtime, &telemetry),
+            session_writers: SessionWriters::default(),
             telemetry,
             sharing,
             rooms: RwLock::default(),
@@ -289,13 +291,14 @@ impl Rooms {
         max_payload: usize,
     ) -> RoomSettings {
         let mut device = device_settings(room, &self.timings, &self.telemetry, &self.limits);
-        match &self.sharing {
+        let sessions = match &self.sharing {
             Some(sharing) => {
-                device.session_store = Some(sharing.sessions(&id, room));
                 device.fence = sharing.fence(&id);
+                sharing.sessions(&id, room)
             }
-            None => device.session_store = Some(self.sessions.of(&id, room)),
-        }
+            None => self.sessions.of(&id, room),
+        };
+        device.session_store = Some(self.session_writers.take_over(&id, sessions));
         RoomSettings {
             id,
             device,

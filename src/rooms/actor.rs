@@ -67,8 +67,9 @@ use crate::sleep::sleep_until_some;
 use crate::telemetry::{Telemetry, command_span};
 use check::RunningCheck;
 
-/// How long a room that is asked to stop, and has only reads or an unsent log-in under way, waits for their answers. They
-/// are not needed any more; a device that is well answers meanwhile, and its connection can be used for the log-out.
+/// How long a room that is asked to stop, and has only reads or an unsent log-in under way, waits for their answers.
+/// They are not needed any more; a device that is well answers meanwhile, and its connection can be used for the
+/// log-out.
 const LAST_READS_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Runs a room until it is asked to stop.

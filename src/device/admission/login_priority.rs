@@ -1,5 +1,5 @@
-//! Whether a command waits for a device that is not logged in to. Then the device passes the queues in which thousands of
-//! others wait.
+//! Whether a command waits for a device that is not logged in to. Then the device passes the queues in which thousands
+//! of others wait.
 //!
 //! Decides nothing.
 
