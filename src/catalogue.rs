@@ -103,7 +103,7 @@ pub use connections::{CallConnection, CallPhase, connections};
 pub use device_config::{MOST_SETTINGS, SettingRule, is_setting_name, setting_names};
 pub use entity::{Category, Enabled, Entity, EntityKind, EntityOptions, SelectOption};
 pub use evidence::{Evidence, MemberKind};
-pub use field::{Field, MOST_KEYS, OFF, ON, Rule, SentIn, TOGGLE};
+pub use field::{Field, MOST_KEYS, OFF, ON, Rule, SentIn, SwitchWords, TOGGLE};
 pub use gateway_topics::{GATEWAY_TOPICS, GatewayTopic};
 pub use motion::Motion;
 pub use operation::{Class, Method, Operation, ReadBody, When};

@@ -5,29 +5,26 @@
 //!
 //! ```text
 //! client          repeats a request where that is safe       transfer: files that stream
-//! authenticator   logs in and out, one at a time             login_limiter, login_backoff, login_reply
+//! authenticator   logs in and out, one at a time             login_backoff, login_reply
+//! admission       which devices come first at a start of thousands
 //! identity        what does the device say it is?            session_holders: who holds its sessions
-//! start_throttle  what thousands of rooms do at a start      priority_semaphore: who waits for a turn; turn, own_waits
-//! login_memory    what of log-ins outlives a room
+//! login_memory    what of log-ins outlives a room            session_writers: who may write it
 //! probe           is a session valid? what does a 403 mean?     unauthenticated: a read without a log-in
 //! endpoint        one request, one response; two at a time   sessions; session_store: _file, _memory
 //! fence           may requests begin, where several gateways share the device?
 //! http            reqwest, with a limit on what is no answer tls: which certificate is trusted
 //! ```
 
+mod admission;
 mod authenticator;
 mod client;
 mod endpoint;
 mod fence;
 mod http;
-mod hurry;
 mod identity;
 mod login_backoff;
-mod login_limiter;
 mod login_memory;
 mod login_reply;
-mod own_waits;
-mod priority_semaphore;
 mod probe;
 mod problem;
 mod response;
@@ -36,25 +33,24 @@ mod session_file;
 mod session_holders;
 mod session_memory;
 mod session_store;
+mod session_writers;
 mod sessions;
 mod settings;
-mod start_throttle;
 #[cfg(test)]
 mod test_device;
 mod timings;
 mod tls;
 mod transfer;
-mod turn;
 mod unauthenticated;
 
+pub use admission::{LoginLimiter, StartLimiter};
 pub use authenticator::LONGEST_LOG_OUT;
-pub use client::Device;
+pub use client::{Device, RequestPriority};
 pub use fence::{DeviceFence, Fence, FenceClosed};
 pub use http::{HttpError, SessionHeaders};
 pub use identity::DeviceIdentity;
 #[cfg(test)]
 pub(crate) use login_backoff::LONGEST_LOGIN_WAIT;
-pub use login_limiter::LoginLimiter;
 pub use login_memory::LoginMemory;
 pub use login_reply::LoginReply;
 pub use problem::{Problem, ProblemCode};
@@ -63,8 +59,8 @@ pub use session::Session;
 pub use session_file::SessionFile;
 pub use session_memory::SessionMemory;
 pub use session_store::{KeptSessions, SessionStore, SharedSessions};
+pub use session_writers::SessionWriters;
 pub use settings::{DeviceSettings, SharedLimits};
-pub use start_throttle::StartThrottle;
 pub use timings::DeviceTimings;
 pub use transfer::{DownloadError, Downloaded, LARGEST_UPLOAD};
 

@@ -27,8 +27,8 @@
 //! unknown one), `secret` (random bytes, comparing secrets), `deflate` (compression of what stays in memory),
 //! `os_error` (errors of the system in words), `visible` (characters that cannot be seen), `sleep` (a time that there
 //! may not be), `boot_instant` (a clock that also runs while the machine sleeps), `standstill` (whether the process ran
-//! all the time), `byte_budget` (a bound for bytes that wait) and `telemetry` (log lines, counters, health). Simulated
-//! devices are a package of their own, `simulator/`.
+//! all the time), `clock` (the time of day), `byte_budget` (a bound for bytes that wait) and `telemetry` (log lines,
+//! counters, health). Simulated devices are a package of their own, `simulator/`.
 //!
 //! `ARCHITECTURE.md` follows one command through the code and answers "where do I find…".
 
@@ -38,6 +38,7 @@ pub mod broker;
 mod byte_budget;
 pub mod catalogue;
 pub mod cli;
+mod clock;
 pub mod cluster;
 pub mod command;
 pub mod config;

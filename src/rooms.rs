@@ -5,7 +5,7 @@
 //! [`Submit`](crate::command::Submit), which `dispatch` has.
 //!
 //! One room is a `room` (the handle that takes commands), a `queue` (commands that wait) and an `actor` (the task that
-//! talks to the device, which `supervisor` starts again if it fails). The actor starts what `underway`, `poller`,
+//! talks to the device, which `supervisor` starts again if it fails). The actor starts what `in_flight`, `poller`,
 //! `camera_stops` and `availability` say may start; `executor` carries commands out; `knowledge` turns what was read
 //! into states and events, which `publisher` writes; `calls` and `paired` find the events, `boot_time` tells when the
 //! device started. `spellings` remembers which of two requests for the same the device has;
@@ -22,6 +22,7 @@ mod doubtful;
 mod ending;
 mod executor;
 mod first_reads;
+mod in_flight;
 mod knowledge;
 mod lacking;
 mod long_commands;
@@ -50,7 +51,6 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod understanding;
-mod underway;
 
 #[cfg(test)]
 pub(crate) use availability::LONGEST_RECONNECT_WAIT;
@@ -69,8 +69,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::clock::rfc3339;
 use crate::config::{self, Config, RoomId};
-use crate::device::{DeviceTimings, LoginLimiter, SharedLimits};
+use crate::device::{DeviceTimings, LoginLimiter, SessionWriters, SharedLimits};
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{RoomSample, Telemetry};
 use crate::topics::GATEWAY_INFO;
@@ -82,7 +83,7 @@ use schedule::PollIntervals;
 use session_places::SessionPlaces;
 use settings::RoomSettings;
 
-/// When many rooms arrive, commands of others are let in after so many.
+/// How many rooms start in one go. When more arrive, commands of other rooms are let in between.
 const ROOMS_STARTED_AT_ONCE: usize = 32;
 
 /// Every room of the configuration.
@@ -95,10 +96,11 @@ pub struct Rooms {
     limits: SharedLimits,
     /// Where sessions are kept.
     sessions: SessionPlaces,
+    session_writers: SessionWriters,
     /// The other gateways, if the rooms are shared with any.
     sharing: Option<Arc<dyn RoomSharing>>,
     rooms: RwLock<BTreeMap<Arc<str>, RunningRoom>>,
-    /// Those that a new configuration has taken out of `rooms`, and that still finish what they began.
+    /// The rooms that a new configuration has taken out of `rooms`, and that still finish what they began.
     ending: EndingRooms,
     /// With which rooms start that arrive while others are applied. Locked with `rooms` alone, so no room starts with a
     /// configuration that has been replaced.
@@ -133,6 +135,7 @@ impl Rooms {
             timings,
             limits: SharedLimits::default(),
             sessions: SessionPlaces::new(runtime, &telemetry),
+            session_writers: SessionWriters::default(),
             telemetry,
             sharing,
             rooms: RwLock::default(),
@@ -285,13 +288,14 @@ impl Rooms {
         max_payload: usize,
     ) -> RoomSettings {
         let mut device = device_settings(room, &self.timings, &self.telemetry, &self.limits);
-        match &self.sharing {
+        let sessions = match &self.sharing {
             Some(sharing) => {
-                device.session_store = Some(sharing.sessions(&id, room));
                 device.fence = sharing.fence(&id);
+                sharing.sessions(&id, room)
             }
-            None => device.session_store = Some(self.sessions.of(&id, room)),
-        }
+            None => self.sessions.of(&id, room),
+        };
+        device.session_store = Some(self.session_writers.take_over(&id, sessions));
         RoomSettings {
             id,
             device,

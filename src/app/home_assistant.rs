@@ -113,7 +113,7 @@ pub fn discovery_topics(config: &Config) -> DiscoveryTopics {
 
 impl LogIns for LoginLimiter {
     fn are_crowded(&self) -> bool {
-        self.is_crowded()
+        self.is_saturated()
     }
 }
 

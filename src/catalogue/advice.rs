@@ -90,6 +90,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::catalogue::SwitchWords;
 
     const UP: CommandTopic = CommandTopic::new("audio/volume/up");
     const DOWN: CommandTopic = CommandTopic::new("audio/volume/down");
@@ -97,7 +98,11 @@ mod tests {
     const VOLUME: Field = RATE.steps(UP, DOWN);
 
     fn told(field: &Field, value: Value) -> String {
-        assert_eq!(field.rule.convert(&value, false), None, "{value}");
+        assert_eq!(
+            field.rule.convert(&value, SwitchWords::OnOff),
+            None,
+            "{value}"
+        );
         advice(field, &value).unwrap_or_default()
     }
 

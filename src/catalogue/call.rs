@@ -50,7 +50,7 @@ impl Call {
             Err(_) => &Command::new("", ""),
         };
         let name = found.as_ref().map_or(command, |(route, _)| &route.topic);
-        let read = rule.payload.read(name, payload, rule.toggles.is_some());
+        let read = rule.payload.read(name, payload, rule.switch_words());
         *request_id = read.request_id;
         let (route, params) = found?;
         let values = read
@@ -90,7 +90,7 @@ impl Call {
                 command.plan,
                 Plan::Direct | Plan::Split(_) | Plan::Read(_) | Plan::Stored(_) | Plan::Search
             );
-            command.repeatable && plan
+            command.idempotent && plan
         };
         call.toggled().is_none() && variants.all(is_plain)
     }
@@ -207,7 +207,8 @@ impl Call {
     /// Its operation, then those that are sent only where the device lacks the ones before.
     pub fn spellings(&self) -> impl Iterator<Item = &'static Variant> + use<> {
         let on = self.values.values().find_map(Value::as_bool);
-        let fits = move |command: &Command| command.when.is_none() || command.when == on;
+        let fits =
+            move |command: &Command| command.selected_by.is_none() || command.selected_by == on;
         let variants = self.route.variants.iter();
         variants.filter(move |variant| fits(&variant.command))
     }
@@ -258,7 +259,7 @@ impl Call {
     ) -> Result<Request, Failure> {
         let Variant { operation, command } = variant;
         let mut params = self.params.clone();
-        let bound = command.bind.iter();
+        let bound = command.path_constants.iter();
         params.extend(bound.map(|(name, value)| (*name, (*value).to_owned())));
         Ok(Request {
             method: operation.method,
@@ -268,7 +269,7 @@ impl Call {
                 given => given,
             },
             body: self.body(command),
-            repeatable: command.repeatable,
+            repeatable: command.idempotent,
             is_read: operation.method == super::operation::Method::Get,
         })
     }
@@ -293,13 +294,13 @@ impl Call {
 
     fn body(&self, command: &Command) -> RequestBody {
         let mut body = Map::new();
-        for (param, name) in command.carry {
+        for (param, name) in command.params_in_body {
             body.insert((*name).into(), self.param(param).into());
         }
-        for (name, value) in command.fixed {
+        for (name, value) in command.body_constants {
             body.insert((*name).into(), (*value).into());
         }
-        for (name, value) in command.flags {
+        for (name, value) in command.body_flags {
             body.insert((*name).into(), (*value).into());
         }
         match command.payload {

@@ -6,10 +6,9 @@
 use std::cmp::Reverse;
 
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::quirks::{epoch_seconds, seconds, text, truth, whole};
+use crate::clock::rfc3339_of_unix;
 
 /// The value of `call/last` while the log is empty.
 const NONE: &str = "none";
@@ -51,8 +50,8 @@ fn describe(entry: &Value) -> Value {
         "outcome": outcome,
         "missed": outcome == Some("missed"),
         "duration": duration,
-        "started": started.and_then(date),
-        "ended": ended.and_then(date),
+        "started": started.and_then(rfc3339_of_unix),
+        "ended": ended.and_then(rfc3339_of_unix),
         "cause_code": member(entry, "causeCode", whole),
     })
 }
@@ -70,11 +69,6 @@ fn words(entry: &Value, name: &str) -> Option<String> {
 /// A time in seconds since 1970. A call that has not been connected may have 0 or -1 there.
 fn time(entry: &Value, name: &str) -> Option<i64> {
     member(entry, name, epoch_seconds).filter(|time| *time > 0)
-}
-
-fn date(time: i64) -> Option<String> {
-    let time = OffsetDateTime::from_unix_timestamp(time).ok()?;
-    time.format(&Rfc3339).ok()
 }
 
 /// Which way the call went.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::call::Call;
 use super::entity::Entity;
-use super::field::Field;
+use super::field::{Field, SwitchWords};
 use super::payload::Payload;
 use super::references::StateTopic;
 use super::state::Context;
@@ -132,22 +132,22 @@ pub struct Command {
     pub about: &'static str,
     /// It changes the device for good, so it needs the room's `allow`, or an administrator.
     pub guarded: bool,
-    /// It leaves something at the device, such as a query that must be deleted, although it is asked for an answer.
-    pub leaves: bool,
+    /// A query that leaves something at the device, such as a search that must be deleted: it counts as a change.
+    pub creates_resource: bool,
     /// Set if the HTTP method does not show whether it reads or changes.
     pub kind: Option<TopicKind>,
     /// The allowed payloads.
     pub payload: Payload,
     /// Body fields that are always sent, before the payload's: (the device's name, value).
-    pub fixed: &'static [(&'static str, &'static str)],
+    pub body_constants: &'static [(&'static str, &'static str)],
     /// Truth values of the body that are always sent: (the device's name, value).
-    pub flags: &'static [(&'static str, bool)],
+    pub body_flags: &'static [(&'static str, bool)],
     /// Parameters of the path that the topic does not name: (parameter, value).
-    pub bind: &'static [(&'static str, &'static str)],
+    pub path_constants: &'static [(&'static str, &'static str)],
     /// Parameters of the topic that go into the body: (parameter, the device's name).
-    pub carry: &'static [(&'static str, &'static str)],
+    pub params_in_body: &'static [(&'static str, &'static str)],
     /// If two operations share the topic: the value of the switch that selects this one.
-    pub when: Option<bool>,
+    pub selected_by: Option<bool>,
     /// It is another spelling of the topic's first command, and is sent only where the device
     /// answers that it lacks the first.
     pub fallback: bool,
@@ -158,7 +158,7 @@ pub struct Command {
     /// The states it changes, which are read back before its result.
     pub refresh: &'static [StateTopic],
     /// Carrying it out twice is the same as once.
-    pub repeatable: bool,
+    pub idempotent: bool,
     /// It sets this state: a newer command supersedes a waiting older one.
     pub sets: Option<StateTopic>,
     /// Whether it waits its turn.
@@ -171,7 +171,7 @@ pub struct Command {
     pub answer: AnswerKind,
     /// What is made of the device's answer, such as where clients must not see all of it; `None`: the
     /// answer itself is the result's body. States are read back before.
-    pub answered: Option<AnswerReading>,
+    pub map_answer: Option<AnswerReading>,
     /// Its entity in Home Assistant.
     pub entities: &'static [Entity],
 }
@@ -185,31 +185,39 @@ impl Command {
         }
     }
 
+    /// The words that its switches take.
+    pub fn switch_words(&self) -> SwitchWords {
+        match self.toggles {
+            Some(_) => SwitchWords::OnOffToggle,
+            None => SwitchWords::OnOff,
+        }
+    }
+
     /// `about` tells a person in the room what the command does, or what the query answers with.
     pub(super) const fn new(topic: &'static str, about: &'static str) -> Self {
         Self {
             topic,
             about,
             guarded: false,
-            leaves: false,
+            creates_resource: false,
             kind: None,
             payload: Payload::None,
-            fixed: &[],
-            flags: &[],
-            bind: &[],
-            carry: &[],
-            when: None,
+            body_constants: &[],
+            body_flags: &[],
+            path_constants: &[],
+            params_in_body: &[],
+            selected_by: None,
             fallback: false,
             plan: Plan::Direct,
             toggles: None,
             refresh: &[],
-            repeatable: true,
+            idempotent: true,
             sets: None,
             urgency: Urgency::InTurn,
             dials: false,
             time_limit: TimeLimit::Ordinary,
             answer: AnswerKind::Json,
-            answered: None,
+            map_answer: None,
             entities: &[],
         }
     }
@@ -223,9 +231,9 @@ impl Command {
     }
 
     /// Its answer leaves something at the device.
-    pub(super) const fn leaves(self) -> Self {
+    pub(super) const fn creates_resource(self) -> Self {
         Self {
-            leaves: true,
+            creates_resource: true,
             ..self
         }
     }
@@ -274,12 +282,18 @@ impl Command {
         }
     }
 
-    pub(super) const fn fixed(self, fixed: &'static [(&'static str, &'static str)]) -> Self {
-        Self { fixed, ..self }
+    pub(super) const fn body_constants(
+        self,
+        body_constants: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        Self {
+            body_constants,
+            ..self
+        }
     }
 
-    pub(super) const fn flags(self, flags: &'static [(&'static str, bool)]) -> Self {
-        Self { flags, ..self }
+    pub(super) const fn body_flags(self, body_flags: &'static [(&'static str, bool)]) -> Self {
+        Self { body_flags, ..self }
     }
 
     /// Another spelling of a topic, which is sent only where the device lacks the topic's first command.
@@ -292,17 +306,29 @@ impl Command {
         }
     }
 
-    pub(super) const fn bind(self, bind: &'static [(&'static str, &'static str)]) -> Self {
-        Self { bind, ..self }
-    }
-
-    pub(super) const fn carry(self, carry: &'static [(&'static str, &'static str)]) -> Self {
-        Self { carry, ..self }
-    }
-
-    pub(super) const fn when(self, on: bool) -> Self {
+    pub(super) const fn path_constants(
+        self,
+        path_constants: &'static [(&'static str, &'static str)],
+    ) -> Self {
         Self {
-            when: Some(on),
+            path_constants,
+            ..self
+        }
+    }
+
+    pub(super) const fn params_in_body(
+        self,
+        params_in_body: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        Self {
+            params_in_body,
+            ..self
+        }
+    }
+
+    pub(super) const fn selected_by(self, on: bool) -> Self {
+        Self {
+            selected_by: Some(on),
             ..self
         }
     }
@@ -330,9 +356,9 @@ impl Command {
     }
 
     /// Repeating it is not safe: it is sent again only if no byte of it was sent.
-    pub(super) const fn once(self) -> Self {
+    pub(super) const fn not_idempotent(self) -> Self {
         Self {
-            repeatable: false,
+            idempotent: false,
             ..self
         }
     }
@@ -357,7 +383,7 @@ impl Command {
     pub(super) const fn dials(self) -> Self {
         Self {
             dials: true,
-            ..self.once().slow()
+            ..self.not_idempotent().slow()
         }
     }
 
@@ -371,9 +397,9 @@ impl Command {
 
     /// The result's body is made of the device's answer by this function, which may also find that the
     /// device did not carry everything out.
-    pub(super) const fn answered(self, answered: AnswerReading) -> Self {
+    pub(super) const fn map_answer(self, map: AnswerReading) -> Self {
         Self {
-            answered: Some(answered),
+            map_answer: Some(map),
             ..self
         }
     }

@@ -177,18 +177,30 @@ pub fn switch(text: &str) -> Option<bool> {
 /// The word that inverts a switch.
 pub const TOGGLE: &str = "toggle";
 
+/// The words that a command's switches take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SwitchWords {
+    /// On and off.
+    OnOff,
+    /// Also [`TOGGLE`].
+    OnOffToggle,
+}
+
 /// The most telephone keys in one command: longer than any number or PIN.
 pub const MOST_KEYS: usize = 64;
 
 impl Rule {
     /// The allowed values in words, to follow "takes" in a message.
-    pub fn describe(&self, toggles: bool) -> String {
+    pub fn describe(&self, words: SwitchWords) -> String {
         match self {
-            Self::Switch if toggles => {
+            Self::Switch if words == SwitchWords::OnOffToggle => {
                 "true or false (also on, off, 1, 0; in any case) or toggle".into()
             }
             Self::NamedSwitch(on, off) => {
-                let toggle = if toggles { ", toggle" } else { "" };
+                let toggle = match words {
+                    SwitchWords::OnOff => "",
+                    SwitchWords::OnOffToggle => ", toggle",
+                };
                 format!("true or false (also on, off, 1, 0; in any case){toggle}, {on} or {off}")
             }
             Self::Switch | Self::YesNo => "true or false (also on, off, 1, 0; in any case)".into(),
@@ -231,7 +243,8 @@ impl Rule {
 
     /// The value for the device, or `None` where `value` is not allowed. Blanks around a value mean
     /// nothing.
-    pub(super) fn convert(&self, value: &Value, toggles: bool) -> Option<Value> {
+    pub(super) fn convert(&self, value: &Value, switch_words: SwitchWords) -> Option<Value> {
+        let toggles = switch_words == SwitchWords::OnOffToggle;
         let is_toggle = |text: &str| toggles && text.eq_ignore_ascii_case(TOGGLE);
         match self {
             Self::Switch => match scalar(value)? {

@@ -91,7 +91,7 @@ pub struct Operation {
     pub never_null: bool,
     /// It reads the same states as the operation with this path, and is used only while the device
     /// lacks that one.
-    pub stands_in_for: Option<&'static str>,
+    pub fallback_for: Option<&'static str>,
     /// The retained topics that the answer feeds.
     pub states: &'static [State],
     /// How often it is polled; `None`: never.
@@ -116,7 +116,7 @@ impl Operation {
             },
             read_query: &[],
             never_null: false,
-            stands_in_for: None,
+            fallback_for: None,
             states: &[],
             poll: None,
             absent: false,
@@ -165,9 +165,9 @@ impl Operation {
     }
 
     /// Another spelling of the read with this path, for devices that lack that one.
-    pub(super) const fn stands_in_for(self, path: &'static str) -> Self {
+    pub(super) const fn fallback_for(self, path: &'static str) -> Self {
         Self {
-            stands_in_for: Some(path),
+            fallback_for: Some(path),
             ..self
         }
     }

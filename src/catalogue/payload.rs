@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use super::advice::{about_steps, advice};
-use super::field::{Field, Rule};
+use super::field::{Field, Rule, SwitchWords};
 use crate::json::{self, JsonText, is_integer, is_number};
 use crate::visible::{is_invisible, visible_start};
 
@@ -61,9 +61,9 @@ impl Payload {
     }
 
     /// Reads a payload. The `request_id` is found even if the rest is wrong.
-    pub fn read(&self, command: &str, payload: &[u8], toggles: bool) -> ParsedPayload {
+    pub fn read(&self, command: &str, payload: &[u8], words: SwitchWords) -> ParsedPayload {
         let mut request_id = None;
-        let values = self.values(command, payload, toggles, &mut request_id);
+        let values = self.values(command, payload, words, &mut request_id);
         ParsedPayload { request_id, values }
     }
 
@@ -71,7 +71,7 @@ impl Payload {
         &self,
         command: &str,
         payload: &[u8],
-        toggles: bool,
+        words: SwitchWords,
         request_id: &mut Option<JsonText>,
     ) -> Result<Map<String, Value>, String> {
         let (bare, fields) = match self {
@@ -83,79 +83,104 @@ impl Payload {
             Self::Fields { bare, fields, .. } => (*bare, *fields),
         };
         let text = utf8(command, payload)?.trim_ascii();
-        let mut given: Map<String, Value> = if text.starts_with('{') {
-            json::read_few(MOST_VALUES, text).map_err(|error| {
-                *request_id = JsonText::member(text, "request_id");
-                let steps = fields.iter().find_map(|field| field.steps);
-                let steps = steps.filter(|_| text.contains('+')).map(about_steps);
-                with_advice(format!("the payload of {command} is {error}"), steps)
-            })?
-        } else {
-            Map::new()
-        };
-        if given.shift_remove("request_id").is_some() {
-            *request_id = JsonText::member(text, "request_id");
-        }
-        let is_nothing = text.is_empty() || text == NULL;
-        if !is_nothing && !text.starts_with('{') {
-            let bare = bare
-                .and_then(|bare| fields.iter().find(|field| field.name == bare))
-                .ok_or_else(|| self.unwanted(command, text))?;
-            given.insert(bare.name.into(), bare_value(text, bare)?);
-        }
+        let mut given = self.given(command, text, request_id)?;
         let mut values = Map::new();
         for field in fields {
-            let mut value = None;
-            for name in field.names(bare) {
-                let named = given.shift_remove(name).filter(|value| !value.is_null());
-                if named.is_some() && value.is_some() {
-                    return Err(format!("{} is there twice, by two names", field.name));
-                }
-                value = named.or(value);
-            }
-            let takes = || format!("{} takes {}", field.name, field.rule.describe(toggles));
-            match value {
+            match take(&mut given, field, bare)? {
                 Some(value) => {
-                    let converted = field.rule.convert(&value, toggles).ok_or_else(|| {
-                        let wrong = format!("{}, not {}", takes(), shown(&field.rule, &value));
-                        with_advice(wrong, advice(field, &value))
-                    })?;
+                    let converted = converted(field, &value, words)?;
                     values.insert(field.name.into(), converted);
                 }
-                None if field.required && text.is_empty() => {
-                    return Err(format!("{}; the payload was empty", takes()));
-                }
                 None if field.required => {
-                    let known = |key: &str| {
-                        let mut fields = fields.iter();
-                        fields.any(|field| field.names(bare).any(|name| name == key))
-                    };
-                    let unknown = given.keys().find(|key| !known(key));
-                    return Err(with_advice(
-                        format!("{} is missing; {}", field.name, takes()),
-                        unknown
-                            .map(|key| format!("\"{}\" is not a field of {command}", short(key))),
-                    ));
+                    return Err(self.missing(command, field, text, &given, words));
                 }
                 None => {}
             }
         }
         match given.keys().next() {
-            Some(key) if fields.is_empty() => Err(format!(
-                "{}, so \"{}\" is not known",
-                self.unwanted(command, ""),
-                short(key)
-            )),
-            Some(key) => {
-                let known: Vec<_> = fields.iter().map(|field| field.name).collect();
-                Err(format!(
-                    "\"{}\" is not a field of {command}; it takes {}, and request_id",
-                    short(key),
-                    known.join(", ")
-                ))
-            }
+            Some(key) => Err(self.unknown(command, key)),
             None => Ok(values),
         }
+    }
+
+    /// What was given, by the names that the sender used: the members of an object, or a bare value as its field.
+    fn given(
+        &self,
+        command: &str,
+        text: &str,
+        request_id: &mut Option<JsonText>,
+    ) -> Result<Map<String, Value>, String> {
+        if text.starts_with('{') {
+            let given: Result<Map<String, Value>, _> = json::read_few(MOST_VALUES, text);
+            let mut given = given.map_err(|error| {
+                *request_id = JsonText::member(text, "request_id");
+                let steps = self.fields().iter().find_map(|field| field.steps);
+                let steps = steps.filter(|_| text.contains('+')).map(about_steps);
+                with_advice(format!("the payload of {command} is {error}"), steps)
+            })?;
+            if given.shift_remove("request_id").is_some() {
+                *request_id = JsonText::member(text, "request_id");
+            }
+            return Ok(given);
+        }
+        let mut given = Map::new();
+        if !text.is_empty() && text != NULL {
+            let bare = match self {
+                Self::Fields { bare, fields, .. } => {
+                    bare.and_then(|bare| fields.iter().find(|field| field.name == bare))
+                }
+                Self::None | Self::Bytes { .. } => None,
+            };
+            let bare = bare.ok_or_else(|| self.unwanted(command, text))?;
+            given.insert(bare.name.into(), bare_value(text, bare)?);
+        }
+        Ok(given)
+    }
+
+    fn fields(&self) -> &'static [Field] {
+        match self {
+            Self::Fields { fields, .. } => fields,
+            Self::None | Self::Bytes { .. } => &[],
+        }
+    }
+
+    /// The message about a required field that is not there. `given`: what no field has taken.
+    fn missing(
+        &self,
+        command: &str,
+        field: &Field,
+        text: &str,
+        given: &Map<String, Value>,
+        words: SwitchWords,
+    ) -> String {
+        let takes = takes(field, words);
+        if text.is_empty() {
+            return format!("{takes}; the payload was empty");
+        }
+        let bare = match self {
+            Self::Fields { bare, .. } => *bare,
+            Self::None | Self::Bytes { .. } => None,
+        };
+        let known = |key: &str| {
+            let mut fields = self.fields().iter();
+            fields.any(|field| field.names(bare).any(|name| name == key))
+        };
+        let unknown = given.keys().find(|key| !known(key));
+        with_advice(
+            format!("{} is missing; {takes}", field.name),
+            unknown.map(|key| format!("\"{}\" is not a field of {command}", short(key))),
+        )
+    }
+
+    /// The message about a member that is no field.
+    fn unknown(&self, command: &str, key: &str) -> String {
+        let key = short(key);
+        if self.fields().is_empty() {
+            return format!("{}, so \"{key}\" is not known", self.unwanted(command, ""));
+        }
+        let known: Vec<_> = self.fields().iter().map(|field| field.name).collect();
+        let known = known.join(", ");
+        format!("\"{key}\" is not a field of {command}; it takes {known}, and request_id")
     }
 
     /// The message about a bare payload where there is no value that it could be.
@@ -181,6 +206,35 @@ impl Payload {
 
 /// What many clients send for nothing.
 const NULL: &str = "null";
+
+/// Takes the value of a field, by whichever of its names the sender used. Null is nothing.
+fn take(
+    given: &mut Map<String, Value>,
+    field: &Field,
+    bare: Option<&str>,
+) -> Result<Option<Value>, String> {
+    let mut value = None;
+    for name in field.names(bare) {
+        let named = given.shift_remove(name).filter(|value| !value.is_null());
+        if named.is_some() && value.is_some() {
+            return Err(format!("{} is there twice, by two names", field.name));
+        }
+        value = named.or(value);
+    }
+    Ok(value)
+}
+
+fn takes(field: &Field, words: SwitchWords) -> String {
+    format!("{} takes {}", field.name, field.rule.describe(words))
+}
+
+/// The value for the device.
+fn converted(field: &Field, value: &Value, words: SwitchWords) -> Result<Value, String> {
+    field.rule.convert(value, words).ok_or_else(|| {
+        let wrong = format!("{}, not {}", takes(field, words), shown(&field.rule, value));
+        with_advice(wrong, advice(field, value))
+    })
+}
 
 fn utf8<'a>(command: &str, payload: &'a [u8]) -> Result<&'a str, String> {
     std::str::from_utf8(payload).map_err(|error| {

@@ -279,7 +279,7 @@ pub const QUIRKS: &[Quirk] = &[
                  /rest/current with null",
         firmware: "the first 3.10, the second 3.12; newer firmware one or both",
         source: QuirkSource::Recordings(&[X30_3_10, X30_3_12]),
-        handled: ("src/catalogue/areas/paired.rs", "stands_in_for"),
+        handled: ("src/catalogue/areas/paired.rs", "fallback_for"),
     },
     Quirk {
         name: "remote controls with one id",

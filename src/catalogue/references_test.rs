@@ -80,8 +80,16 @@ fn every_parameter_comes_from_somewhere_and_goes_somewhere() {
         let topic = command.topic;
         let of_path = names(operation.path);
         let of_topic = names(topic);
-        let bound: BTreeSet<_> = command.bind.iter().map(|(name, _)| *name).collect();
-        let carried: BTreeSet<_> = command.carry.iter().map(|(name, _)| *name).collect();
+        let bound: BTreeSet<_> = command
+            .path_constants
+            .iter()
+            .map(|(name, _)| *name)
+            .collect();
+        let carried: BTreeSet<_> = command
+            .params_in_body
+            .iter()
+            .map(|(name, _)| *name)
+            .collect();
         assert!(bound.is_subset(&of_path), "{topic}: {bound:?}");
         assert!(bound.is_disjoint(&of_topic), "{topic}: {bound:?}");
         assert!(carried.is_subset(&of_topic), "{topic}: {carried:?}");
@@ -99,8 +107,8 @@ fn every_parameter_comes_from_somewhere_and_goes_somewhere() {
 #[test]
 fn no_body_field_is_sent_twice() {
     for (_, command) in commands() {
-        let more = command.fixed.iter().map(|(name, _)| *name);
-        let more = more.chain(command.carry.iter().map(|(_, name)| *name));
+        let more = command.body_constants.iter().map(|(name, _)| *name);
+        let more = more.chain(command.params_in_body.iter().map(|(_, name)| *name));
         let mut sent: Vec<_> = more.collect();
         if let Payload::Fields { bare, fields, .. } = command.payload {
             let in_body = |field: &&Field| field.sent_in == SentIn::Body;
@@ -136,11 +144,11 @@ fn every_fallback_is_like_the_first_of_its_topic() {
                 _ => (None, Vec::new()),
             };
             assert_eq!(fields(other), fields(first), "{}", route.topic);
-            assert_eq!(other.repeatable, first.repeatable, "{}", route.topic);
+            assert_eq!(other.idempotent, first.idempotent, "{}", route.topic);
             assert_eq!(other.answer, first.answer, "{}", route.topic);
             assert!(other.refresh.is_empty() && other.entities.is_empty());
             // What is made of the answer is what the first spelling says.
-            assert!(other.answered.is_none(), "{}", route.topic);
+            assert!(other.map_answer.is_none(), "{}", route.topic);
             // Whether it is guarded, the first says.
             assert!(!other.guarded, "{}", route.topic);
         }
@@ -150,7 +158,7 @@ fn every_fallback_is_like_the_first_of_its_topic() {
 #[test]
 fn every_stand_in_reads_the_states_of_another() {
     for operation in operations() {
-        let Some(path) = operation.stands_in_for else {
+        let Some(path) = operation.fallback_for else {
             continue;
         };
         let first = operations()
@@ -159,10 +167,13 @@ fn every_stand_in_reads_the_states_of_another() {
         let topics = |it: &Operation| it.states.iter().map(|it| it.topic).collect::<Vec<_>>();
         assert_eq!(topics(operation), topics(first), "{path}");
         assert_eq!(operation.poll, first.poll, "{path}");
-        assert!(std::ptr::eq(CATALOGUE.stand_in(first).unwrap(), operation));
+        assert!(std::ptr::eq(
+            CATALOGUE.fallback_of(first).unwrap(),
+            operation
+        ));
         for state in first.states {
             let (reader, _) = CATALOGUE.reader(state.topic).unwrap();
-            assert!(reader.stands_in_for.is_none(), "{}", state.topic);
+            assert!(reader.fallback_for.is_none(), "{}", state.topic);
         }
     }
 }

@@ -43,7 +43,7 @@ impl Route {
     /// POSTs only read.
     pub fn only_reads(&self) -> bool {
         let mut variants = self.variants.iter();
-        self.kind() == TopicKind::Query && !variants.any(|variant| variant.command.leaves)
+        self.kind() == TopicKind::Query && !variants.any(|variant| variant.command.creates_resource)
     }
 
     /// It needs the room's `allow`, or an administrator.

@@ -35,7 +35,7 @@ pub struct Catalogue {
     /// The operation that reads each state with the least work.
     readers: HashMap<StateTopic, (&'static Operation, &'static State)>,
     /// The other spelling of each read that has one, by the path of the first.
-    stand_ins: HashMap<&'static str, &'static Operation>,
+    fallbacks: HashMap<&'static str, &'static Operation>,
 }
 
 impl Catalogue {
@@ -44,7 +44,7 @@ impl Catalogue {
             routes: Vec::new(),
             by_pattern: HashMap::new(),
             readers: HashMap::new(),
-            stand_ins: HashMap::new(),
+            fallbacks: HashMap::new(),
         };
         for operation in operations() {
             for command in operation.commands {
@@ -52,8 +52,8 @@ impl Catalogue {
             }
         }
         for operation in operations() {
-            if let Some(path) = operation.stands_in_for {
-                catalogue.stand_ins.insert(path, operation);
+            if let Some(path) = operation.fallback_for {
+                catalogue.fallbacks.insert(path, operation);
                 continue;
             }
             for state in operation.states {
@@ -127,8 +127,8 @@ impl Catalogue {
     }
 
     /// The operation that reads the same states where the device lacks this one.
-    pub fn stand_in(&self, operation: &Operation) -> Option<&'static Operation> {
-        self.stand_ins
+    pub fn fallback_of(&self, operation: &Operation) -> Option<&'static Operation> {
+        self.fallbacks
             .get(operation.path)
             .copied()
             .filter(|_| operation.reads())

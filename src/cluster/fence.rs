@@ -92,13 +92,13 @@ impl ShardFence {
         self.member.closes_at()
     }
 
-    /// Whether it refuses for ever.
     /// A fence that lets nothing through.
     #[cfg(test)]
     pub fn closed() -> Self {
         Self::new(&MemberFence::closed())
     }
 
+    /// Whether it refuses for ever.
     #[cfg(test)]
     pub(super) fn is_given_up(&self) -> bool {
         self.is_given_up.load(Ordering::Acquire)

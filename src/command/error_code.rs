@@ -50,8 +50,8 @@ error_codes! {
         "A guarded command, a token without this access, or the device refuses this user.",
         "Add it to the room's `allow`, use a token with more `access`, or a device user with the admin role.";
     Busy, "busy",
-        "64 commands are waiting already; or the room cannot be checked now: it is in a call, a meeting begins soon, it is being checked, or a command ended the check.",
-        "Send fewer, or wait for results.";
+        "64 commands are waiting already; too many commands or bytes wait for this client or another gateway; the room cannot be checked now: it is in a call, a meeting begins soon, it is being checked, or a command ended the check; or a file gave way to hanging up, to the stop of a camera, or to a new log-in.",
+        "If commands or bytes wait: send fewer, or wait for results. Otherwise repeat it: a file at once, a check later.";
     Expired, "expired",
         "The command was too old when its turn came.",
         "Send it again if it is still wanted.";
@@ -94,12 +94,15 @@ error_codes! {
 }
 
 impl ErrorCode {
-    /// Whether the device may have carried the command out, or may still do so.
+    /// Whether the device may have carried the command out, or may still do so, as far as the code tells. `Offline`
+    /// can be either: a room that was offline sent nothing, but a repeatable command has this code too when the
+    /// connection broke each time that it was sent.
     pub fn is_unsure(self) -> bool {
         matches!(self, Self::OutcomeUnknown | Self::Timeout | Self::Offline)
     }
 
-    /// Whether it says that the device did not get the command, or refused whoever sent it.
+    /// Whether the code says nothing of what the device makes of the command: most often it did not get it, or refused
+    /// whoever sent it. What an earlier sender of the same command has reached is then unknown.
     pub fn is_before_device(self) -> bool {
         matches!(
             self,

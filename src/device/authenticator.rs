@@ -3,34 +3,32 @@
 //! Owns when a log-in is needed, that only one runs at a time, the release of sessions that the
 //! device still holds. Repeats no request.
 
+mod login_request;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use http::Method;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::admission::{LONGEST_START_PERMIT, LoginPriority, QueueTime};
 use super::endpoint::{AttemptOutcome, Endpoint, RequestSlot, SMALL_RESPONSE};
-use super::hurry::Hurry;
-use super::login_backoff::LoginBackoff;
-use super::login_limiter::LONGEST_LOG_IN_TURN;
+use super::login_backoff::{Credential, LoginBackoff};
 use super::login_memory::DeviceLogins;
-use super::login_reply::{LoginReply, Release, ReplyKind};
-use super::own_waits::OwnWaits;
+use super::login_reply::Release;
 use super::probe::is_valid;
 use super::problem::{Problem, ProblemCode};
-use super::session::{SESSION_PATHS, Session};
+use super::session::Session;
 use super::session_holders::holders;
 use super::sessions::Sessions;
 use super::settings::{DeviceSettings, SharedLimits};
-use super::start_throttle::{LONGEST_CONNECT_TURN, LONGEST_TURN};
 use super::timings::DeviceTimings;
-use super::turn::Turn;
+use crate::clock::unix_seconds;
 
 /// How long the release of sessions may hold up what waits for it.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -55,24 +53,20 @@ pub(super) struct Authenticator {
     password: SecretString,
     timings: Arc<DeviceTimings>,
     limits: SharedLimits,
-    hurry: Hurry,
+    priority: LoginPriority,
     /// Held during a log-in: the number of the last one.
     login: Mutex<u64>,
     /// When a log-in may be tried again.
     backoff: DeviceLogins,
+    credential: Credential,
     /// The waits for other devices.
-    own_waits: OwnWaits,
+    queue_time: QueueTime,
     /// The newest session that was made because a change was refused and the session had no token.
     token_asked: AtomicU64,
+    /// A log-in is on its way, or what it brings is not settled yet: it makes a session that must be known.
+    is_login_sent: AtomicBool,
     /// The device is not used any more: no log-in is begun, and one that is under way is undone.
     closed: CancellationToken,
-}
-
-/// What a log-in brought.
-struct LoginAnswer {
-    kind: ReplyKind,
-    reply: Result<Session, Problem>,
-    cookies: Vec<String>,
 }
 
 /// What a log-in is needed for.
@@ -82,13 +76,16 @@ enum Need {
     Session { stale: Option<u64> },
     /// The session of this generation is valid, and has no token.
     Token { without: u64 },
+    /// Another session is wanted than the one of this generation, which the device may still take.
+    Renewal { before: Option<u64> },
 }
 
 impl Need {
-    /// The session that does not do.
+    /// The session to be replaced.
     fn replaced(self) -> Option<u64> {
         match self {
             Self::Session { stale } => stale,
+            Self::Renewal { before } => before,
             Self::Token { without } => Some(without),
         }
     }
@@ -104,12 +101,19 @@ impl Authenticator {
         let generation = sessions.generation();
         let now = Instant::now();
         let backoff = settings.limits.log_in_memory.of(&settings.url, now);
+        let credential = Credential::of(&settings.user, settings.password.expose_secret());
         {
             let mut backoff = backoff.lock();
             if let Some(stored) = sessions.log_ins() {
-                backoff.restore(&stored, &settings.timings, now, unix_seconds());
+                backoff.restore(
+                    credential,
+                    &stored,
+                    &settings.timings,
+                    now,
+                    unix_seconds().unsigned_abs(),
+                );
             }
-            backoff.room_starts(&settings.timings, now);
+            backoff.room_starts(credential, &settings.timings, now);
         }
         Self {
             endpoint,
@@ -118,11 +122,13 @@ impl Authenticator {
             password: settings.password.clone(),
             timings: settings.timings.clone(),
             limits: settings.limits.clone(),
-            hurry: Hurry::default(),
+            priority: LoginPriority::default(),
             login: Mutex::new(generation),
             backoff,
-            own_waits: OwnWaits::default(),
+            credential,
+            queue_time: QueueTime::default(),
             token_asked: AtomicU64::new(0),
+            is_login_sent: AtomicBool::new(false),
             closed: CancellationToken::new(),
         }
     }
@@ -134,8 +140,8 @@ impl Authenticator {
     }
 
     /// How long log-ins have waited for those to other devices, which says nothing of this device.
-    pub fn own_waits(&self) -> &OwnWaits {
-        &self.own_waits
+    pub fn queue_time(&self) -> &QueueTime {
+        &self.queue_time
     }
 
     /// Whether a refused change may be for want of a token, which a log-in would bring. A session that was made for
@@ -154,7 +160,9 @@ impl Authenticator {
 
     /// When a log-in may be tried again, if it is too early now.
     pub fn blocked_until(&self) -> Option<Instant> {
-        self.backoff.lock().blocked_until(Instant::now())
+        self.backoff
+            .lock()
+            .blocked_until(self.credential, Instant::now())
     }
 
     /// Notes how a log-in ended, also for the gateway that uses the device next.
@@ -163,14 +171,14 @@ impl Authenticator {
         let stored = {
             let mut backoff = self.backoff.lock();
             note(&mut backoff, now);
-            backoff.to_json(now, unix_seconds())
+            backoff.to_json(self.credential, now, unix_seconds().unsigned_abs())
         };
         self.sessions.keep_log_ins(stored);
     }
 
     /// A command waits for the session, so this device goes before others.
-    pub fn hurry(&self) {
-        self.hurry.begin();
+    pub fn raise_priority(&self) {
+        self.priority.raise();
     }
 
     fn is_closed(&self) -> bool {
@@ -189,7 +197,7 @@ impl Authenticator {
     pub async fn verified_session(self: &Arc<Self>) -> Result<Arc<Session>, Problem> {
         let session = self.verified_or_new().await;
         // Where there is none, commands that wait begin it anew with the next log-in.
-        self.hurry.end();
+        self.priority.reset();
         session
     }
 
@@ -200,10 +208,10 @@ impl Authenticator {
             // So that there is time for a second question, and for a log-in after that.
             let patience = self.timings.request_timeout / 3;
             let check = is_valid(&self.endpoint, &session, patience);
-            let turn = self.limits.start.turn(self.hurry.begun());
-            let turn = self.own_waits.during(turn).await;
-            match turn.spend(LONGEST_TURN, check).await? {
-                true => self.backoff.lock().session_taken(),
+            let permit = self.limits.start.permit(self.priority.raised());
+            let permit = self.queue_time.track(permit).await;
+            match permit.run_for(LONGEST_START_PERMIT, check).await? {
+                true => self.backoff.lock().session_taken(self.credential),
                 false => stale = Some(session.generation),
             }
         }
@@ -219,6 +227,23 @@ impl Authenticator {
     /// Why there is none.
     pub async fn session(self: &Arc<Self>, stale: Option<u64>) -> Result<Arc<Session>, Problem> {
         self.session_for(Need::Session { stale }).await
+    }
+
+    /// Another session than the one of this generation. Where there is none, a session that the device could not
+    /// release stays in use.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn renewed_session(
+        self: &Arc<Self>,
+        before: Option<u64>,
+    ) -> Result<Arc<Session>, Problem> {
+        self.session_for(Need::Renewal { before }).await
+    }
+
+    /// Whether a log-in has been sent and may still bring a session.
+    pub fn is_login_sent(&self) -> bool {
+        self.is_login_sent.load(Ordering::Acquire)
     }
 
     async fn session_for(self: &Arc<Self>, need: Need) -> Result<Arc<Session>, Problem> {
@@ -245,34 +270,57 @@ impl Authenticator {
         if self.is_closed() {
             return Err(closed());
         }
-        if let Some(problem) = self.backoff.lock().blocked(Instant::now()) {
-            return Err(problem.clone());
+        // Before the wait after a failed log-in: this is none.
+        if let Need::Session { stale } = need {
+            self.release_all().await;
+            if let Some(session) = self.unreleasable(stale).await {
+                return Ok(session);
+            }
         }
+        let session = self.new_session(need, &mut login).await;
+        self.is_login_sent.store(false, Ordering::Release);
+        if session.is_err() && matches!(need, Need::Renewal { .. }) {
+            // The device was only asked for another one: what it still takes is used on.
+            self.release_all().await;
+            self.unreleasable(None).await;
+        }
+        session
+    }
+
+    async fn release_all(&self) {
         let slot = self.endpoint.slot().await;
         let _ = timeout(RELEASE_TIMEOUT, self.release(&slot)).await;
-        drop(slot);
-        if let Need::Session { stale } = need
-            && let Some(session) = self.unreleasable(stale).await
-        {
-            return Ok(session);
+    }
+
+    /// Logs in.
+    async fn new_session(
+        self: &Arc<Self>,
+        need: Need,
+        login: &mut u64,
+    ) -> Result<Arc<Session>, Problem> {
+        if let Some(problem) = self.backoff.lock().blocked(self.credential, Instant::now()) {
+            return Err(problem.clone());
+        }
+        if !matches!(need, Need::Session { .. }) {
+            self.release_all().await;
         }
         let slot = self.endpoint.slot().await;
         *login += 1;
-        let (mut path, mut reply, mut cookies) = self.request_login(&slot, *login).await?;
+        let mut answer = self.request_login(&slot, *login).await?;
         let is_full = |problem: &Problem| problem.code == ProblemCode::TooManySessions;
         // The device may still hold the session that it refuses, and counts it until it is released.
         if matches!(need, Need::Session { .. })
-            && reply.as_ref().is_err_and(is_full)
+            && answer.reply.as_ref().is_err_and(is_full)
             && self.sessions.retire()
         {
             let _ = timeout(RELEASE_TIMEOUT, self.release(&slot)).await;
             *login += 1;
-            (path, reply, cookies) = self.request_login(&slot, *login).await?;
+            answer = self.request_login(&slot, *login).await?;
         }
         let generation = *login;
-        match reply {
+        match answer.reply {
             Ok(session) => {
-                self.note_log_in(|backoff, _| backoff.succeeded());
+                self.note_log_in(|backoff, _| backoff.succeeded(self.credential));
                 if let Need::Token { .. } = need {
                     self.token_asked.store(generation, Ordering::Release);
                 }
@@ -289,10 +337,12 @@ impl Authenticator {
             }
             Err(problem) => {
                 let problem = self.with_holders(problem, &slot).await;
-                if let Some(session) = Session::from_cookies(&cookies, generation) {
-                    self.sessions.add_unreleased(session.at(path).into());
+                if let Some(session) = Session::from_cookies(&answer.cookies, generation) {
+                    self.sessions.add_unreleased(session.at(answer.path).into());
                 }
-                self.note_log_in(|backoff, now| backoff.failed(&problem, &self.timings, now));
+                self.note_log_in(|backoff, now| {
+                    backoff.failed(self.credential, &problem, &self.timings, now)
+                });
                 Err(problem)
             }
         }
@@ -306,7 +356,7 @@ impl Authenticator {
         let is_taken = is_valid(&self.endpoint, &session, patience).await.ok()?;
         self.sessions.use_again(session.clone(), is_taken);
         if is_taken {
-            self.backoff.lock().session_taken();
+            self.backoff.lock().session_taken(self.credential);
         }
         is_taken.then_some(session)
     }
@@ -326,91 +376,6 @@ impl Authenticator {
             Ok(Some(holders)) => Problem::too_many_sessions(Some(&holders)),
             Ok(None) | Err(_) => problem,
         }
-    }
-
-    /// Sends the log-in, to its other path if the device lacks the first. Gives the path, and the cookies that came
-    /// with the reply.
-    async fn request_login(
-        &self,
-        slot: &RequestSlot<'_>,
-        generation: u64,
-    ) -> Result<(&'static str, Result<Session, Problem>, Vec<String>), Problem> {
-        let [first, second] = SESSION_PATHS;
-        let answer = self.request_login_at(slot, generation, first).await?;
-        if answer.kind != ReplyKind::LacksPath {
-            return Ok((first, answer.reply, answer.cookies));
-        }
-        // Any other reply to that says nothing: a device that starts may refuse with 403 what it does not know yet.
-        match self.request_login_at(slot, generation, second).await {
-            Ok(other) if other.kind == ReplyKind::OfSessions => {
-                let session = other.reply.map(|session| session.at(second));
-                Ok((second, session, other.cookies))
-            }
-            _ => Ok((first, answer.reply, answer.cookies)),
-        }
-    }
-
-    /// Waits until the log-in may be sent: the device accepts connections, and few others are being logged in to.
-    async fn log_in_turn(&self) -> Result<Turn<impl Sized + use<>>, Problem> {
-        // Before the limiter: devices that are switched off would stand in line for nothing.
-        let turn = self.limits.start.turn(self.hurry.begun());
-        let turn = self.own_waits.during(turn).await;
-        let reach = self.endpoint.reach();
-        turn.spend(LONGEST_CONNECT_TURN, reach).await?;
-        let connecting = self.limits.logins.begin();
-        let permit = self.limits.logins.acquire(self.hurry.begun());
-        let permit = self.own_waits.during(permit).await;
-        Ok(Turn((connecting, permit)))
-    }
-
-    /// Sends the log-in to one path.
-    async fn request_login_at(
-        &self,
-        slot: &RequestSlot<'_>,
-        generation: u64,
-        path: &'static str,
-    ) -> Result<LoginAnswer, Problem> {
-        // Nothing is sent before the turn has come, so there is nothing to undo.
-        let turn = self.closed.run_until_cancelled(self.log_in_turn()).await;
-        let turn = turn.ok_or_else(closed)??;
-        let credentials = json!({
-            "user": self.user,
-            "password": self.password.expose_secret(),
-        });
-        let request = self.endpoint.fixed(Method::POST, path, Some(&credentials));
-        let exchange = self
-            .endpoint
-            .exchange(slot, &request, None, None, SMALL_RESPONSE);
-        // Longer than any caller waits: a late reply still brings a session that must be released.
-        let exchange = timeout(self.timings.slow_request_timeout, exchange);
-        let exchanged = turn.spend(LONGEST_LOG_IN_TURN, exchange).await;
-        let (attempt, cookies) = exchanged.map_err(|_| Problem::no_answer())?;
-        let mut kind = ReplyKind::Other;
-        let reply = match attempt {
-            AttemptOutcome::Answered(response) => {
-                let reply = LoginReply {
-                    status: response.status,
-                    cookies: &cookies,
-                    body: &response.body,
-                };
-                kind = reply.kind();
-                reply.session(generation)
-            }
-            AttemptOutcome::Unreachable(problem) => Err(problem),
-            AttemptOutcome::Broken(error) => Err(self.endpoint.login_broke(&error)),
-            // A page, perhaps: its start is enough to tell.
-            AttemptOutcome::Large(large) => LoginReply {
-                status: large.size.status,
-                cookies: &cookies,
-                body: &large.start,
-            }
-            .session(generation),
-        };
-        Ok(LoginAnswer {
-            kind,
-            reply,
-            cookies,
-        })
     }
 
     /// Releases the current session, and all that the device still holds.
@@ -467,12 +432,6 @@ impl Authenticator {
             self.sessions.release_tried(session.generation, release);
         }
     }
-}
-
-/// The clock, in seconds since 1970.
-fn unix_seconds() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| since.as_secs())
 }
 
 fn closed() -> Problem {

@@ -24,8 +24,9 @@ use crate::catalogue::{Request, TimeLimit, read_body, refusal_reason};
 /// The wait before a request is sent again: long enough for a device's web server to take new
 /// connections after it closed one.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
-/// A log-in that waits for those of other devices for longer does not tell by its absence that its device is silent.
-const SHORT_OWN_WAIT: Duration = Duration::from_millis(100);
+/// If a log-in queued behind those of other devices for longer than this, its missing answer says nothing about its
+/// device.
+const SHORT_QUEUE_TIME: Duration = Duration::from_millis(100);
 /// How often a request is sent that is safe to repeat.
 const MOST_ATTEMPTS: u32 = 3;
 
@@ -35,8 +36,26 @@ pub struct Device {
     pub(super) endpoint: Arc<Endpoint>,
     authenticator: Arc<Authenticator>,
     timings: Arc<DeviceTimings>,
-    is_urgent: bool,
-    gives_way: bool,
+    priority: RequestPriority,
+}
+
+/// Which requests to a device come first while others wait for one of its slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestPriority {
+    /// Cannot wait long, such as the stop of a camera: files are preempted for it.
+    Urgent,
+    /// In the order of arrival.
+    Normal,
+    /// A file, which holds one of the device's two slots for long: preempted by urgent requests.
+    Background,
+}
+
+/// What a 403 asks for, before the request is sent again.
+enum Renewal {
+    /// Another session: the device does not take this one any more.
+    Session,
+    /// Nothing more: the session has a token now.
+    Token,
 }
 
 /// A response, read to its end or too large for that.
@@ -59,40 +78,31 @@ impl Device {
             endpoint,
             authenticator: Arc::new(authenticator),
             timings: settings.timings,
-            is_urgent: false,
-            gives_way: false,
+            priority: RequestPriority::Normal,
         })
     }
 
-    /// A handle for what cannot wait long, such as the stop of a camera: a file gives way to its requests.
-    pub fn urgent(&self) -> Self {
+    /// A handle whose requests have this priority.
+    pub fn with(&self, priority: RequestPriority) -> Self {
         Self {
-            is_urgent: true,
+            priority,
             ..self.clone()
         }
     }
 
-    /// A handle for files, which hold one of the device's two requests for long: they give way to urgent requests.
-    pub fn giving_way(&self) -> Self {
-        Self {
-            gives_way: true,
-            ..self.clone()
-        }
-    }
-
-    /// Waits for what holds a slot, unless it has to give that up. `sent`: the request is on its way.
-    pub(super) async fn unless_wanted<T>(
+    /// Waits for what holds a slot, unless it is preempted. `sent`: the request is on its way.
+    pub(super) async fn until_preempted<T>(
         &self,
         sent: bool,
         holding: impl Future<Output = T>,
     ) -> Result<T, RequestError> {
-        if !self.gives_way {
+        if self.priority != RequestPriority::Background {
             return Ok(holding.await);
         }
         tokio::select! {
             biased;
             done = holding => Ok(done),
-            () = self.endpoint.wanted() => Err(RequestError::GaveWay { sent }),
+            () = self.endpoint.preempted() => Err(RequestError::Preempted { sent }),
         }
     }
 
@@ -132,7 +142,8 @@ impl Device {
     pub async fn renew_session(&self) -> Result<Value, Problem> {
         let before = self.authenticator.generation();
         self.log_out().await;
-        self.in_its_time(self.authenticator.session(before)).await
+        let renewed = self.authenticator.renewed_session(before);
+        self.in_its_time(renewed).await
     }
 
     /// Who is logged in by this log-in, which has the time of a request: what it waits for other devices does not
@@ -141,11 +152,13 @@ impl Device {
         &self,
         log_in: impl Future<Output = Result<Arc<Session>, Problem>>,
     ) -> Result<Value, Problem> {
-        let own_waits = self.authenticator.own_waits();
+        let queue_time = self.authenticator.queue_time();
         tokio::select! {
             biased;
             session = log_in => session.map(|session| session.state.clone()),
-            () = own_waits.passed_without(self.timings.request_timeout) => Err(Problem::no_answer()),
+            () = queue_time.timeout_without_queueing(self.timings.request_timeout) => {
+                Err(Problem::no_answer())
+            }
         }
     }
 
@@ -165,13 +178,18 @@ impl Device {
     }
 
     /// A command waits until it is logged in to, so this device goes before those for which none waits.
-    pub fn hurry(&self) {
-        self.authenticator.hurry();
+    pub fn raise_login_priority(&self) {
+        self.authenticator.raise_priority();
     }
 
     /// Releases the session at the device. The device's answer is ignored.
     pub async fn log_out(&self) {
         self.authenticator.log_out().await;
+    }
+
+    /// Whether a log-in has been sent that may still bring a session. It cannot be taken back, so its end is awaited.
+    pub fn is_login_sent(&self) -> bool {
+        self.authenticator.is_login_sent()
     }
 
     /// Ends the use of the device: releases the session, and begins no log-in any more.
@@ -207,9 +225,60 @@ impl Device {
     }
 
     async fn slot(&self) -> RequestSlot<'_> {
-        match self.is_urgent {
-            true => self.endpoint.urgent_slot().await,
-            false => self.endpoint.slot().await,
+        match self.priority {
+            RequestPriority::Urgent => self.endpoint.urgent_slot().await,
+            RequestPriority::Normal | RequestPriority::Background => self.endpoint.slot().await,
+        }
+    }
+
+    /// A session for a request, of another generation than the stale one.
+    async fn session(
+        &self,
+        stale: Option<u64>,
+        deadline: Instant,
+    ) -> Result<Arc<Session>, RequestError> {
+        let queue_time = self.authenticator.queue_time();
+        let queued_before = queue_time.total();
+        let session = timeout_at(deadline, self.authenticator.session(stale)).await;
+        let session = session.map_err(|_| {
+            match queue_time.total().saturating_sub(queued_before) > SHORT_QUEUE_TIME {
+                true => RequestError::NoTurn,
+                false => RequestError::TimedOut { sent: false },
+            }
+        });
+        Ok(session??)
+    }
+
+    /// Finds out what a 403 means, and logs in for a token if that helps. Takes the slot, since a log-in needs one of
+    /// the device's two.
+    ///
+    /// # Errors
+    /// The device means this request, or does not say in time.
+    async fn after_403(
+        &self,
+        slot: RequestSlot<'_>,
+        session: &Session,
+        request: &Request,
+        refusal: &DeviceResponse,
+        deadline: Instant,
+    ) -> Result<Renewal, RequestError> {
+        let why = timeout_at(deadline, why_forbidden(&self.endpoint, &slot, session)).await;
+        match why.map_err(|_| RequestError::TimedOut { sent: true })? {
+            Forbidden::StaleSession => Ok(Renewal::Session),
+            Forbidden::Mode(mode) => Err(RequestError::ModeLocked(mode)),
+            // A device that has begun to want a token refuses each change of a session that is older than that, before
+            // it looks at it. The next log-in brings one.
+            Forbidden::Request
+                if !request.is_read && self.authenticator.may_ask_for_token(session) =>
+            {
+                drop(slot);
+                let asked = self.authenticator.session_with_token(session);
+                match timeout_at(deadline, asked).await {
+                    Ok(Some(_)) => Ok(Renewal::Token),
+                    Ok(None) | Err(_) => Err(forbidden(refusal)),
+                }
+            }
+            Forbidden::Request => Err(forbidden(refusal)),
         }
     }
 
@@ -222,7 +291,6 @@ impl Device {
         limit: usize,
         deadline: Instant,
     ) -> Result<(Received, RequestSlot<'_>), RequestError> {
-        let late = |sent| RequestError::TimedOut { sent };
         let prepared = self.endpoint.prepare(request);
         let prepared = prepared.ok_or(RequestError::UnsafePath)?;
         let only_once = upload.is_some();
@@ -230,15 +298,7 @@ impl Device {
         let mut session_renewed = false;
         let mut stale = None;
         loop {
-            let own_waits = self.authenticator.own_waits();
-            let waited_before = own_waits.total();
-            let session = timeout_at(deadline, self.authenticator.session(stale)).await;
-            let session = session.map_err(|_| {
-                match own_waits.total().saturating_sub(waited_before) > SHORT_OWN_WAIT {
-                    true => RequestError::NoTurn,
-                    false => late(false),
-                }
-            })??;
+            let session = self.session(stale, deadline).await?;
             let slot = timeout_at(deadline, self.slot())
                 .await
                 .map_err(|_| RequestError::NoTurn)?;
@@ -246,7 +306,7 @@ impl Device {
                 // Whether the session is valid must be known before the only attempt.
                 session_renewed = true;
                 let why = Box::pin(why_forbidden(&self.endpoint, &slot, &session));
-                let why = self.unless_wanted(false, timeout_at(deadline, why));
+                let why = self.until_preempted(false, timeout_at(deadline, why));
                 if let Ok(Forbidden::StaleSession) = why.await? {
                     stale = Some(session.generation);
                     continue;
@@ -259,36 +319,21 @@ impl Device {
             let attempt = self
                 .endpoint
                 .attempt(&slot, &prepared, &session, upload.take(), limit);
-            let attempt = self.unless_wanted(true, timeout_at(deadline, attempt));
-            match attempt.await?.map_err(|_| late(true))? {
+            let attempt = self.until_preempted(true, timeout_at(deadline, attempt));
+            let late = |_| RequestError::TimedOut { sent: true };
+            match attempt.await?.map_err(late)? {
                 AttemptOutcome::Answered(response) if response.status == 403 => {
-                    let why = Box::pin(why_forbidden(&self.endpoint, &slot, &session));
-                    let why = timeout_at(deadline, why).await;
-                    match why.map_err(|_| late(true))? {
-                        Forbidden::StaleSession if !session_renewed => {
+                    // On the heap: few requests need it, and it would make the futures of all larger.
+                    let renewal = self.after_403(slot, &session, request, &response, deadline);
+                    match Box::pin(renewal).await? {
+                        Renewal::Session if session_renewed => return Err(forbidden(&response)),
+                        Renewal::Session => {
                             session_renewed = true;
                             attempts = 0;
                             stale = Some(session.generation);
                         }
-                        // A device that has begun to want a token refuses each change of a session that is older
-                        // than that, before it looks at it. The next log-in brings one.
-                        Forbidden::Request
-                            if !request.is_read
-                                && self.authenticator.may_ask_for_token(&session) =>
-                        {
-                            // A log-in needs one of the device's two requests.
-                            drop(slot);
-                            let asked = self.authenticator.session_with_token(&session);
-                            match timeout_at(deadline, asked).await {
-                                Ok(Some(_)) if only_once => return Err(RequestError::TokenCame),
-                                Ok(Some(_)) => attempts = 0,
-                                Ok(None) | Err(_) => {
-                                    return Err(RequestError::Forbidden(reason(&response.body)));
-                                }
-                            }
-                        }
-                        Forbidden::Mode(mode) => return Err(RequestError::ModeLocked(mode)),
-                        _ => return Err(RequestError::Forbidden(reason(&response.body))),
+                        Renewal::Token if only_once => return Err(RequestError::TokenCame),
+                        Renewal::Token => attempts = 0,
                     }
                 }
                 AttemptOutcome::Answered(response) => return Ok((Received::Whole(response), slot)),
@@ -322,6 +367,10 @@ impl Received {
             Self::Large(large) => Err(RequestError::TooLarge(large.size)),
         }
     }
+}
+
+fn forbidden(refusal: &DeviceResponse) -> RequestError {
+    RequestError::Forbidden(reason(&refusal.body))
 }
 
 /// The `reason` of a refusal. It is empty if the body is not JSON, such as a page.

@@ -79,7 +79,7 @@ pub(super) struct Endpoint {
     handshakes: Arc<Handshakes>,
     slots: Semaphore,
     /// Tells that an urgent request waits for a slot that a file may have.
-    wanted: Notify,
+    preempted: Notify,
     sessions: Arc<Sessions>,
     telemetry: Arc<Telemetry>,
     fence: DeviceFence,
@@ -102,7 +102,7 @@ impl Endpoint {
             http: http.map_err(|error| os_error::cause_words(&error))?,
             handshakes,
             slots: Semaphore::new(MOST_REQUESTS_AT_ONCE),
-            wanted: Notify::new(),
+            preempted: Notify::new(),
             sessions,
             telemetry: settings.telemetry.clone(),
             fence: settings.fence.clone(),
@@ -134,14 +134,14 @@ impl Endpoint {
             match timeout(URGENT_PATIENCE, &mut slot).await {
                 Ok(slot) => return slot,
                 // Again each time: a file that waited before may have got the slot meanwhile.
-                Err(_) => self.wanted.notify_waiters(),
+                Err(_) => self.preempted.notify_waiters(),
             }
         }
     }
 
     /// Waits until an urgent request needs the slot that a file has. Files that still wait for one do not listen.
-    pub async fn wanted(&self) {
-        self.wanted.notified().await;
+    pub async fn preempted(&self) {
+        self.preempted.notified().await;
     }
 
     /// The request as it is sent; none if its URL would lead to another path.

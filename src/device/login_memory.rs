@@ -12,7 +12,7 @@ use url::Url;
 
 use super::login_backoff::LoginBackoff;
 
-/// So many devices are remembered before it is looked for those that need not be.
+/// How many devices are remembered before those that need not be are looked for.
 const LEAST_DEVICES: usize = 16;
 
 /// The log-ins of all devices. Clones share them.
@@ -59,6 +59,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::device::login_backoff::Credential;
     use crate::device::{DeviceTimings, Problem, ProblemCode};
 
     #[test]
@@ -68,7 +69,8 @@ mod tests {
         let refused = Problem::new(ProblemCode::Unauthorized, "refused");
         let timings = DeviceTimings::default();
         let first = memory.of(&url(1), now);
-        first.lock().failed(&refused, &timings, now);
+        let who = Credential::of("admin", "wrong");
+        first.lock().failed(who, &refused, &timings, now);
         drop(first);
         let used: Vec<_> = (2..52).map(|n| memory.of(&url(n), now)).collect();
         for n in 1000..2000 {
@@ -76,13 +78,13 @@ mod tests {
         }
         let count = || memory.0.lock().logins.len();
         assert!(count() <= 2 * (1 + used.len()), "{}", count());
-        assert!(memory.of(&url(1), now).lock().blocked(now).is_some());
+        assert!(memory.of(&url(1), now).lock().blocked(who, now).is_some());
         drop(used);
         let later = now + Duration::from_secs(3600);
         for n in 2000..3000 {
             memory.of(&url(n), later);
         }
         assert!(count() <= LEAST_DEVICES, "{}", count());
-        assert!(memory.of(&url(1), later).lock().blocked(now).is_none());
+        assert!(memory.of(&url(1), later).lock().blocked(who, now).is_none());
     }
 }

@@ -1,8 +1,10 @@
 //! Why a device cannot be used at the moment, as `room/<room>/problem` tells it.
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::command::ErrorCode;
+use crate::visible::visible;
 
 /// The kind of a problem. Its serialised form is the `code` that users see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -71,6 +73,11 @@ impl Problem {
             code,
             message: message.into(),
         }
+    }
+
+    /// The state `problem` of the room. `since`: when it began, in RFC 3339.
+    pub fn to_json(&self, since: &str) -> Value {
+        json!({"code": self.code, "message": visible(&self.message), "since": since})
     }
 
     /// What answers is not a Poly device, or is in no state to answer as one.

@@ -48,7 +48,7 @@ pub enum RequestError {
     TokenCame,
     /// A file made room for an urgent request, such as the stop of a camera.
     #[error("the file gave way to an urgent request")]
-    GaveWay {
+    Preempted {
         /// The request was begun, so the device may have carried it out.
         sent: bool,
     },

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::Method;
 
 use super::endpoint::{AttemptOutcome, Endpoint, RequestSlot, SMALL_RESPONSE};
@@ -20,21 +21,33 @@ pub(super) async fn holders(
     sessions: &Sessions,
 ) -> Option<String> {
     for session in sessions.still_held() {
-        if let Some(list) = list(endpoint, slot, &session).await? {
-            sessions.lives(session.generation);
-            return session_holders(&read_body(&list).ok()?);
+        match session_list(endpoint, slot, &session).await {
+            SessionList::Told(body) => {
+                sessions.note_valid(session.generation);
+                return session_holders(&read_body(&body).ok()?);
+            }
+            SessionList::NotTold => {}
+            SessionList::NoConnection => return None,
         }
     }
     None
 }
 
-/// The body of the list; nothing if the session is not valid or the device has no list. None if there is no
-/// connection.
-async fn list(
+/// What the device says about its sessions.
+enum SessionList {
+    /// The body of its list.
+    Told(Bytes),
+    /// The session with which it was asked is not valid, or it has no list.
+    NotTold,
+    /// No other session would help.
+    NoConnection,
+}
+
+async fn session_list(
     endpoint: &Endpoint,
     slot: &RequestSlot<'_>,
     session: &Arc<Session>,
-) -> Option<Option<bytes::Bytes>> {
+) -> SessionList {
     for path in SESSION_LISTS {
         let request = endpoint.fixed(Method::GET, path, None);
         let attempt = endpoint
@@ -42,13 +55,17 @@ async fn list(
             .await;
         match attempt {
             AttemptOutcome::Answered(response) if response.status == 200 => {
-                return Some(Some(response.body));
+                return SessionList::Told(response.body);
             }
             // It may have the other spelling.
             AttemptOutcome::Answered(response) if matches!(response.status, 404 | 405 | 501) => {}
-            AttemptOutcome::Answered(_) | AttemptOutcome::Large(_) => return Some(None),
-            AttemptOutcome::Unreachable(_) | AttemptOutcome::Broken(_) => return None,
+            AttemptOutcome::Answered(_) | AttemptOutcome::Large(_) => {
+                return SessionList::NotTold;
+            }
+            AttemptOutcome::Unreachable(_) | AttemptOutcome::Broken(_) => {
+                return SessionList::NoConnection;
+            }
         }
     }
-    Some(None)
+    SessionList::NotTold
 }

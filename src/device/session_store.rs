@@ -73,13 +73,7 @@ impl SessionStore {
 
     /// What an earlier run or another gateway stored.
     pub(super) fn load(&self) -> FoundSessions {
-        let kept = match self {
-            Self::File(file) => KeptSessions {
-                text: file.load(),
-                may_be_in_use: false,
-            },
-            Self::Shared(shared) => shared.load(),
-        };
+        let kept = self.kept();
         FoundSessions {
             sessions: Self::read(&kept.text),
             log_ins: entries(&kept.text)
@@ -98,7 +92,22 @@ impl SessionStore {
         let mut entries: Vec<_> = sessions.map(Session::to_json).collect();
         // Has no id, so it is no session.
         entries.extend(log_ins.map(|log_ins| json!({ LOG_INS: log_ins })));
-        let text = (!entries.is_empty()).then(|| Value::from(entries).to_string());
+        self.keep((!entries.is_empty()).then(|| Value::from(entries).to_string()));
+    }
+
+    /// The text that was stored.
+    pub(super) fn kept(&self) -> KeptSessions {
+        match self {
+            Self::File(file) => KeptSessions {
+                text: file.load(),
+                may_be_in_use: false,
+            },
+            Self::Shared(shared) => shared.load(),
+        }
+    }
+
+    /// Stores this text; `None` if there are no sessions.
+    pub(super) fn keep(&self, text: Option<String>) {
         match self {
             Self::File(file) => file.store(text.as_deref()),
             Self::Shared(shared) => shared.store(text),

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use url::Url;
 
+use super::admission::{LoginLimiter, StartLimiter};
 use super::fence::DeviceFence;
-use super::login_limiter::LoginLimiter;
 use super::login_memory::LoginMemory;
 use super::session_store::SessionStore;
-use super::start_throttle::StartThrottle;
 use super::timings::DeviceTimings;
 use crate::config::Certificate;
 use crate::telemetry::Telemetry;
@@ -46,6 +45,6 @@ pub struct SharedLimits {
     pub logins: LoginLimiter,
     /// How long each has to wait after a log-in that failed.
     pub log_in_memory: LoginMemory,
-    /// What else they do at a start, by turns.
-    pub start: StartThrottle,
+    /// How many do at once what else they do at a start.
+    pub start: StartLimiter,
 }

@@ -9,16 +9,16 @@ use std::time::Duration;
 pub struct DeviceTimings {
     /// How long a request may take, from its first attempt to its response.
     pub request_timeout: Duration,
-    /// That of dialling, logs and files, which devices take up to a minute for.
+    /// The same for dialling, logs and files: devices take up to a minute.
     pub slow_request_timeout: Duration,
-    /// That of what devices take up to three minutes for, such as changing the provider, and half a
-    /// minute for the answer.
+    /// The same for what takes devices minutes, such as changing the provider: three minutes, and half a minute for
+    /// the answer.
     pub minutes_request_timeout: Duration,
     /// How long to wait after a refused password, doubled after each refusal up to an hour. A
     /// device that locks out after too many attempts locks out people too.
     pub retry_after_refused_login: Duration,
-    /// The same, once, where the device has taken this very password since the gateway started: one that starts
-    /// may refuse everybody for a moment.
+    /// The first wait after a refusal, if the device has taken this password since the gateway started: a device that
+    /// starts may refuse everybody for a moment.
     pub retry_after_doubtful_refusal: Duration,
     /// How long to wait after the device locked out all log-ins.
     pub retry_after_lockout: Duration,

@@ -90,7 +90,7 @@ impl Device {
         let status = large.size.status;
         let end = Instant::now() + LONGEST_DOWNLOAD;
         let passed = timeout_at(end, self.pass_on(*large, &to));
-        let sent = self.unless_wanted(true, passed).await?;
+        let sent = self.until_preempted(true, passed).await?;
         let sent = sent.unwrap_or(Err(DownloadError::Abandoned))?;
         to.finish();
         Ok(Downloaded::File(head, status, sent))

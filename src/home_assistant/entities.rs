@@ -27,7 +27,7 @@ enum Source {
 /// Every entity of the catalogue.
 pub fn catalogue_entities() -> impl Iterator<Item = CatalogueEntity> {
     // Another spelling has the states of the first.
-    let first = operations().filter(|operation| operation.stands_in_for.is_none());
+    let first = operations().filter(|operation| operation.fallback_for.is_none());
     first.flat_map(|operation| {
         let of_states = operation.states.iter().flat_map(|state| {
             state.entities.iter().map(|entity| CatalogueEntity {
@@ -330,7 +330,7 @@ fn domain(kind: EntityKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::CATALOGUE;
+    use crate::catalogue::{CATALOGUE, SwitchWords};
 
     /// An entry's entity must be one that its topic can serve.
     #[test]
@@ -344,7 +344,8 @@ mod tests {
                 );
             }
             let takes = |payload: &str| {
-                let read = it.payload().unwrap().read(key, payload.as_bytes(), false);
+                let rule = it.payload().unwrap();
+                let read = rule.read(key, payload.as_bytes(), SwitchWords::OnOff);
                 assert!(read.values.is_ok(), "{key} {payload}: {:?}", read.values);
             };
             match kind {

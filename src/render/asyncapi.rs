@@ -178,7 +178,7 @@ impl Parts {
         let command = route.command();
         let payload = self
             .schemas
-            .payload(command.payload, command.toggles.is_some());
+            .payload(command.payload, command.switch_words());
         let message = message::command(command.payload, payload);
         let alike = self.messages.iter().find(|(_, known)| **known == message);
         let name = match command.payload {

@@ -24,7 +24,7 @@ pub fn console() -> Value {
 /// A topic that can be sent to, with everything that its sender must know.
 pub fn command(route: &Route) -> Value {
     let command = route.command();
-    let toggles = command.toggles.is_some();
+    let words = command.switch_words();
     let bare = match command.payload {
         Payload::Fields { bare, .. } => bare,
         Payload::None | Payload::Bytes { .. } => None,
@@ -33,7 +33,7 @@ pub fn command(route: &Route) -> Value {
         json!({
             "name": field.name,
             "about": field.about,
-            "rule": field.rule.describe(toggles),
+            "rule": field.rule.describe(words),
             "required": field.required,
             "sample": sample(&field.rule),
         })

@@ -7,9 +7,8 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use crate::catalogue::{
-    AnswerKind, CATALOGUE, Class, Command, Field, FileSpec, Operation, PROVIDERS, Payload, Plan,
-    ReadBody, Route, SYSTEM_MODE, State, StateTopic, Variant, When, about_parameter, operations,
-    parameters,
+    AnswerKind, CATALOGUE, Class, Field, FileSpec, Operation, PROVIDERS, Payload, Plan, ReadBody,
+    Route, SYSTEM_MODE, State, StateTopic, Variant, When, about_parameter, operations, parameters,
 };
 
 /// One line for each state, each file and each command, tab-separated, with a heading. A command's fields
@@ -144,9 +143,9 @@ pub fn takes(route: &Route) -> String {
 
 /// The values that a field of a topic's payload takes.
 fn field_takes(route: &Route, field: &Field) -> String {
-    let toggles = route.command().toggles.is_some();
+    let words = route.command().switch_words();
     let optional = if field.required { "" } else { " (optional)" };
-    format!("{}: {}{optional}", field.name, field.rule.describe(toggles))
+    format!("{}: {}{optional}", field.name, field.rule.describe(words))
 }
 
 /// The requests that a topic makes the gateway send to the device, in order.
@@ -189,7 +188,7 @@ fn reading(state: StateTopic) -> String {
 
 /// The request that reads an operation's states, and its other spelling.
 pub fn source(operation: &Operation) -> String {
-    match CATALOGUE.stand_in(operation) {
+    match CATALOGUE.fallback_of(operation) {
         Some(other) => format!("{} (where missing: {})", path(operation), path(other)),
         None => path(operation),
     }
@@ -204,17 +203,15 @@ fn path(operation: &Operation) -> String {
 
 /// An operation's request with what the topic fixes in it.
 fn request(variant: &Variant) -> String {
-    let Command {
-        bind, fixed, flags, ..
-    } = variant.command;
+    let command = &variant.command;
     let mut request = path(variant.operation);
-    for (name, value) in bind {
+    for (name, value) in command.path_constants {
         request = request.replace(&format!("{{{name}}}"), value);
     }
-    for (name, value) in fixed {
+    for (name, value) in command.body_constants {
         let _ = write!(request, " {name}={value}");
     }
-    for (name, value) in flags {
+    for (name, value) in command.body_flags {
         let _ = write!(request, " {name}={value}");
     }
     request

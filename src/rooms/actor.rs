@@ -8,7 +8,7 @@
 //!            CameraStops ─┤  ┌────────────┐ future  ┌──────────┐ requests
 //!                 Poller ─┼─►│ start_work │────────►│ executor │─────────► Device
 //!           Availability ─┘  └────────────┘         └────┬─────┘
-//!                 ▲             asks Underway            │ Done
+//!                 ▲             asks RequestsInFlight    │ Done
 //!                 │                                      ▼
 //!                 │  what is due next               ┌────────┐
 //!                 └─────────────────────────────────│ finish │
@@ -45,7 +45,8 @@ use super::camera_stops::{CameraStops, SentStop};
 use super::doubtful::Doubtful;
 use super::executor::{CheckOrder, CommandEnvironment, Executed, execute};
 use super::first_reads::FirstReads;
-use super::knowledge::{RoomKnowledge, unix_now};
+use super::in_flight::RequestsInFlight;
+use super::knowledge::RoomKnowledge;
 use super::new_readings::NewReadings;
 use super::poller::{Poll, Poller};
 use super::publisher::RoomPublisher;
@@ -55,19 +56,20 @@ use super::reading::LARGEST_JSON_ANSWER;
 use super::schedule::PollPhase;
 use super::settings::RoomSettings;
 use super::stop_signal::StopSignal;
-use super::underway::Underway;
 use crate::catalogue::{
     ACTIVATE_PRESET, Call, Motion, PRESET_PARAMETER, Plan, SET_POSITION, SET_POSITION_OF_SOURCE,
     TimeLimit,
 };
+use crate::clock::{Moment, unix_seconds};
 use crate::command::{Reply, Transfer};
-use crate::device::{Device, DeviceResponse, Problem, RequestError};
+use crate::device::{Device, DeviceResponse, Problem, RequestError, RequestPriority};
 use crate::sleep::sleep_until_some;
 use crate::telemetry::{Telemetry, command_span};
 use check::RunningCheck;
 
-/// How long a room that is asked to stop, and has only reads or a log-in under way, waits for their answers. They are
-/// not needed any more; a device that is well answers meanwhile, and its connection can be used for the log-out.
+/// How long a room that is asked to stop, and has only reads or an unsent log-in under way, waits for their answers.
+/// They are not needed any more; a device that is well answers meanwhile, and its connection can be used for the
+/// log-out.
 const LAST_READS_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Runs a room until it is asked to stop.
@@ -209,7 +211,7 @@ pub struct Actor {
     /// What was read and may mean that a state is gone, while it is uncertain whether the device is
     /// understood.
     doubtful: Doubtful,
-    underway: Underway,
+    in_flight: RequestsInFlight,
     /// The check of the room that runs. It and the next are on the heap, since most rooms have none.
     check: Option<Box<RunningCheck>>,
     /// When the room is checked each day.
@@ -248,13 +250,13 @@ impl Actor {
                 settings.preset_names,
                 settings.setting_names.clone(),
             ),
-            underway: Underway::new(settings.intervals.gentle),
+            in_flight: RequestsInFlight::new(settings.intervals.gentle),
             availability: Availability::new(device.timings().clone()),
             first_reads: FirstReads::new(settings.device.limits.clone()),
             daily: settings
                 .readiness
-                .map(|at| Box::new(Daily::new(at, &settings.id, local_offset, unix_now()))),
-            clock: unix_now,
+                .map(|at| Box::new(Daily::new(at, &settings.id, local_offset, unix_seconds()))),
+            clock: unix_seconds,
             check: None,
             preset: None,
             room: settings.id,
@@ -303,17 +305,17 @@ impl Actor {
         if work == Work::All && retry_at.is_some_and(|at| at <= now) {
             // Thousands of rooms wait at the same time.
             match self.availability.waits_for_fence() && self.device.is_fenced_off() {
-                true => self.availability.still_fenced_off(now),
+                true => self.availability.still_fenced_off(Moment::now()),
                 false => self.connect(),
             }
         }
-        self.queue.expire(now, self.underway.has_file());
+        self.queue.expire(now, self.in_flight.has_file());
         if work == Work::All {
             self.start_checks();
         }
         if !self.availability.is_logged_in() {
             if !self.queue.has_no_command() {
-                self.device.hurry();
+                self.device.raise_login_priority();
             }
             return;
         }
@@ -321,17 +323,20 @@ impl Actor {
         if work == Work::CameraStops {
             return;
         }
-        while let Some((lane, ticket)) = self.queue.take(self.underway.free_lanes()) {
+        while let Some((lane, ticket)) = self.queue.take(self.in_flight.free_lanes()) {
             self.start_command(lane, ticket);
         }
-        if work == Work::All && self.underway.may_poll() && !self.holds_reads(now) {
+        if work == Work::All && self.in_flight.may_poll() && !self.holds_reads(now) {
             self.start_poll(now);
         }
     }
 
-    /// Whether nothing is under way, or about to be, that the room must see through.
+    /// Whether nothing is under way, or about to be, that the room must see through. A log-in that was sent makes a
+    /// session, which would stay at the device.
     fn has_only_reads(&self) -> bool {
-        !self.underway.has_commands() && self.check.is_none() && self.stops.any().is_none()
+        let has_work =
+            self.in_flight.has_commands() || self.check.is_some() || self.stops.any().is_some();
+        !has_work && !self.device.is_login_sent()
     }
 
     /// Whether the task has nothing to do any more.
@@ -344,7 +349,7 @@ impl Actor {
     }
 
     fn start_camera_stop(&mut self, stopping: bool, now: Instant) {
-        if !self.underway.may_stop_camera() {
+        if !self.in_flight.may_stop_camera() {
             return;
         }
         let due = if stopping {
@@ -353,10 +358,10 @@ impl Actor {
             self.stops.due(now)
         };
         let Some(call) = due else { return };
-        self.underway.set_camera_stop(true);
+        self.in_flight.camera_stop_began();
         let sent = self.stops.sent(Motion::camera(&call));
         let environment = self.environment(&call);
-        let device = self.device.urgent();
+        let device = self.device.with(RequestPriority::Urgent);
         self.run_beside(async move {
             let executed = execute(&device, call, environment, Transfer::None).await;
             Done::CameraStopped {
@@ -368,7 +373,7 @@ impl Actor {
 
     fn start_command(&mut self, lane: Lane, ticket: Ticket) {
         let (area, went_first) = (ticket.area(), ticket.is_urgent());
-        self.underway.command_began(lane, area, went_first);
+        self.in_flight.command_began(lane, area, went_first);
         let Ticket {
             call,
             reply,
@@ -383,11 +388,12 @@ impl Actor {
             self.stops.schedule(motion, Instant::now() + longest);
         }
         let environment = self.environment(&call);
-        let device = match (lane, went_first) {
-            (Lane::Files, _) => self.device.giving_way(),
-            (_, true) => self.device.urgent(),
-            (_, false) => self.device.clone(),
+        let priority = match (lane, went_first) {
+            (Lane::Files, _) => RequestPriority::Background,
+            (_, true) => RequestPriority::Urgent,
+            (_, false) => RequestPriority::Normal,
         };
+        let device = self.device.with(priority);
         let span = command_span(reply.command());
         let executing = async move {
             let executed = execute(&device, call, environment, transfer).await;
@@ -413,7 +419,7 @@ impl Actor {
         let Some((poll, request)) = self.poller.begin(conference, now) else {
             return;
         };
-        self.underway.set_poll(true);
+        self.in_flight.poll_began();
         let device = self.device.clone();
         let read = async move {
             let deadline = device.deadline(TimeLimit::Ordinary);
@@ -457,8 +463,8 @@ impl Actor {
             Work::CameraStops => return None,
         }
         let logged_in = self.availability.is_logged_in();
-        let may_stop_camera = logged_in && self.underway.may_stop_camera();
-        let may_poll = logged_in && self.underway.may_poll();
+        let may_stop_camera = logged_in && self.in_flight.may_stop_camera();
+        let may_poll = logged_in && self.in_flight.may_poll();
         [
             self.availability.retry_at(),
             self.queue.next_expiry(),

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::camera_stops::CameraStops;
 use super::dispatch::NotRunning;
 use super::ending::EndingRoom;
-use super::replacement::Successors;
+use super::replacement::{DeviceAddress, Successors};
 use super::room::Room;
 use super::sharing::PreviousOwner;
 use super::{ROOMS_STARTED_AT_ONCE, Rooms};
@@ -30,6 +30,14 @@ struct RemovedRoom {
     config: Arc<config::RoomConfig>,
     room: Room,
     ending: EndingRoom,
+}
+
+/// A room that has ended. What it leaves belongs to its device: the next room of that may have another id, and the room
+/// of its id another device.
+struct EndedRoom {
+    id: Arc<str>,
+    device: DeviceAddress,
+    stops: CameraStops,
 }
 
 impl Rooms {
@@ -56,14 +64,18 @@ impl Rooms {
                 // Nothing replaces them any more.
                 () = self.stopping.cancelled() => return Ok(()),
             };
-            let Some((room, left)) = ended else { break };
-            successors.ended(&room);
-            stops.insert(room, left);
+            let Some(ended) = ended else { break };
+            successors.ended(&ended.id);
+            stops
+                .entry(ended.device)
+                .or_insert_with(CameraStops::default)
+                .append(ended.stops);
         }
         if self.stopping.is_cancelled() {
             return Ok(());
         }
         self.sessions.remove_unused(config);
+        self.session_writers.remove_unused();
         let cannot_start = failed
             .iter()
             .map(|(id, _)| (id.clone(), NotRunning::CannotStart));
@@ -88,17 +100,20 @@ impl Rooms {
         Successors::new(starting, &ending.collect::<Vec<_>>())
     }
 
-    /// Starts these rooms with the camera stops that their predecessors have left. Returns why those do not run that
-    /// cannot be started.
+    /// Starts these rooms, the first of each device with the camera stops that the rooms of before have left there.
+    /// Returns why those do not run that cannot be started.
     fn start_successors(
         &self,
         some: &[Arc<str>],
         config: &Config,
-        stops: &mut BTreeMap<Arc<str>, CameraStops>,
+        stops: &mut BTreeMap<DeviceAddress, CameraStops>,
     ) -> Vec<(Arc<str>, String)> {
         let mut rooms = self.rooms.write();
         let failed = some.iter().filter_map(|room| {
-            let stops = stops.remove(room).unwrap_or_default();
+            let url = config.rooms.get(&**room).map(|room| &room.url);
+            let url = url.filter(|_| self.owns(room));
+            let stops = url.and_then(|url| stops.remove(&DeviceAddress::of(url)));
+            let stops = stops.unwrap_or_default();
             let started = self.start(&mut rooms, room, config, stops, PreviousOwner::Nobody);
             Some((room.clone(), started.err()?))
         });
@@ -138,17 +153,21 @@ impl Rooms {
         changed.collect()
     }
 
-    /// Stops rooms. Gives each when it has ended, with the camera stops that it leaves to the room that replaces it.
+    /// Stops rooms. Gives each when it has ended, with the camera stops that it leaves to the next room of its device.
     fn stop_removed(
         &self,
         removed: Vec<RemovedRoom>,
         config: &Config,
-    ) -> FuturesUnordered<impl Future<Output = (Arc<str>, CameraStops)> + use<>> {
+    ) -> FuturesUnordered<impl Future<Output = EndedRoom> + use<>> {
         let deadline = Instant::now() + ROOM_REPLACE_TIMEOUT;
         let stopping = removed.into_iter().map(|removed| {
             let RemovedRoom {
-                id, room, ending, ..
+                id,
+                config: former,
+                room,
+                ending,
             } = removed;
+            let device = DeviceAddress::of(&former.url);
             let is_gone = !config.rooms.contains_key(&*id);
             let (store, telemetry) = (self.store.clone(), self.telemetry.clone());
             // Other gateways may have it still. Whoever places the rooms knows when its states are of no use any more.
@@ -165,7 +184,13 @@ impl Rooms {
                 }
                 stops
             });
-            async move { (stopped, task.await.unwrap_or_default()) }
+            async move {
+                EndedRoom {
+                    id: stopped,
+                    device,
+                    stops: task.await.unwrap_or_default(),
+                }
+            }
         });
         stopping.collect()
     }

@@ -3,12 +3,11 @@
 //! Pure: gets events and the time, returns what to do. Publishes nothing and sends nothing.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::time::Instant;
 
+use crate::clock::{Moment, rfc3339};
 use crate::device::{DeviceTimings, Problem, ProblemCode};
 
 /// After this many requests in a row without an answer the device counts as offline. One may be
@@ -89,9 +88,9 @@ impl Availability {
     }
 
     /// This gateway still may not use the device. Called instead of [`Availability::connecting`].
-    pub fn still_fenced_off(&mut self, now: Instant) {
+    pub fn still_fenced_off(&mut self, now: Moment) {
         if let Phase::Offline { retry_at } = &mut self.phase {
-            *retry_at = now + jittered(FENCE_LOOK_INTERVAL, clock_noise());
+            *retry_at = now.instant + jittered(FENCE_LOOK_INTERVAL, noise(now));
         }
     }
 
@@ -147,7 +146,7 @@ impl Availability {
         problem: ProblemCode,
         log_in_at: Option<Instant>,
         camera_may_move: bool,
-        now: Instant,
+        now: Moment,
     ) -> Option<WentOffline> {
         if let Phase::Offline { .. } = self.phase {
             return None;
@@ -158,13 +157,13 @@ impl Availability {
                 ProblemCode::Unauthorized | ProblemCode::LockedOut | ProblemCode::TooManySessions,
                 Some(log_in_at),
             ) => log_in_at,
-            _ => now + self.next_wait(problem, camera_may_move, clock_noise()),
+            _ => now.instant + self.next_wait(problem, camera_may_move, noise(now)),
         };
         self.phase = Phase::Offline { retry_at };
         self.unanswered = 0;
         let (since, is_new) = match self.problem.take() {
             Some((code, since)) if code == problem => (since, false),
-            _ => (utc_now(), true),
+            _ => (rfc3339(now.utc), true),
         };
         self.problem = Some((problem, since.clone()));
         Some(WentOffline { since, is_new })
@@ -186,18 +185,9 @@ impl Availability {
     }
 }
 
-/// The time now, in RFC 3339.
-pub(super) fn utc_now() -> String {
-    OffsetDateTime::now_utc()
-        .format(&Rfc3339)
-        .unwrap_or_default()
-}
-
 /// Differs from room to room: the clock's nanoseconds.
-fn clock_noise() -> u32 {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .map_or(0, |since| since.subsec_nanos())
+fn noise(now: Moment) -> u32 {
+    now.utc.nanosecond()
 }
 
 /// Spreads the attempts of many rooms: 75 to 125 per cent of the wait.
@@ -213,6 +203,11 @@ mod tests {
         Availability::new(Arc::default())
     }
 
+    fn at(instant: Instant) -> Moment {
+        let utc = time::OffsetDateTime::UNIX_EPOCH;
+        Moment { instant, utc }
+    }
+
     fn waits(availability: &mut Availability, camera_may_move: bool) -> Vec<u64> {
         // This noise leaves the wait as it is.
         let mut next = || availability.next_wait(ProblemCode::Offline, camera_may_move, 500);
@@ -224,14 +219,14 @@ mod tests {
         let mut availability = availability();
         let now = Instant::now();
         assert!(!availability.waits_for_fence());
-        availability.failed(ProblemCode::NoCluster, None, false, now);
+        availability.failed(ProblemCode::NoCluster, None, false, at(now));
         assert!(availability.waits_for_fence());
-        let mut at = now;
+        let mut last = now;
         for _ in 0..5 {
             let next = availability.retry_at().unwrap();
-            assert!(next > at && next <= at + FENCE_LOOK_INTERVAL * 5 / 4);
-            at = next;
-            availability.still_fenced_off(at);
+            assert!(next > last && next <= last + FENCE_LOOK_INTERVAL * 5 / 4);
+            last = next;
+            availability.still_fenced_off(at(last));
         }
         availability.connecting();
         availability.logged_in();
@@ -260,19 +255,19 @@ mod tests {
     #[test]
     fn a_refused_log_in_waits_as_long_as_the_client_does() {
         let (mut availability, now) = (availability(), Instant::now());
-        let at = now + Duration::from_secs(600);
+        let log_in_at = now + Duration::from_secs(600);
         for problem in [
             ProblemCode::Unauthorized,
             ProblemCode::LockedOut,
             ProblemCode::TooManySessions,
         ] {
             availability.connecting();
-            availability.failed(problem, Some(at), true, now);
-            assert_eq!(availability.retry_at(), Some(at));
+            availability.failed(problem, Some(log_in_at), true, at(now));
+            assert_eq!(availability.retry_at(), Some(log_in_at));
         }
         // It does not lengthen the next wait for an unreachable device, whose session may still be good.
         availability.connecting();
-        availability.failed(ProblemCode::Offline, Some(at), false, now);
+        availability.failed(ProblemCode::Offline, Some(log_in_at), false, at(now));
         assert!(availability.retry_at() < Some(now + Duration::from_secs(2)));
     }
 
@@ -300,7 +295,7 @@ mod tests {
         let (mut availability, now) = (availability(), Instant::now());
         let fail = |availability: &mut Availability, problem| {
             availability.connecting();
-            availability.failed(problem, None, false, now)
+            availability.failed(problem, None, false, at(now))
         };
         let first = fail(&mut availability, ProblemCode::Offline).unwrap();
         assert!(first.is_new);
@@ -334,13 +329,13 @@ mod tests {
         let (mut availability, now) = (availability(), Instant::now());
         assert!(
             availability
-                .failed(ProblemCode::Offline, None, false, now)
+                .failed(ProblemCode::Offline, None, false, at(now))
                 .is_some()
         );
         let retry_at = availability.retry_at();
         assert!(retry_at.is_some_and(|at| at > now));
         assert_eq!(
-            availability.failed(ProblemCode::LockedOut, None, false, now),
+            availability.failed(ProblemCode::LockedOut, None, false, at(now)),
             None
         );
         assert_eq!(availability.retry_at(), retry_at);

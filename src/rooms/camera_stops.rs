@@ -82,6 +82,28 @@ impl CameraStops {
         });
     }
 
+    /// Takes over what another room of the same device has left. A camera that both have started is stopped when the
+    /// later of the two is due.
+    pub fn append(&mut self, left: Self) {
+        for stop in left.stops {
+            self.starts += 1;
+            let mut stops = self.stops.iter_mut();
+            match stops.find(|own| own.camera == stop.camera) {
+                Some(own) => {
+                    own.start = self.starts;
+                    own.due = own.due.max(stop.due);
+                    if stop.repeats.len() > own.repeats.len() {
+                        own.repeats = stop.repeats;
+                    }
+                }
+                None => self.stops.push(CameraStop {
+                    start: self.starts,
+                    ..stop
+                }),
+            }
+        }
+    }
+
     /// The stop that is due at `from`, if it still is, is due at `to`.
     pub fn reschedule(&mut self, from: Instant, to: Instant) {
         for stop in self.stops.iter_mut().filter(|stop| stop.due == from) {
@@ -172,6 +194,24 @@ mod tests {
         // The next move of the camera has a stop of its own.
         stops.schedule(&motion, now);
         stops.stopped(&stops.sent(motion.camera.clone()), now);
+        assert!(stops.is_empty());
+    }
+
+    #[test]
+    fn what_two_rooms_of_a_device_leave_is_stopped_once_and_late_enough() {
+        let motion = motion("camera/move");
+        let (now, later) = (Instant::now(), Instant::now() + Duration::from_secs(1));
+        let left = |due| {
+            let mut stops = CameraStops::default();
+            stops.schedule(&motion, due);
+            stops
+        };
+        let mut stops = CameraStops::default();
+        for due in [now, later, now] {
+            stops.append(left(due));
+        }
+        assert_eq!((stops.stops.len(), stops.next_due()), (1, Some(later)));
+        stops.stopped(&stops.sent(motion.camera.clone()), later);
         assert!(stops.is_empty());
     }
 

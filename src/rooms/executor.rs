@@ -124,7 +124,7 @@ struct Executor<'a> {
     deadline: Instant,
     /// The file that streams along with the command's first request.
     transfer: Transfer,
-    /// The last reading said that there is none at the moment.
+    /// The device answered the last read with 404: there is no such thing at the moment.
     last_was_absent: bool,
     /// The requests follow from a state that was read, and another reading may give others: they are not repeated,
     /// though each of them alone could be.
@@ -156,8 +156,8 @@ impl Executor<'_> {
                 unread.push(format!("{state} could not be read back: {why}"));
             }
         }
-        if let Some(answered) = command.answered {
-            let made = answered(&call, &success.body);
+        if let Some(map_answer) = command.map_answer {
+            let made = map_answer(&call, &success.body);
             success.body = made.map_err(|failure| failure.with_status(success.status))?;
         }
         if !unread.is_empty() {
@@ -180,7 +180,7 @@ impl Executor<'_> {
             Plan::From { state, .. } => {
                 let value = self.read_state(state, &Params::new()).await?;
                 let calls = call.planned(&self.environment.context, &value)?;
-                self.sends_once |= !command.repeatable;
+                self.sends_once |= !command.idempotent;
                 self.request_each_of_state(&calls, command).await
             }
             Plan::Read(state) => self.query_state(state, call).await,
@@ -445,7 +445,14 @@ impl Executor<'_> {
                 }
                 Ok(success)
             }
-            Err(problem) => Err(self.fail(RequestError::Problem(problem), true)),
+            Err(problem) => {
+                let failure = self.fail(RequestError::Problem(problem), true);
+                if self.device.session_generation().is_some() {
+                    // The device still takes the session of before, so the room stays as it is.
+                    self.problem = None;
+                }
+                Err(failure)
+            }
         }
     }
 }

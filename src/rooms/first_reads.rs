@@ -37,7 +37,7 @@ impl FirstReads {
     pub fn hold(&mut self, are_due: bool, now: Instant) -> bool {
         if !are_due {
             self.permit = None;
-        } else if self.permit.is_none() && self.limits.logins.is_crowded() {
+        } else if self.permit.is_none() && self.limits.logins.is_saturated() {
             self.permit = self.limits.start.first_reader();
             if self.permit.is_none() {
                 self.looks_at = Some(now + LOOK_INTERVAL);
@@ -48,10 +48,10 @@ impl FirstReads {
         false
     }
 
-    /// Makes one of them, when its turn has come.
+    /// Makes one of them, when it has a permit.
     pub fn read<F: Future>(&self, read: F) -> impl Future<Output = F::Output> + use<F> {
-        let throttle = self.limits.start.clone();
-        async move { throttle.in_turn(read).await }
+        let limiter = self.limits.start.clone();
+        async move { limiter.run(read).await }
     }
 
     /// While they are held back: when to ask again.
@@ -75,7 +75,7 @@ mod tests {
             held.map(|it| it.looks_at().unwrap()).collect::<Vec<_>>()
         };
         assert_eq!(held(&mut reads), []);
-        let crowd = limits.logins.crowd();
+        let saturation = limits.logins.saturate();
         for _ in 0..2 {
             assert_eq!(held(&mut reads), [now + LOOK_INTERVAL; 5]);
         }
@@ -85,7 +85,7 @@ mod tests {
         }
         let mut others = reads.split_off(2);
         assert_eq!(held(&mut others).len(), 3);
-        drop(crowd);
+        drop(saturation);
         assert_eq!(held(&mut others), []);
         assert!(others.iter().all(|it| it.looks_at().is_none()));
     }

@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use serde_json::Value;
 use tokio::time::Instant;
@@ -24,6 +23,7 @@ use crate::catalogue::{
     SETTING, StateTopic, When, connections, learned_preset_offset, operations, paired_devices,
     uptime,
 };
+use crate::clock::unix_seconds;
 
 /// A room's knowledge of its device.
 #[derive(Debug)]
@@ -132,7 +132,7 @@ impl RoomKnowledge {
     /// What the values of states may depend on besides the device's answer.
     pub fn context(&self) -> Context {
         Context {
-            now: unix_now(),
+            now: unix_seconds(),
             preset_offset: self.configured_preset_offset,
             preset_names: Some(self.preset_names.clone()),
             started: self.boot_time.started(),
@@ -150,7 +150,7 @@ impl RoomKnowledge {
                 if operation.feeds(BOOT_TIME)
                     && let Some(uptime) = uptime(answer)
                 {
-                    self.boot_time.read(uptime, unix_now(), Instant::now());
+                    self.boot_time.read(uptime, unix_seconds(), Instant::now());
                 }
                 self.publish(operation, answer);
                 self.learn(operation, answer);
@@ -249,12 +249,6 @@ impl RoomKnowledge {
 /// The operation is read only in a call, so its states are there only in a call.
 fn is_call_state(operation: &Operation) -> bool {
     matches!(operation.poll, Some((_, When::InCall)))
-}
-
-/// Seconds since 1970.
-pub(super) fn unix_now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0))
 }
 
 #[cfg(test)]

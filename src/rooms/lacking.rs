@@ -28,9 +28,9 @@ pub async fn lacking_reads(device: &Device, setting_names: &[String]) -> Vec<Lac
     for operation in operations().filter(|operation| is_tried(operation, setting_names)) {
         let mut read = read(device, operation, setting_names).await;
         if read == Read::Lacking
-            && let Some(stand_in) = CATALOGUE.stand_in(operation)
+            && let Some(fallback) = CATALOGUE.fallback_of(operation)
         {
-            read = self::read(device, stand_in, setting_names).await;
+            read = self::read(device, fallback, setting_names).await;
         }
         let why = match read {
             Read::Answered => continue,
@@ -61,7 +61,7 @@ pub async fn lacking_reads(device: &Device, setting_names: &[String]) -> Vec<Lac
 fn is_tried(operation: &Operation, setting_names: &[String]) -> bool {
     let is_always = matches!(operation.poll, Some((_, When::Always | When::AfterCall)));
     let is_wanted = operation.read != Some(ReadBody::SettingNames) || !setting_names.is_empty();
-    let is_own = operation.stands_in_for.is_none() && !operation.is_gateways_own();
+    let is_own = operation.fallback_for.is_none() && !operation.is_gateways_own();
     is_always && operation.reads() && is_wanted && is_own && !operation.path.contains('{')
 }
 

@@ -143,7 +143,7 @@ impl Poller {
                 Polled::Failed
             }
         };
-        self.schedule.asked(poll.index);
+        self.schedule.read_ended(poll.index);
         self.forget_what_is_not_read();
         if let Some(index) = self.understanding.to_be_read_again() {
             self.schedule.again(index, now);

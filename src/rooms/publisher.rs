@@ -18,7 +18,6 @@ use crate::device::{Problem, ProblemCode};
 use crate::state::{RoomStatus, StateStore, StateValue};
 use crate::telemetry::Telemetry;
 use crate::topics::{AVAILABILITY, OFFLINE, ONLINE, PROBLEM, RoomTopics};
-use crate::visible::visible;
 
 /// Gives the results of one room and writes its states.
 #[derive(Debug)]
@@ -195,12 +194,7 @@ impl RoomPublisher {
             known: true,
             complete: false,
         });
-        let details = json!({
-            "code": problem.code,
-            "message": visible(&problem.message),
-            "since": offline.since,
-        });
-        self.state(PROBLEM, Some(&details));
+        self.state(PROBLEM, Some(&problem.to_json(&offline.since)));
         self.unavailable();
     }
 

@@ -122,12 +122,12 @@ pub fn no_response(failed: &RequestError, repeatable: bool) -> Failure {
         RequestError::TimedOut { .. } => {
             Failure::new(ErrorCode::Timeout, "the device did not answer in time")
         }
-        RequestError::GaveWay { sent: true } if !repeatable => Failure::new(
+        RequestError::Preempted { sent: true } if !repeatable => Failure::new(
             ErrorCode::OutcomeUnknown,
             "the device was needed to hang up or to stop a camera while it got the file; whether it has taken it \
              is unknown",
         ),
-        RequestError::GaveWay { .. } => Failure::new(
+        RequestError::Preempted { .. } => Failure::new(
             ErrorCode::Busy,
             "the device was needed to hang up or to stop a camera while the file was on its way; ask for it again",
         ),
@@ -264,10 +264,10 @@ mod tests {
         assert_eq!(code(timed_out(true), false), OutcomeUnknown);
         assert_eq!(code(timed_out(true), true), Timeout);
         assert_eq!(code(timed_out(false), false), Timeout);
-        let gave_way = |sent| RequestError::GaveWay { sent };
-        assert_eq!(code(gave_way(true), false), OutcomeUnknown);
+        let preempted = |sent| RequestError::Preempted { sent };
+        assert_eq!(code(preempted(true), false), OutcomeUnknown);
         for (sent, repeatable) in [(true, true), (false, false)] {
-            assert_eq!(code(gave_way(sent), repeatable), ErrorCode::Busy);
+            assert_eq!(code(preempted(sent), repeatable), ErrorCode::Busy);
         }
         assert_eq!(code(broken(), false), OutcomeUnknown);
         assert_eq!(code(broken(), true), Offline);

@@ -11,7 +11,7 @@ use url::Url;
 /// The rooms that are to start.
 #[derive(Debug, Default)]
 pub(super) struct Successors {
-    /// How many rooms have to end before this one may start. Those that wait for none are not here.
+    /// How many rooms have to end before this one may start. Rooms that wait for none are not listed.
     waiting: BTreeMap<Arc<str>, usize>,
     /// The rooms that wait for this one to end.
     after: BTreeMap<Arc<str>, Vec<Arc<str>>>,
@@ -29,12 +29,15 @@ impl Successors {
     ) -> Self {
         let mut by_device = BTreeMap::<_, Vec<&Arc<str>>>::new();
         for (room, url) in ending {
-            by_device.entry(device(url)).or_default().push(room);
+            by_device
+                .entry(DeviceAddress::of(url))
+                .or_default()
+                .push(room);
         }
         let mut successors = Self::default();
         let ids: BTreeMap<&Arc<str>, ()> = ending.iter().map(|(room, _)| (room, ())).collect();
         for (room, url) in starting {
-            let of_device = by_device.get(&device(url)).into_iter().flatten();
+            let of_device = by_device.get(&DeviceAddress::of(url)).into_iter().flatten();
             let others = of_device.copied().filter(|ending| **ending != room);
             let own = ids.get_key_value(&room).map(|(ending, ())| *ending);
             let mut count = 0;
@@ -71,9 +74,14 @@ impl Successors {
     }
 }
 
-/// Two rooms with the same must not use it at the same time: a device has few sessions.
-fn device(url: &Url) -> (Option<&str>, Option<u16>) {
-    (url.host_str(), url.port_or_known_default())
+/// Where a device is. Two rooms with the same must not use it at the same time: a device has few sessions.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct DeviceAddress(Option<String>, Option<u16>);
+
+impl DeviceAddress {
+    pub fn of(url: &Url) -> Self {
+        Self(url.host_str().map(Into::into), url.port_or_known_default())
+    }
 }
 
 #[cfg(test)]

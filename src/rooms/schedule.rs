@@ -37,21 +37,19 @@ pub struct ScheduledRead {
     class: Class,
     when: When,
     due: Instant,
-    /// The index of the entry that it stands in for.
-    stands_in_for: Option<u16>,
+    /// The index of the entry that this is read in place of, while the device lacks that one.
+    fallback_for: Option<u16>,
     /// The reads of what a call leaves behind that do not wait for its pace. None for what is read at its
     /// pace alone.
-    pending: Option<PendingReads>,
-    /// Not read until the next log-in, because the device does not have it.
-    dropped: bool,
+    after_call: Option<PendingReads>,
     /// The device has answered since the log-in, so it has this.
     answered: bool,
     /// How often in a row the device has said that it does not have this, or refused it.
     unsupported: u8,
     /// The device has refused it, which may be about the provider that runs it.
     refused: bool,
-    /// Whether it was read since the log-in, with or without success.
-    asked: bool,
+    /// It was read since the log-in, with or without success.
+    read_since_login: bool,
     /// The digest of the newest body that was of use, so that the same body is not parsed again, and
     /// what that body says about who sent it.
     last_body: Option<(Digest, Evidence)>,
@@ -69,7 +67,6 @@ impl ScheduledRead {
 
     /// What was true of an earlier session, and may not be of this one, is forgotten.
     fn forget(&mut self) {
-        self.dropped = false;
         self.answered = false;
         self.unsupported = 0;
         self.refused = false;
@@ -79,6 +76,12 @@ impl ScheduledRead {
     /// The device's newest answers say that it lacks this.
     fn is_missing(&self) -> bool {
         self.unsupported > 0
+    }
+
+    /// Not read until the next log-in: the device says again and again that it lacks this, and never had it since the
+    /// last log-in.
+    fn is_dropped(&self) -> bool {
+        !self.answered && self.unsupported >= UNSUPPORTED_BEFORE_DROPPED
     }
 
     /// Changes whenever a command has read states of this entry.
@@ -135,13 +138,12 @@ impl Schedule {
                     class,
                     when,
                     due: now,
-                    stands_in_for: None,
-                    pending: pending_once(when),
-                    dropped: false,
+                    fallback_for: None,
+                    after_call: pending_once(when),
                     answered: false,
                     unsupported: 0,
                     refused: false,
-                    asked: false,
+                    read_since_login: false,
                     last_body: None,
                     writes: 0,
                 })
@@ -150,10 +152,10 @@ impl Schedule {
         entries.shrink_to_fit();
         entries.sort_by_key(|entry| entry.class);
         for index in 0..entries.len() {
-            let first = entries[index].operation.stands_in_for;
+            let first = entries[index].operation.fallback_for;
             let position = |path| entries.iter().position(|it| it.operation.path == path);
             let position = first.and_then(position);
-            entries[index].stands_in_for = position.and_then(|it| u16::try_from(it).ok());
+            entries[index].fallback_for = position.and_then(|it| u16::try_from(it).ok());
         }
         let mut schedule = Self {
             intervals,
@@ -172,19 +174,19 @@ impl Schedule {
     pub fn restart(&mut self, now: Instant) {
         for entry in &mut self.entries {
             entry.due = now;
-            entry.pending = pending_once(entry.when);
-            entry.asked = false;
+            entry.after_call = pending_once(entry.when);
+            entry.read_since_login = false;
             entry.forget();
         }
         self.choose();
     }
 
     /// The read of an entry has ended, with or without success.
-    pub fn asked(&mut self, index: usize) {
+    pub fn read_ended(&mut self, index: usize) {
         if let Some(entry) = self.entries.get_mut(index)
-            && !entry.asked
+            && !entry.read_since_login
         {
-            entry.asked = true;
+            entry.read_since_login = true;
             self.choose();
         }
     }
@@ -233,7 +235,7 @@ impl Schedule {
         let entries = self.entries.iter_mut();
         for entry in entries.filter(|entry| entry.when == When::AfterCall) {
             let (pending, wait) = PendingReads::after_call();
-            entry.pending = Some(pending);
+            entry.after_call = Some(pending);
             entry.due = now + wait;
         }
         self.choose();
@@ -258,9 +260,9 @@ impl Schedule {
             When::Always | When::Meters | When::AfterCall => true,
             When::InCall => self.in_call,
         };
-        let first = entry.stands_in_for;
+        let first = entry.fallback_for;
         let first = first.and_then(|it| self.entries.get(usize::from(it)));
-        now && !entry.dropped && first.is_none_or(ScheduledRead::is_missing)
+        now && !entry.is_dropped() && first.is_none_or(ScheduledRead::is_missing)
     }
 
     /// Whether the entry at this index is read now.
@@ -280,7 +282,7 @@ impl Schedule {
         let entries = self.entries.iter().enumerate();
         self.next = entries
             .filter(|(_, entry)| self.wanted(entry))
-            .inspect(|(_, entry)| complete &= entry.asked)
+            .inspect(|(_, entry)| complete &= entry.read_since_login)
             .map(|(index, entry)| (index, entry.due))
             .min_by_key(|(_, due)| *due);
         self.complete = complete;
@@ -324,7 +326,7 @@ impl Schedule {
     /// The offset of an entry within its interval, if it has not been read yet.
     fn offset(&self, index: usize, interval: Duration) -> Option<Duration> {
         let entry = self.entries.get(index)?;
-        if entry.last_body.is_some() || entry.dropped {
+        if entry.last_body.is_some() || entry.is_dropped() {
             return None;
         }
         let class = |of: &[ScheduledRead]| {
@@ -339,7 +341,7 @@ impl Schedule {
     pub fn again(&mut self, index: usize, now: Instant) {
         if let Some(entry) = self.entries.get_mut(index) {
             entry.due = now;
-            entry.pending = entry.pending.or(pending_once(entry.when));
+            entry.after_call = entry.after_call.or(pending_once(entry.when));
         }
         self.choose();
     }
@@ -374,11 +376,11 @@ impl Schedule {
     /// After an answer: reads what a call leaves behind once more soon, or again at its pace.
     fn follow_call(&mut self, index: usize, is_new: bool, now: Instant) {
         if let Some(entry) = self.entries.get_mut(index)
-            && let Some(pending) = &mut entry.pending
+            && let Some(pending) = &mut entry.after_call
         {
             match pending.answered(is_new) {
                 Some(wait) => entry.due = now + wait,
-                None => entry.pending = None,
+                None => entry.after_call = None,
             }
             self.choose();
         }
@@ -387,7 +389,7 @@ impl Schedule {
     /// A read failed: what a call leaves behind is read again soon, everything else at its pace.
     pub fn failed(&mut self, index: usize, now: Instant) {
         if let Some(entry) = self.entries.get_mut(index)
-            && let Some(wait) = entry.pending.as_mut().and_then(PendingReads::failed)
+            && let Some(wait) = entry.after_call.as_mut().and_then(PendingReads::failed)
         {
             entry.due = now + wait;
             self.choose();
@@ -402,7 +404,6 @@ impl Schedule {
             entry.last_body = None;
             entry.unsupported = entry.unsupported.saturating_add(1);
             if !entry.answered {
-                entry.dropped = entry.unsupported >= UNSUPPORTED_BEFORE_DROPPED;
                 entry.due = now + slow;
             }
         }
@@ -424,7 +425,6 @@ impl Schedule {
         }
         if !was_answered {
             entry.unsupported = entry.unsupported.saturating_add(1);
-            entry.dropped = entry.unsupported >= UNSUPPORTED_BEFORE_DROPPED;
         }
         entry.refused = true;
         entry.due = now + slow;
@@ -436,7 +436,6 @@ impl Schedule {
     pub fn mode_changed(&mut self, now: Instant) {
         for entry in self.entries.iter_mut().filter(|entry| entry.refused) {
             entry.refused = false;
-            entry.dropped = false;
             entry.unsupported = 0;
             entry.due = now;
         }
@@ -447,7 +446,6 @@ impl Schedule {
     pub fn is_there(&mut self, index: usize) {
         if let Some(entry) = self.entries.get_mut(index) {
             entry.answered = true;
-            entry.dropped = false;
             entry.unsupported = 0;
         }
         self.choose();

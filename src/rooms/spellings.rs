@@ -45,7 +45,7 @@ impl Spellings {
     /// The spellings of a read, in the order in which to try them.
     pub fn of_read(&self, operation: &'static Operation) -> Vec<&'static Operation> {
         let mut spellings = vec![operation];
-        spellings.extend(CATALOGUE.stand_in(operation));
+        spellings.extend(CATALOGUE.fallback_of(operation));
         let known = self.newest_read(operation.path);
         spellings.sort_by_key(|spelling| known.is_some_and(|known| spelling.path != known));
         spellings
@@ -73,7 +73,7 @@ impl Spellings {
             return true;
         };
         let newest = self.newest_read(first);
-        let is_gone = match operation.stands_in_for {
+        let is_gone = match operation.fallback_for {
             // The other spelling is asked next and decides, unless the device had this one until now.
             None => newest == Some(first),
             Some(_) => newest != Some(first),
@@ -87,9 +87,9 @@ impl Spellings {
 
 /// The path of the first spelling of a read, if it has several.
 fn first_spelling(operation: &'static Operation) -> Option<&'static str> {
-    let has_another = CATALOGUE.stand_in(operation).is_some();
+    let has_another = CATALOGUE.fallback_of(operation).is_some();
     let own = has_another.then_some(operation.path);
-    operation.stands_in_for.or(own)
+    operation.fallback_for.or(own)
 }
 
 #[cfg(test)]

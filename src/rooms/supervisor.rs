@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::actor::{Actor, run_actor};
-use super::availability::{WentOffline, utc_now};
+use super::availability::WentOffline;
 use super::camera_stops::CameraStops;
 use super::executor::{CommandEnvironment, execute};
 use super::publisher::RoomPublisher;
@@ -20,8 +20,9 @@ use super::queue::Queue;
 use super::settings::RoomSettings;
 use super::stop_signal::StopSignal;
 use crate::catalogue::{Call, Motion};
+use crate::clock::utc_now;
 use crate::command::{Failure, Transfer};
-use crate::device::{Device, Problem, ProblemCode};
+use crate::device::{Device, Problem, ProblemCode, RequestPriority};
 
 /// The wait before the first new start; doubled by each further one.
 const FIRST_RESTART_DELAY: Duration = Duration::from_secs(1);
@@ -141,7 +142,7 @@ impl Supervisor {
     async fn stop_camera(&self, call: Call, stops: &mut CameraStops) -> bool {
         let sent = stops.sent(Motion::camera(&call));
         let environment = CommandEnvironment::default();
-        let device = self.device.urgent();
+        let device = self.device.with(RequestPriority::Urgent);
         let executed = execute(&device, call, environment, Transfer::None).await;
         if executed.result.is_ok() {
             stops.stopped(&sent, Instant::now());

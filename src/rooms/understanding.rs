@@ -17,7 +17,8 @@ const FAILED_READS: u8 = 3;
 /// A device that was understood is not any more, either, when its endpoints fail but for one in this many. What
 /// the others said last would count as how the device is now.
 const ONE_GOOD_AMONG: usize = 4;
-/// So often in a row each of those has failed: one lost read says nothing, and a slow state is not read again soon.
+/// Each of those has failed this many times in a row: one lost read proves nothing, and a slow state is not read
+/// again soon.
 const LOST_READS: u8 = 2;
 /// How many different answers the problem names.
 const MOST_SEEN: usize = 3;

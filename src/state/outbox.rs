@@ -51,7 +51,7 @@ pub trait OutboxReply {
     }
 }
 
-/// Of a reader that sends no commands.
+/// For readers that send no commands.
 impl OutboxReply for () {}
 
 impl<R: OutboxReply> Item<R> {
@@ -85,7 +85,7 @@ impl<R: OutboxReply> Item<R> {
 /// A queue from the gateway to one front door.
 ///
 /// States are bounded by the number of topics, replies by the commands in flight; events are
-/// dropped above [`Outbox::EVENT_LIMIT`], the first in the order of the rooms' turns.
+/// dropped above [`Outbox::MOST_EVENTS`], the first in the order of the rooms' turns.
 #[derive(Debug)]
 pub struct Outbox<R> {
     queue: Mutex<OutboxQueue<R>>,
@@ -104,7 +104,7 @@ impl<R> Default for Outbox<R> {
 impl<R> Outbox<R> {
     /// How many events may wait: enough for every room of a large site to say something at once,
     /// and some hundred kilobytes at most.
-    pub const EVENT_LIMIT: usize = 1024;
+    pub const MOST_EVENTS: usize = 1024;
 
     /// How many items wait.
     pub fn len(&self) -> usize {
@@ -159,7 +159,7 @@ impl<R: OutboxReply> Outbox<R> {
     /// Adds an event. If too many wait, the first in the order of the rooms' turns is dropped; returns true then.
     pub fn push_event(&self, topic: &Arc<str>, payload: &Bytes) -> bool {
         let mut queue = self.queue.lock();
-        let full = queue.waiting_events >= Self::EVENT_LIMIT;
+        let full = queue.waiting_events >= Self::MOST_EVENTS;
         if full {
             queue.take_urgent(|item| matches!(item, Item::Event(..)));
         }

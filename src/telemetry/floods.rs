@@ -31,7 +31,7 @@ const LONGEST_CAUSE: usize = 60;
 const FAILED_COMMANDS_PER_MINUTE: u32 = 1000;
 /// Rooms, doors and error codes whose failed commands are counted apart. Clients can name rooms that
 /// do not exist; what finds no place here is counted together.
-const MAX_SUBJECTS_OF_COMMANDS: usize = 1024;
+const MOST_SUBJECTS_OF_COMMANDS: usize = 1024;
 
 /// Every subject of the last minute, and every flood that goes on.
 #[derive(Debug, Default)]
@@ -90,7 +90,7 @@ impl Counts {
         if self.subjects.contains_key(&subject) {
             return subject;
         }
-        if self.subjects_of_commands >= MAX_SUBJECTS_OF_COMMANDS {
+        if self.subjects_of_commands >= MOST_SUBJECTS_OF_COMMANDS {
             return Subject::FailedCommands(door, code, None);
         }
         self.subjects_of_commands += 1;
@@ -215,7 +215,7 @@ mod tests {
             let lines = (0..20_000).filter(|n| fail(*n)).count();
             assert!(lines <= FAILED_COMMANDS_PER_MINUTE as usize, "{lines}");
             let counts = floods.counts.lock();
-            assert_eq!(counts.subjects.len(), MAX_SUBJECTS_OF_COMMANDS + 1);
+            assert_eq!(counts.subjects.len(), MOST_SUBJECTS_OF_COMMANDS + 1);
             let causes = counts
                 .subjects
                 .values()

@@ -10,14 +10,14 @@ impl Telemetry {
         let metrics = &self.metrics;
         let mqtt = sample.broker_connected.map(|_| {
             json!({
-                "connects": metrics.broker_connects.get(),
-                "published": metrics.broker_published.get(),
-                "received": metrics.broker_received.get(),
-                "refused": metrics.broker_refused.get(),
-                "left_out": metrics.broker_left_out.get(),
-                "other_gateways": metrics.other_gateways.get(),
-                "undelivered_rooms": metrics.undelivered_rooms.get(),
-                "cut_documents": metrics.broker_cut_documents.get(),
+                "connects": metrics.broker.connects.get(),
+                "published": metrics.broker.published.get(),
+                "received": metrics.broker.received.get(),
+                "refused": metrics.broker.refused.get(),
+                "left_out": metrics.broker.left_out.get(),
+                "other_gateways": metrics.broker.other_gateways.get(),
+                "undelivered_rooms": metrics.broker.undelivered_rooms.get(),
+                "cut_documents": metrics.broker.cut_documents.get(),
             })
         });
         let mut health = json!({

@@ -11,13 +11,13 @@ use tokio::time::Instant;
 
 /// The time that is counted.
 const COUNTED_TIME: Duration = Duration::from_secs(60);
-/// Of all together. With 600 characters each it is some kilobytes a second at most.
+/// Entries a minute, of all sources together. With 600 characters each it is some kilobytes a second at most.
 const MOST_IN_A_MINUTE: u32 = 120;
-/// Of one room, or of the gateway, so that it leaves place for the others.
+/// Entries a minute of one room, or of the gateway itself: the others need their part.
 const MOST_OF_ONE_SOURCE: u32 = 20;
-/// Of those that begin alike, such as wrong tokens: the first few say what happens.
+/// Entries a minute that begin alike, such as those about wrong tokens: the first few say what happens.
 const MOST_OF_ONE_KIND: u32 = 5;
-/// Entries that agree in so many characters are of one kind.
+/// Entries whose first characters agree, this many of them, are of one kind.
 const KIND_LENGTH: usize = 20;
 
 /// What was published in the present minute.

@@ -3,8 +3,8 @@
 //! Owns the entries, and the bounds of their number and bytes. One room cannot push out what others have:
 //! where there is no place, the oldest entry of the room that takes most gives way. A room's commands that
 //! succeeded give way apart from the rest, so that a control system that polls hides no failure. Every entry
-//! goes through [`LogRing::push`]. Reads no clock but for the time of an entry, and decides not who may see
-//! what: the reader brings that.
+//! goes through [`LogRing::push`]. Reads the clock only to date an entry. Does not decide who may see what: the
+//! reader brings that.
 
 mod entry;
 
@@ -20,12 +20,12 @@ use tracing::Level;
 pub use entry::{LogEntry, LogKind, LoggedCommand, NewEntry};
 
 use crate::visible::visible_start;
-use entry::rfc3339;
+use entry::utc_text;
 
 /// A day of a few rooms, or an hour of many.
-const MAX_ENTRIES: usize = 4000;
+const MOST_ENTRIES: usize = 4000;
 /// What all entries may take together.
-const MAX_BYTES: usize = 1 << 20;
+const MOST_BYTES: usize = 1 << 20;
 /// The longest text of an entry, in characters.
 const LONGEST_ENTRY: usize = 600;
 
@@ -75,11 +75,18 @@ struct Entries {
 
 /// Where entries come from: a room or the gateway, and whether they are commands that succeeded.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Source(Option<Arc<str>>, bool);
+struct Source {
+    /// `None`: the gateway.
+    room: Option<Arc<str>>,
+    is_success: bool,
+}
 
 impl Source {
     fn of(entry: &LogEntry) -> Self {
-        Self(entry.room.clone(), entry.kind == LogKind::Command)
+        Self {
+            room: entry.room.clone(),
+            is_success: entry.kind == LogKind::Command,
+        }
     }
 }
 
@@ -103,7 +110,7 @@ impl Default for LogRing {
 impl LogRing {
     /// Since when there are entries (RFC 3339, UTC): the start of the gateway.
     pub fn since(&self) -> String {
-        rfc3339(self.started)
+        utc_text(self.started)
     }
 
     /// Adds an entry.
@@ -170,13 +177,14 @@ impl Entries {
     /// The name of a room, shared with the entries that have it.
     fn shared_name(&self, room: &str) -> Arc<str> {
         let room: Arc<str> = room.into();
-        let known = [false, true].map(|is_success| Source(Some(room.clone()), is_success));
-        let known = known
-            .iter()
-            .find_map(|source| self.sources.get_key_value(source));
-        known
-            .and_then(|(source, _)| source.0.clone())
-            .unwrap_or(room)
+        let sources = [false, true].map(|is_success| Source {
+            room: Some(room.clone()),
+            is_success,
+        });
+        let mut sources = sources.iter();
+        let known = sources.find_map(|source| self.sources.get_key_value(source));
+        let name = known.and_then(|(source, _)| source.room.clone());
+        name.unwrap_or(room)
     }
 
     fn add(&mut self, entry: LogEntry) {
@@ -191,7 +199,7 @@ impl Entries {
         self.bytes += bytes;
         self.newest = entry.id;
         self.by_id.insert(entry.id, Arc::new(entry));
-        while self.by_id.len() > MAX_ENTRIES || self.bytes > MAX_BYTES {
+        while self.by_id.len() > MOST_ENTRIES || self.bytes > MOST_BYTES {
             self.drop_one();
         }
     }
@@ -335,10 +343,10 @@ mod tests {
         ] {
             let ring = LogRing::default();
             ring.push(line(Some("1"), "the device is gone"));
-            (0..3 * MAX_ENTRIES).for_each(|_| ring.push(flood.clone()));
+            (0..3 * MOST_ENTRIES).for_each(|_| ring.push(flood.clone()));
             let entries = ring.entries.lock();
-            assert!(entries.by_id.len() <= MAX_ENTRIES, "{name}");
-            assert!(entries.bytes <= MAX_BYTES, "{name}");
+            assert!(entries.by_id.len() <= MOST_ENTRIES, "{name}");
+            assert!(entries.bytes <= MOST_BYTES, "{name}");
             let bytes: usize = entries.by_id.values().map(|entry| entry.bytes()).sum();
             assert_eq!(bytes, entries.bytes, "{name}");
             let of_sources =

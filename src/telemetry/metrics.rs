@@ -3,6 +3,7 @@
 //! Labels come from fixed lists or the configured rooms, so there is a bound on their number.
 //! docs/monitoring.md lists every metric; a test compares.
 
+mod broker;
 mod cluster;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use super::Sample;
 use super::events::{CheckOutcome, PollOutcome, StatusClass};
 use super::lost_log_lines;
 use crate::command::DoorKind;
+use broker::BrokerMetrics;
 use cluster::ClusterMetrics;
 
 /// The upper bounds of the latency of commands, in seconds: from a read-back in the local network to
@@ -56,16 +58,7 @@ pub struct Metrics {
     refused_clients: Counters<1>,
     guesses: Counters<1>,
     dropped_events: Counters<1>,
-    broker_connected: Gauge,
-    pub broker_connects: Counter,
-    pub broker_published: Counter,
-    pub broker_received: Counter,
-    pub broker_refused: Counter,
-    pub broker_left_out: Counter,
-    pub other_gateways: Gauge,
-    pub undelivered_rooms: Gauge,
-    pub broker_cut_documents: Gauge,
-    broker_limited: Counters<1>,
+    pub broker: BrokerMetrics,
     log_lines_dropped: Counter,
     certificate_expiry: Family<Labels<1>, Gauge>,
     /// By their keys: when the gateway's own certificates end.
@@ -131,24 +124,7 @@ impl Default for Metrics {
                 "Wrong tokens and passwords that were checked",
             ),
             dropped_events: add(all, "dropped_events", "Events a reader was too slow for"),
-            broker_connected: add(all, "broker_connected", "Whether the broker is there"),
-            broker_connects: add(all, "broker_connects", "Connections that came up"),
-            broker_published: add(all, "broker_published", "Messages handed to the broker"),
-            broker_received: add(all, "broker_received", "Commands from the broker"),
-            broker_refused: add(all, "broker_refused", "What the broker refused"),
-            broker_left_out: add(all, "broker_left_out", "Messages not at the broker"),
-            other_gateways: add(
-                all,
-                "other_gateways",
-                "Other gateways at the same topics of the broker",
-            ),
-            undelivered_rooms: add(
-                all,
-                "undelivered_rooms",
-                "Rooms of which the broker delivers nothing",
-            ),
-            broker_cut_documents: add(all, "broker_cut_documents", "Documents not whole"),
-            broker_limited: add(all, "broker_limited", "Limits clients reached"),
+            broker: BrokerMetrics::new(all),
             log_lines_dropped: add(all, "log_lines_dropped", "Lines the log lost"),
             certificate_expiry: add(
                 all,
@@ -223,10 +199,6 @@ impl Metrics {
         self.guesses.get_or_create(&[("door", door)]).inc();
     }
 
-    pub fn broker_limited(&self, limit: &'static str) {
-        self.broker_limited.get_or_create(&[("limit", limit)]).inc();
-    }
-
     pub fn event_dropped(&self, door: &'static str) {
         self.dropped_events.get_or_create(&[("door", door)]).inc();
     }
@@ -254,13 +226,11 @@ impl Metrics {
     /// The text in the OpenMetrics format.
     pub fn text(&self, sample: &Sample) -> String {
         let _writing = self.writing.lock();
-        let connected = sample.broker_connected.unwrap_or_default();
-        self.broker_connected.set(connected.into());
+        self.broker.sample(sample.broker_connected);
         if sample.broker_connected.is_some() {
             // Not only when it first happens: the MQTT door always reads.
             let labels = [("door", DoorKind::Mqtt.as_str())];
             let _ = self.dropped_events.get_or_create(&labels);
-            let _ = self.broker_limited.get_or_create(&[("limit", "waiting")]);
         }
         // From the start, so that an alert sees the first guesses.
         for door in [DoorKind::Http, DoorKind::WebSocket, DoorKind::Tcp] {

@@ -42,7 +42,7 @@ pub struct ClusterSample {
     pub device_conflicts: usize,
     /// The links to other gateways.
     pub links: usize,
-    /// Those that are connected.
+    /// The links that are connected.
     pub links_connected: usize,
     /// The commands that it remembers as a deputy.
     pub remembered: usize,

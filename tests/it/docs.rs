@@ -247,7 +247,7 @@ fn limits_are_as_the_pages_say() {
             ),
             format!(
                 "counted | {} |",
-                poly2mqtt::state::Outbox::<()>::EVENT_LIMIT
+                poly2mqtt::state::Outbox::<()>::MOST_EVENTS
             ),
             format!("pings every | {} |", seconds(limits.ping_interval)),
             format!(

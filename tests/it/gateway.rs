@@ -5,6 +5,7 @@ mod in_flight;
 mod killed;
 mod log_ins;
 mod rooms;
+mod session_ends;
 mod session_list;
 mod sessions;
 mod states;

@@ -23,11 +23,11 @@ async fn start(firmware: Firmware) -> Gateway {
     Gateway::start_quick(options).await
 }
 
-/// The bodies of the wishes for a switch since the last call.
-fn wishes(it: &Gateway) -> Vec<Value> {
+/// The bodies of the requests to switch since the last call.
+fn switch_requests(it: &Gateway) -> Vec<Value> {
     let entries = it.device.take_journal().into_iter();
-    let wishes = entries.filter(|entry| entry.path == MODE && entry.method == "POST");
-    wishes
+    let switch_requests = entries.filter(|entry| entry.path == MODE && entry.method == "POST");
+    switch_requests
         .map(|entry| serde_json::from_slice(&entry.body).unwrap())
         .collect()
 }
@@ -66,7 +66,7 @@ async fn the_result_says_when_the_provider_is_active() {
     assert_eq!(result["body"], json!({"provider": "Teams"}));
     assert!(result["warning"].is_null(), "{result}");
     assert!(began.elapsed() >= SWITCH);
-    assert_eq!(wishes(&it), [json!({"enabledapps": ["Teams"]})]);
+    assert_eq!(switch_requests(&it), [json!({"enabledapps": ["Teams"]})]);
     // The state came before the result.
     assert_eq!(
         active(&it.client.last("room/1/system/mode").unwrap()),
@@ -91,7 +91,7 @@ async fn an_unknown_provider_is_told_the_known_ones() {
     assert_eq!(result["error"]["message"], wanted);
     let result = it.client.command(SET, "").await;
     assert_eq!(result["error"]["code"], "invalid_payload", "{result}");
-    assert_eq!(wishes(&it), Vec::<Value>::new());
+    assert_eq!(switch_requests(&it), Vec::<Value>::new());
     it.stop().await;
 }
 
@@ -106,7 +106,7 @@ async fn a_switch_that_does_not_end_is_told_as_it_is() {
     let message = result["error"]["message"].as_str().unwrap();
     let start = "the device accepted the switch to Zoom, but Poly was still active after 1";
     assert!(message.starts_with(start), "{message}");
-    assert_eq!(wishes(&it).len(), 1);
+    assert_eq!(switch_requests(&it).len(), 1);
     it.never_offline();
     it.stop().await;
 }
@@ -131,7 +131,7 @@ fn lost_answers_and_a_silent_device_make_no_false_result() {
             assert_eq!(result["body"], json!({"provider": "Teams"}), "{fault:?}");
             // It is sent once, whatever becomes of the answer.
             assert_eq!(
-                wishes(&it),
+                switch_requests(&it),
                 [json!({"enabledapps": ["Teams"]})],
                 "{fault:?}"
             );
@@ -141,7 +141,7 @@ fn lost_answers_and_a_silent_device_make_no_false_result() {
 }
 
 #[tokio::test]
-async fn what_the_device_says_to_the_wish_is_told_at_once() {
+async fn what_the_device_says_to_the_switch_is_told_at_once() {
     for (kind, code, words) in [
         (FaultKind::Status(500), "device_error", "500"),
         (FaultKind::Status(404), "unsupported", "404"),

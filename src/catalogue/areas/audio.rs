@@ -115,20 +115,20 @@ macro_rules! actions {
                 concat!("Plays touch tones into the call", $through, "."),
             )
                 .fields(Some("keys"), KEYS)
-                .fixed(&[("action", "playDTMF")])
+                .body_constants(&[("action", "playDTMF")])
                 .plan(Plan::Split(one_by_one))
-                .once(),
+                .not_idempotent(),
             Command::new(
                 concat!($below, "/test_tone/play"),
                 concat!("Plays a test tone in the room", $through, " until it is stopped."),
             )
             .fields(Some("speaker"), SPEAKER)
-            .fixed(&[("action", "playTestTone")]),
+            .body_constants(&[("action", "playTestTone")]),
             Command::new(
                 concat!($below, "/test_tone/stop"),
                 concat!("Stops the tone that plays in the room", $through, "."),
             )
-            .fixed(&[("action", "stopPlayingTestTone")]),
+            .body_constants(&[("action", "stopPlayingTestTone")]),
             Command::new(
                 concat!($below, "/start"),
                 concat!(
@@ -137,7 +137,7 @@ macro_rules! actions {
                     "; the REST guide names it without saying what it does."
                 ),
             )
-            .fixed(&[("action", "start")]),
+            .body_constants(&[("action", "start")]),
             Command::new(
                 concat!($below, "/itp_segment_detection"),
                 concat!(
@@ -146,7 +146,7 @@ macro_rules! actions {
                     "; the REST guide only names it."
                 ),
             )
-            .fixed(&[("action", "itpSegmentDetection")]),
+            .body_constants(&[("action", "itpSegmentDetection")]),
         ]
     };
 }
@@ -171,7 +171,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     post("/rest/audio/playdtmf").commands(&[Command::fallback("audio/dtmf/play")
         .fields(Some("keys"), KEYS)
         .plan(Plan::Split(one_by_one))
-        .once()]),
+        .not_idempotent()]),
     post("/rest/audio/acousticfence").commands(actions!(
         "audio/acoustic_fence",
         " by way of the acoustic fence"
@@ -245,7 +245,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             steps: louder,
         })
         .refresh(&[states::AUDIO])
-        .once(),
+        .not_idempotent(),
         Command::new(
             commands::VOLUME_DOWN.as_str(),
             "Makes the loudspeakers quieter by a step, down to 0.",
@@ -256,7 +256,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             steps: quieter,
         })
         .refresh(&[states::AUDIO])
-        .once(),
+        .not_idempotent(),
     ]),
 ];
 

@@ -93,13 +93,13 @@ const CONTENT_SOURCE: &[Entity] = &[choice(
 const fn start(topic: &'static str, about: &'static str) -> Command {
     Command::new(topic, about)
         .fields(Some("direction"), MOVE)
-        .fixed(&[("action", "moveStart")])
+        .body_constants(&[("action", "moveStart")])
         .plan(Plan::Move)
 }
 
 const fn stop(topic: &'static str, about: &'static str) -> Command {
     Command::new(topic, about)
-        .fixed(&[("action", "moveStop")])
+        .body_constants(&[("action", "moveStop")])
         .ends(Ended::Move)
 }
 
@@ -111,14 +111,14 @@ const fn tracking(on: bool) -> [Command; 2] {
             "Lets one camera of the room follow the people in it, or stops it from doing so.",
         )
         .fields(Some("tracking"), TRACKING)
-        .when(on)
+        .selected_by(on)
         .refresh(&[states::NEAR]),
         Command::new(
             "camera/tracking/set",
             "Lets the camera in use follow the people in the room, or stops it from doing so.",
         )
         .fields(Some("tracking"), TRACKING)
-        .when(on)
+        .selected_by(on)
         .entities(if on { TRACKING_SWITCH } else { &[] })
         .plan(Plan::From {
             state: states::NEAR_SELECTED_PEOPLE,
@@ -171,14 +171,14 @@ macro_rules! actions {
             stop(concat!($below, "/stop"), $words.stop),
             Command::new(concat!($below, "/store"), $words.store)
                 .fields(None, STORE)
-                .fixed(&[("action", "store")])
+                .body_constants(&[("action", "store")])
                 .refresh($refresh)
                 .entities($store),
             Command::new(concat!($below, "/clear"), $words.clear)
-                .fixed(&[("action", "clear")])
+                .body_constants(&[("action", "clear")])
                 .refresh($refresh),
             Command::new(concat!($below, "/activate"), $words.activate)
-                .fixed(&[("action", "activate")])
+                .body_constants(&[("action", "activate")])
                 .refresh($refresh)
                 .entities($activate),
             $($short,)*
@@ -326,15 +326,15 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             "Moves the camera in use to a position, or by a distance.",
         )
         .fields(None, POSITION)
-        .bind(&[("source_id", "SELECTED_PEOPLE")])
-        .once(),
+        .path_constants(&[("source_id", "SELECTED_PEOPLE")])
+        .not_idempotent(),
         Command::new(
             commands::SET_POSITION_OF_SOURCE.as_str(),
             "Moves one camera of the room to a position, or by a distance; the guide knows only \
              `SELECTED_PEOPLE` here.",
         )
         .fields(None, POSITION)
-        .once(),
+        .not_idempotent(),
     ]),
     get("/rest/cameras/far/all")
         .shape(Shape::List)
@@ -368,7 +368,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             "Answers with a still picture of the room's camera as a JPEG file, which stays \
              retained at `camera/snapshot/near`.",
         )
-        .bind(&[("snapshot_id", "near_image_1.jpg")])
+        .path_constants(&[("snapshot_id", "near_image_1.jpg")])
         .file("camera/snapshot/near", "image/jpeg", true)
         .entities(&[
             Entity::image("snapshot", "Snapshot"),
@@ -379,14 +379,14 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             "Answers with a still picture of the call's other end as a JPEG file, which stays \
              retained at `camera/snapshot/far`.",
         )
-        .bind(&[("snapshot_id", "far_image_1.jpg")])
+        .path_constants(&[("snapshot_id", "far_image_1.jpg")])
         .file("camera/snapshot/far", "image/jpeg", true),
         Command::new(
             "camera/snapshot/content/get",
             "Answers with a still picture of the content that is shown as a JPEG file, which stays \
              retained at `camera/snapshot/content`.",
         )
-        .bind(&[("snapshot_id", "content_image_1.jpg")])
+        .path_constants(&[("snapshot_id", "content_image_1.jpg")])
         .file("camera/snapshot/content", "image/jpeg", true),
     ]),
     post("/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(true)),

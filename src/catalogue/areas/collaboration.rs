@@ -77,7 +77,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         "collaboration/end",
         "Ends the session in which content is shared.",
     )
-    .fixed(&[("action", "END")])
+    .body_constants(&[("action", "END")])
     .refresh(&[states::COLLABORATION])]),
     post("/rest/collaboration/content").commands(&[Command::new(
         "collaboration/content/save",
@@ -85,9 +85,9 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
              `collaboration/content/get` fetches it.",
     )
     .kind(TopicKind::Query)
-    .leaves()
+    .creates_resource()
     .fields(Some("pin"), PIN)
-    .once()
+    .not_idempotent()
     .slow()]),
     get("/rest/collaboration/content").commands(&[Command::new(
         "collaboration/content/get",

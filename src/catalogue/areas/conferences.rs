@@ -51,10 +51,10 @@ const fn call_action(
     action: &'static [(&'static str, &'static str)],
 ) -> Command {
     Command::new(topic, about)
-        .fixed(action)
-        .carry(&[("conn_id", "id")])
+        .body_constants(action)
+        .params_in_body(&[("conn_id", "id")])
         .refresh(&[states::CALLS])
-        .once()
+        .not_idempotent()
 }
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
@@ -223,7 +223,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             steps: answer,
         })
         .refresh(&[states::CALLS])
-        .once()
+        .not_idempotent()
         .entities(&[Entity::button("answer", "Answer").icon("mdi:phone-check")]),
         Command::new(
             "call/reject",
@@ -234,7 +234,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             steps: reject,
         })
         .refresh(&[states::CALLS])
-        .once()
+        .not_idempotent()
         .entities(&[Entity::button("reject", "Reject").icon("mdi:phone-remove")]),
     ]),
     // Not in the guide. Some entries: the newest may not be the first.

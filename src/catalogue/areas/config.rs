@@ -61,7 +61,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[post("/rest/config")
         )
         .kind(TopicKind::Query)
         .fields(Some("names"), NAMES)
-        .answered(settings_read),
+        .map_answer(settings_read),
         Command::new(
             "config/set",
             "Changes settings of the device's own configuration, and answers with what became of \
@@ -71,5 +71,5 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[post("/rest/config")
         .fields(None, SET)
         .plan(Plan::Split(as_list))
         .refresh(&[states::SETTING])
-        .answered(settings_written),
+        .map_answer(settings_written),
     ])];

@@ -225,7 +225,7 @@ macro_rules! dial {
             concat!("Calls an entry of ", $directory, "."),
         )
         .fields(Some("device_id"), DEVICE)
-        .fixed(&[("action", "dial")])
+        .body_constants(&[("action", "dial")])
         .refresh(&[conferences::states::CALLS])
         .dials()]
     };
@@ -270,22 +270,22 @@ macro_rules! members {
                      what was found."
                 ),
             )
-            .fixed(&[("action", "query")])
-            .leaves(),
+            .body_constants(&[("action", "query")])
+            .creates_resource(),
             Command::new(
                 concat!($entry, "/members/add"),
                 concat!("Adds an entry to a group of ", $directory, "."),
             )
             .fields(Some("entry_id"), MEMBER)
-            .fixed(&[("action", "add")])
-            .once(),
+            .body_constants(&[("action", "add")])
+            .not_idempotent(),
             Command::new(
                 concat!($entry, "/members/remove"),
                 concat!("Takes an entry out of a group of ", $directory, "."),
             )
             .fields(Some("entry_id"), MEMBER)
-            .fixed(&[("action", "remove")])
-            .once(),
+            .body_constants(&[("action", "remove")])
+            .not_idempotent(),
         ]
     };
 }
@@ -324,7 +324,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     )
     .fields(None, ENTRY)
     .refresh(&[states::FAVORITES])
-    .once()]),
+    .not_idempotent()]),
     get("/rest/directory/local/entries/{entry_id}").commands(&[Command::new(
         "directory/local/entry/{entry_id}/get",
         "Answers with one entry of the directory on the device: names, numbers, addresses.",
@@ -363,9 +363,9 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
              `directory/query/{query_id}/get`; `directory/search` does all of it in one command.",
         )
         .kind(TopicKind::Query)
-        .leaves()
+        .creates_resource()
         .fields(Some("search"), SEARCH)
-        .once(),
+        .not_idempotent(),
         Command::new(
             "directory/search",
             "Searches the directory, and answers with the entries that were found, as one list.",
@@ -373,14 +373,14 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .kind(TopicKind::Query)
         .fields(Some("search"), SEARCH)
         .plan(Plan::Search)
-        .once()
+        .not_idempotent()
         .slow(),
     ]),
     get("/rest/directory/queries/initial").commands(&[Command::new(
         "directory/query/initial",
         "Starts a search for the entries that the device shows first, and answers with its `id`.",
     )
-    .leaves()]),
+    .creates_resource()]),
     get("/rest/directory/queries/{query_id}").commands(&[Command::new(
         commands::GET_QUERY.as_str(),
         "Answers with a page of a search that was started; `next` is there if more follows.",

@@ -52,7 +52,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .poll(Class::Normal),
     post("/rest/current/devicemanagement/devices")
         .reads_with(ReadBody::Fixed("null"))
-        .stands_in_for("/rest/devicemanagement/devices")
+        .fallback_for("/rest/devicemanagement/devices")
         .shape(Shape::List)
         .known_by(KNOWN_BY)
         .states(STATES)

@@ -130,11 +130,11 @@ const fn apps_state(path: &'static str) -> Operation {
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     mode(SYSTEM_MODES[0]),
-    mode(SYSTEM_MODES[1]).stands_in_for(SYSTEM_MODES[0]),
+    mode(SYSTEM_MODES[1]).fallback_for(SYSTEM_MODES[0]),
     providers("/rest/system/apps"),
-    providers("/rest/current/system/apps").stands_in_for("/rest/system/apps"),
+    providers("/rest/current/system/apps").fallback_for("/rest/system/apps"),
     apps_state("/rest/system/apps/state"),
-    apps_state("/rest/current/system/apps/state").stands_in_for("/rest/system/apps/state"),
+    apps_state("/rest/current/system/apps/state").fallback_for("/rest/system/apps/state"),
     // Whether a lost answer was carried out shows in the mode, so it is never sent twice.
     post(SYSTEM_MODES[1]).commands(&[Command::new(
         "system/provider/set",
@@ -146,13 +146,13 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     .plan(Plan::SwitchProvider)
     .sets(states::MODE)
     .refresh(&[states::MODE])
-    .once()
+    .not_idempotent()
     .within(TimeLimit::Minutes)
     .entities(PROVIDER_SELECT)]),
     post(SYSTEM_MODES[0]).commands(&[Command::fallback("system/provider/set")
         .fields(Some("provider"), PROVIDER)
         .plan(Plan::SwitchProvider)
-        .once()]),
+        .not_idempotent()]),
 ];
 
 /// Whether the app of this package is in a meeting. An app that the device does not list is in none.

@@ -35,4 +35,4 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[gateways_own()
     )
     .plan(Plan::Readiness)
     .within(TimeLimit::Minutes)
-    .once()])];
+    .not_idempotent()])];

@@ -33,14 +33,14 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         )
         .guarded()
         .plan(Plan::Renew)
-        .once()]),
+        .not_idempotent()]),
     delete("/rest/session"),
     get(SESSION_LISTS[0]).commands(&[Command::new(
         "session/list/get",
         "Answers with who is logged in at the device: user, role, address and kind of client of \
          each session.",
     )
-    .answered(sessions_listed)]),
+    .map_answer(sessions_listed)]),
     get(SESSION_LISTS[1]).commands(&[Command::fallback("session/list/get")]),
 ];
 

@@ -6,8 +6,6 @@ pub(in crate::catalogue) mod states;
 mod tests;
 
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::catalogue::command::{Command, Plan, TopicKind};
 use crate::catalogue::entity::{Enabled, Entity};
@@ -19,6 +17,7 @@ use crate::catalogue::references::StateTopic;
 use crate::catalogue::state::{Context, Pick, Shape, State};
 use crate::catalogue::step::Step;
 use crate::catalogue::up_down;
+use crate::clock::rfc3339_of_unix;
 use crate::command::Failure;
 use crate::topics;
 use fields::{DESTINATION, KEEP, ON, SHOW, TIME};
@@ -90,7 +89,7 @@ const fn switched(
 ) -> Command {
     Command::new(topic, about)
         .fields(Some("on"), ON)
-        .when(on)
+        .selected_by(on)
         .toggles(state[0])
         .refresh(state)
         .sets(state[0])
@@ -199,15 +198,15 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
             "Restarts the device, which takes about three minutes and ends its calls.",
         )
         .guarded()
-        .fixed(&[("action", "reboot")])
-        .once()
+        .body_constants(&[("action", "reboot")])
+        .not_idempotent()
         .entities(&[Entity::button("reboot", "Reboot")
             .class("restart")
             .config()
             .enabled(Enabled::WhenAllowed)]),
         Command::fallback("system/reboot")
-            .flags(&[("restartAll", true)])
-            .once(),
+            .body_flags(&[("restartAll", true)])
+            .not_idempotent(),
     ]),
     post("/rest/system/resetsettings").commands(&[Command::new(
         "system/reset_settings",
@@ -215,8 +214,8 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     )
     .guarded()
     .fields(None, KEEP)
-    .fixed(&[("action", "resetsettings")])
-    .once()]),
+    .body_constants(&[("action", "resetsettings")])
+    .not_idempotent()]),
     get("/rest/system/sipservers")
         .shape(Shape::List)
         .one_of(SERVER_MEMBERS)
@@ -341,8 +340,7 @@ fn boot_time(system: &Value, context: &Context) -> Option<Value> {
 
 /// The time of a start, in seconds since 1970, as the state shows it.
 pub fn boot_date(started: i64) -> Option<String> {
-    let date = OffsetDateTime::from_unix_timestamp(started).ok()?;
-    date.format(&Rfc3339).ok()
+    rfc3339_of_unix(started)
 }
 
 /// Whether the log is full, if the device lists its log among its parts.

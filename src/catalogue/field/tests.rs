@@ -24,14 +24,14 @@ fn a_whole_number_is_taken_however_it_is_spelled() {
         "\" 40.0 \"",
     ] {
         assert_eq!(
-            VOLUME.convert(&value(text), false),
+            VOLUME.convert(&value(text), SwitchWords::OnOff),
             Some(json!(40)),
             "{text}"
         );
     }
     for text in ["-0", "-0.0", "0e999999999", "0.0"] {
         assert_eq!(
-            VOLUME.convert(&value(text), false),
+            VOLUME.convert(&value(text), SwitchWords::OnOff),
             Some(json!(0)),
             "{text}"
         );
@@ -48,7 +48,11 @@ fn a_whole_number_is_taken_however_it_is_spelled() {
         "\"\"",
         "\"５\"",
     ] {
-        assert_eq!(VOLUME.convert(&value(text), false), None, "{text}");
+        assert_eq!(
+            VOLUME.convert(&value(text), SwitchWords::OnOff),
+            None,
+            "{text}"
+        );
     }
 }
 
@@ -64,43 +68,61 @@ fn a_switch_is_taken_in_any_case() {
         "\"1.0\"",
         "1e0",
     ] {
-        let on = Rule::Switch.convert(&value(text), false);
+        let on = Rule::Switch.convert(&value(text), SwitchWords::OnOff);
         assert_eq!(on, Some(json!(true)), "{text}");
-        assert_eq!(Rule::YesNo.convert(&value(text), false), Some(json!("Yes")));
+        assert_eq!(
+            Rule::YesNo.convert(&value(text), SwitchWords::OnOff),
+            Some(json!("Yes"))
+        );
     }
     for text in ["false", "0", "0.0", "-0", "\"oFF\"", "\"FaLsE\""] {
-        let off = Rule::Switch.convert(&value(text), false);
+        let off = Rule::Switch.convert(&value(text), SwitchWords::OnOff);
         assert_eq!(off, Some(json!(false)), "{text}");
     }
     for text in ["2", "0.5", "null", "\"yes\"", "\"\"", "[1]", "10"] {
-        assert_eq!(Rule::Switch.convert(&value(text), false), None, "{text}");
+        assert_eq!(
+            Rule::Switch.convert(&value(text), SwitchWords::OnOff),
+            None,
+            "{text}"
+        );
     }
     let toggle = json!(" Toggle ");
-    assert_eq!(Rule::Switch.convert(&toggle, true), Some(json!("toggle")));
-    assert_eq!(Rule::Switch.convert(&toggle, false), None);
+    assert_eq!(
+        Rule::Switch.convert(&toggle, SwitchWords::OnOffToggle),
+        Some(json!("toggle"))
+    );
+    assert_eq!(Rule::Switch.convert(&toggle, SwitchWords::OnOff), None);
 }
 
 #[test]
 fn an_integer_is_a_text_digit_for_digit_and_nothing_else_is() {
     for rule in [Rule::Text, Rule::AnyText, Rule::Secret] {
         for digits in ["5551234", "0", "-5", "123456789012345678901234567890"] {
-            let taken = rule.convert(&value(digits), false);
+            let taken = rule.convert(&value(digits), SwitchWords::OnOff);
             assert_eq!(taken, Some(json!(digits)), "{rule:?}");
-            let quoted = rule.convert(&json!(format!("0{digits}")), false);
+            let quoted = rule.convert(&json!(format!("0{digits}")), SwitchWords::OnOff);
             assert_eq!(quoted, Some(json!(format!("0{digits}"))));
         }
         for text in ["5551234.0", "1e3", "true", "false", "null", "[]", "{}"] {
-            assert_eq!(rule.convert(&value(text), false), None, "{rule:?} {text}");
+            assert_eq!(
+                rule.convert(&value(text), SwitchWords::OnOff),
+                None,
+                "{rule:?} {text}"
+            );
         }
     }
     let list = value("[5551234, \" a@b \", 12345678901234567890123]");
-    let texts = Rule::Texts.convert(&list, false);
+    let texts = Rule::Texts.convert(&list, SwitchWords::OnOff);
     assert_eq!(
         texts,
         Some(json!(["5551234", "a@b", "12345678901234567890123"]))
     );
     for text in ["[1.0]", "[true]", "[null]", "[\"\"]", "[]"] {
-        assert_eq!(Rule::Texts.convert(&value(text), false), None, "{text}");
+        assert_eq!(
+            Rule::Texts.convert(&value(text), SwitchWords::OnOff),
+            None,
+            "{text}"
+        );
     }
 }
 
@@ -113,11 +135,19 @@ fn an_address_can_be_seen() {
         "a\nb",
         "\u{200b}",
     ] {
-        assert_eq!(Rule::Text.convert(&json!(text), false), None, "{text:?}");
-        assert!(Rule::AnyText.convert(&json!(text), false).is_some());
+        assert_eq!(
+            Rule::Text.convert(&json!(text), SwitchWords::OnOff),
+            None,
+            "{text:?}"
+        );
+        assert!(
+            Rule::AnyText
+                .convert(&json!(text), SwitchWords::OnOff)
+                .is_some()
+        );
     }
     for text in ["\"Zoë\" <sip:a@b>", "会議室", " a "] {
-        let taken = Rule::Text.convert(&json!(text), false);
+        let taken = Rule::Text.convert(&json!(text), SwitchWords::OnOff);
         assert_eq!(taken, Some(json!(text.trim())));
     }
 }
@@ -125,13 +155,13 @@ fn an_address_can_be_seen() {
 proptest! {
     #[test]
     fn any_integer_that_is_meant_as_text_keeps_its_digits(digits in "-?(0|[1-9][0-9]{0,60})") {
-        let taken = Rule::Text.convert(&value(&digits), false);
+        let taken = Rule::Text.convert(&value(&digits), SwitchWords::OnOff);
         prop_assert_eq!(taken, Some(json!(digits)));
     }
 
     #[test]
     fn any_text_that_is_read_from_json_stays(text in "\\PC{1,30}") {
-        let taken = Rule::AnyText.convert(&value(&json!(text).to_string()), false);
+        let taken = Rule::AnyText.convert(&value(&json!(text).to_string()), SwitchWords::OnOff);
         prop_assert_eq!(taken, Some(json!(text.trim_ascii())));
     }
 }

@@ -12,7 +12,7 @@ const VOLUME: Payload = Payload::Fields {
 
 fn read(payload: &str) -> Result<Map<String, Value>, String> {
     VOLUME
-        .read("audio/volume/set", payload.as_bytes(), false)
+        .read("audio/volume/set", payload.as_bytes(), SwitchWords::OnOff)
         .values
 }
 
@@ -39,11 +39,13 @@ fn bad_payloads_say_what_is_allowed() {
             .unwrap_err()
             .contains("\"vol\" is not a field")
     );
-    let none = Payload::None.read("audio/mute", b"PRESS", false).values;
+    let none = Payload::None
+        .read("audio/mute", b"PRESS", SwitchWords::OnOff)
+        .values;
     assert_eq!(none.unwrap_err(), "audio/mute takes an empty payload");
     assert!(
         VOLUME
-            .read("x", &[0xff], false)
+            .read("x", &[0xff], SwitchWords::OnOff)
             .values
             .unwrap_err()
             .contains("UTF-8")
@@ -96,7 +98,7 @@ fn a_key_that_is_there_twice_is_refused() {
     // `null` is no value.
     assert_eq!(read(r#"{"value":null,"volume":50}"#).unwrap()["volume"], 50);
     let payload = br#"{"volume":1,"volume":2,"request_id":7}"#;
-    let read = VOLUME.read("audio/volume/set", payload, false);
+    let read = VOLUME.read("audio/volume/set", payload, SwitchWords::OnOff);
     assert_eq!(read.request_id, Some(Value::from(7).into()));
 }
 
@@ -105,7 +107,7 @@ fn a_request_id_is_found_even_when_the_value_is_wrong() {
     let read = VOLUME.read(
         "audio/volume/set",
         b"{\"volume\":\"x\",\"request_id\":7}",
-        false,
+        SwitchWords::OnOff,
     );
     assert_eq!(read.request_id, Some(Value::from(7).into()));
     assert!(read.values.is_err());
@@ -127,13 +129,13 @@ fn a_request_id_stays_as_it_was_sent() {
     ] {
         for rest in ["\"volume\":40", "\"volume\":\"loud\"", "\"vol\":1"] {
             let payload = format!("{{\"request_id\" : {id} , {rest}}}");
-            let read = VOLUME.read("audio/volume/set", payload.as_bytes(), false);
+            let read = VOLUME.read("audio/volume/set", payload.as_bytes(), SwitchWords::OnOff);
             assert_eq!(read.request_id.unwrap().as_str(), id, "{payload}");
         }
     }
     assert!(
         VOLUME
-            .read("x", b"{\"volume\":4}", false)
+            .read("x", b"{\"volume\":4}", SwitchWords::OnOff)
             .request_id
             .is_none()
     );
@@ -175,7 +177,8 @@ const DIAL: Payload = Payload::Fields {
 };
 
 fn dial(payload: &str) -> Result<Map<String, Value>, String> {
-    DIAL.read("call/dial", payload.as_bytes(), false).values
+    DIAL.read("call/dial", payload.as_bytes(), SwitchWords::OnOff)
+        .values
 }
 
 #[test]
@@ -197,7 +200,7 @@ fn null_is_nothing() {
     for payload in ["", "null", "{}"] {
         assert!(
             Payload::None
-                .read("audio/mute", payload.as_bytes(), false)
+                .read("audio/mute", payload.as_bytes(), SwitchWords::OnOff)
                 .values
                 .is_ok()
         );
@@ -285,7 +288,12 @@ fn a_bare_value_is_what_it_is_in_an_object() {
             "\"[1]\"",
             "null",
         ] {
-            let taken = |given: &str| payload.read(topic, given.as_bytes(), false).values.ok();
+            let taken = |given: &str| {
+                payload
+                    .read(topic, given.as_bytes(), SwitchWords::OnOff)
+                    .values
+                    .ok()
+            };
             let object = format!("{{\"{bare}\":{value}}}");
             assert_eq!(taken(value), taken(&object), "{topic} {value}");
             compared += 1;
@@ -309,7 +317,9 @@ fn what_cannot_be_seen_is_shown() {
         let told = read(payload).unwrap_err();
         assert!(told.contains(shown), "{payload:?}: {told}");
     }
-    let none = Payload::None.read("audio/mute", b"\0", false).values;
+    let none = Payload::None
+        .read("audio/mute", b"\0", SwitchWords::OnOff)
+        .values;
     assert_eq!(
         none.unwrap_err(),
         "audio/mute takes an empty payload, not \"\\0\""
@@ -332,7 +342,12 @@ fn what_is_nearly_json_gets_advice() {
         let told = read(payload).unwrap_err();
         assert!(told.contains(wanted), "{payload}: {told}");
     }
-    let told = |payload| VOLUME.read("x", payload, false).values.unwrap_err();
+    let told = |payload| {
+        VOLUME
+            .read("x", payload, SwitchWords::OnOff)
+            .values
+            .unwrap_err()
+    };
     assert!(told(b"\xff\xfe4\x000\x00").contains("it is UTF-16"));
     assert!(told(b"4\xe90").contains("byte 2 is 0xE9"));
 }
@@ -341,7 +356,7 @@ fn what_is_nearly_json_gets_advice() {
 fn a_payload_of_many_values_is_refused_before_it_is_read() {
     let members: String = (0..MOST_VALUES).map(|n| format!(",\"{n}\":0")).collect();
     let payload = format!("{{\"request_id\":7{members}}}");
-    let read = VOLUME.read("audio/volume/set", payload.as_bytes(), false);
+    let read = VOLUME.read("audio/volume/set", payload.as_bytes(), SwitchWords::OnOff);
     let told = read.values.unwrap_err();
     assert!(
         told.contains("JSON that has more than 2000 values"),
@@ -358,15 +373,19 @@ fn a_secret_is_not_shown() {
         fields: PASSWORD,
         whole: false,
     };
-    let read = payload.read("call/dial", b"{\"password\":[\"hunter2\"]}", false);
+    let read = payload.read(
+        "call/dial",
+        b"{\"password\":[\"hunter2\"]}",
+        SwitchWords::OnOff,
+    );
     assert!(!read.values.unwrap_err().contains("hunter2"));
 }
 
 proptest! {
     #[test]
     fn no_payload_can_panic(payload in proptest::collection::vec(any::<u8>(), 0..60)) {
-        let _ = VOLUME.read("audio/volume/set", &payload, true);
-        let _ = Payload::None.read("audio/mute", &payload, true);
+        let _ = VOLUME.read("audio/volume/set", &payload, SwitchWords::OnOffToggle);
+        let _ = Payload::None.read("audio/mute", &payload, SwitchWords::OnOffToggle);
     }
 
     #[test]

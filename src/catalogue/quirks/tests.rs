@@ -260,9 +260,9 @@ async fn check(name: &str) {
             let set = "config/set";
             let payload = r#"{"name":"a.b","value":1}"#.into();
             let call = Call::parse(set, &payload, &mut None).unwrap();
-            let answered = call.route.command().answered.unwrap();
+            let map_answer = call.route.command().map_answer.unwrap();
             let answer = json!({"vars": [{"name": "a.b", "result": "INVALIDNAME"}]});
-            assert!(answered(&call, &answer).is_err());
+            assert!(map_answer(&call, &answer).is_err());
         }
         "setting that does not say that it is secret" => {
             let operation = operations().find(|it| it.path == "/rest/config").unwrap();
@@ -336,7 +336,7 @@ async fn check(name: &str) {
         "paired devices" => {
             let first = operations().find(|it| it.path == "/rest/devicemanagement/devices");
             let other = crate::catalogue::CATALOGUE
-                .stand_in(first.unwrap())
+                .fallback_of(first.unwrap())
                 .unwrap();
             assert_eq!(other.path, "/rest/current/devicemanagement/devices");
             let request = Request::read(other, &Params::new(), &[]).unwrap();
@@ -363,8 +363,8 @@ async fn check(name: &str) {
                 .pattern("session/list/get")
                 .unwrap();
             let call = Call::of(route, Params::new());
-            let answered = route.command().answered.unwrap();
-            let shown = answered(&call, &json!([{"sessionId": "secret"}])).unwrap();
+            let map_answer = route.command().map_answer.unwrap();
+            let shown = map_answer(&call, &json!([{"sessionId": "secret"}])).unwrap();
             assert!(!shown.to_string().contains("secret"));
         }
         "another status for a refused log-in" => {

@@ -12,16 +12,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use serde_json::json;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::links::Links;
 use super::peer::Link;
 use super::{HOLDERS_LOOK_INTERVAL, Holder, RoomHolders};
-use crate::device::ProblemCode;
+use crate::clock::utc_now;
+use crate::device::{Problem, ProblemCode};
 use crate::state::{Change, RoomStatus, StateStore, StateValue, Subscriber};
 use crate::topics::{OFFLINE, RoomTopics, Topic, is_about_availability};
 use known::{KnownRooms, StatesAction};
@@ -129,7 +127,9 @@ impl RoomsElsewhere {
         self.rooms.lock().look = changed.look;
         for room in &changed.rooms {
             let holder = self.holders.holder(room);
-            let actions = self.rooms.lock().set_holder(room, holder, &self.links);
+            let mut known = self.rooms.lock();
+            let actions = known.set_holder(room, holder, &self.links, Instant::now());
+            drop(known);
             self.carry_out(room, actions);
         }
         if changed.are_all {
@@ -354,12 +354,11 @@ pub(super) enum Reads {
 /// Writes that a room is in nobody's hands, as far as this gateway can tell, and why.
 pub fn tell_no_owner(store: &StateStore, room: &str, why: &str) {
     let topics = RoomTopics::new(room);
-    let now = OffsetDateTime::now_utc();
-    let problem = json!({
-        "code": ProblemCode::NoOwner,
-        "message": why,
-        "since": now.format(&Rfc3339).unwrap_or_default(),
-    });
+    let problem = Problem {
+        code: ProblemCode::NoOwner,
+        message: why.to_owned(),
+    };
+    let problem = problem.to_json(&utc_now());
     store.set(&topics.problem(), StateValue::text(problem.to_string()));
     store.set(&topics.availability(), StateValue::text(OFFLINE));
 }

@@ -269,7 +269,7 @@ async fn devices_that_hang_do_not_hold_up_the_log_in_to_others() {
         .map(|device| tokio::spawn(async move { device.log_in().await }))
         .collect();
     // They are in line before the one that is well.
-    while !limits.logins.is_crowded() {
+    while !limits.logins.is_saturated() {
         sleep(Duration::from_millis(5)).await;
     }
     let device = Device::new(settings(&well.url, limits)).unwrap();
@@ -335,7 +335,7 @@ async fn the_end_of_a_device_does_not_wait_for_a_log_in_that_was_not_sent() {
         async move { device.log_in().await }
     });
     // It stands in line.
-    while device.authenticator.own_waits().total() < Duration::from_millis(50) {
+    while device.authenticator.queue_time().total() < Duration::from_millis(50) {
         sleep(Duration::from_millis(5)).await;
     }
     let began = Instant::now();

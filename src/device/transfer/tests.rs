@@ -7,9 +7,9 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::*;
 use crate::catalogue::{Method, RequestBody, TimeLimit};
 use crate::command::CutOff;
-use crate::device::MOST_REQUESTS_AT_ONCE;
 use crate::device::http::UNREAD_DATA_TIMEOUT;
 use crate::device::test_device::{TestDevice, ok, request_head, send, until_a_request_for};
+use crate::device::{MOST_REQUESTS_AT_ONCE, RequestPriority};
 
 const LIMIT: usize = 1 << 20;
 
@@ -233,10 +233,13 @@ async fn a_file_that_waits_for_its_turn_does_not_give_way() {
         let both = (0..MOST_REQUESTS_AT_ONCE).map(|_| device.send(&slow, LIMIT, deadline));
         futures_util::future::join_all(both).await
     };
-    let (giving_way, urgent) = (device.giving_way(), device.urgent());
+    let (background, urgent) = (
+        device.with(RequestPriority::Background),
+        device.with(RequestPriority::Urgent),
+    );
     let (others, file, stop) = tokio::join!(
         others(),
-        giving_way.send(&file, LIMIT, deadline),
+        background.send(&file, LIMIT, deadline),
         urgent.send(&stop, LIMIT, deadline),
     );
     assert!(others.iter().all(Result::is_ok), "{others:?}");
@@ -244,23 +247,23 @@ async fn a_file_that_waits_for_its_turn_does_not_give_way() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_under_way_gives_way() {
+async fn a_file_that_is_under_way_is_preempted() {
     let test = TestDevice::that_has("/rest/nothing", ok("")).await;
     let device = test.client();
     device.log_in().await.unwrap();
-    let giving_way = device.giving_way();
+    let background = device.with(RequestPriority::Background);
     let held = async || {
         let slot = device.endpoint.slot().await;
         let never = std::future::pending::<()>();
-        let gave_way = giving_way.unless_wanted(true, never).await;
+        let preempted = background.until_preempted(true, never).await;
         drop(slot);
-        gave_way
+        preempted
     };
     let other = device.endpoint.slot().await;
-    let (gave_way, _slot) = tokio::join!(held(), device.endpoint.urgent_slot());
+    let (preempted, _slot) = tokio::join!(held(), device.endpoint.urgent_slot());
     drop(other);
     assert!(
-        matches!(gave_way, Err(RequestError::GaveWay { sent: true })),
-        "{gave_way:?}"
+        matches!(preempted, Err(RequestError::Preempted { sent: true })),
+        "{preempted:?}"
     );
 }

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::catalogue::{
-    Field, MOST_KEYS, MOST_SETTINGS, OFF, ON, Payload, Rule, SettingRule, TOGGLE,
+    Field, MOST_KEYS, MOST_SETTINGS, OFF, ON, Payload, Rule, SettingRule, SwitchWords, TOGGLE,
 };
 
 /// The name of a setting.
@@ -38,7 +38,7 @@ impl Schemas {
     }
 
     /// What a command takes.
-    pub fn payload(&mut self, payload: Payload, toggles: bool) -> Value {
+    pub fn payload(&mut self, payload: Payload, switch_words: SwitchWords) -> Value {
         let (bare, fields) = match payload {
             Payload::Bytes { content_type } => return bytes(content_type),
             Payload::None => (None, [].as_slice()),
@@ -46,7 +46,7 @@ impl Schemas {
         };
         let mut forms = Vec::new();
         if let Some(field) = fields.iter().find(|field| bare == Some(field.name)) {
-            forms.push(explained(self.rule(field, toggles), field));
+            forms.push(explained(self.rule(field, switch_words), field));
         }
         if !fields.iter().any(|field| field.required) {
             let nothing = json!({
@@ -56,7 +56,7 @@ impl Schemas {
             });
             forms.push(self.share("nothing", nothing));
         }
-        forms.push(self.object(bare, fields, toggles));
+        forms.push(self.object(bare, fields, switch_words));
         match forms.len() {
             1 => forms.remove(0),
             _ => json!({"anyOf": forms}),
@@ -64,12 +64,12 @@ impl Schemas {
     }
 
     /// The JSON object of these fields, under each of their names.
-    fn object(&mut self, bare: Option<&str>, fields: &[Field], toggles: bool) -> Value {
+    fn object(&mut self, bare: Option<&str>, fields: &[Field], switch_words: SwitchWords) -> Value {
         let mut properties = Map::new();
         let mut required = Vec::new();
         let mut either = Vec::new();
         for field in fields {
-            let schema = explained(self.rule(field, toggles), field);
+            let schema = explained(self.rule(field, switch_words), field);
             let mut names = Vec::new();
             for name in field.names(bare) {
                 if !names.contains(&name) {
@@ -105,29 +105,28 @@ impl Schemas {
     }
 
     /// What a field's value may be.
-    fn rule(&mut self, field: &Field, toggles: bool) -> Value {
+    fn rule(&mut self, field: &Field, switch_words: SwitchWords) -> Value {
         let rule = &field.rule;
         let described = |mut schema: Value| {
-            schema["description"] = rule.describe(toggles).into();
+            schema["description"] = rule.describe(switch_words).into();
             schema
         };
         // An integer is a text too.
         let text = ["string", "integer"];
         match rule {
             Rule::Switch => {
-                let name = if toggles {
-                    "switch_or_toggle"
-                } else {
-                    "switch"
+                let name = match switch_words {
+                    SwitchWords::OnOff => "switch",
+                    SwitchWords::OnOffToggle => "switch_or_toggle",
                 };
-                self.share(name, described(words(switch(toggles))))
+                self.share(name, described(words(switch(switch_words))))
             }
             Rule::NamedSwitch(on, off) => {
-                let more = switch(toggles).chain([json!(on), json!(off)]);
+                let more = switch(switch_words).chain([json!(on), json!(off)]);
                 self.share(&format!("{on}_or_{off}"), described(words(more)))
             }
             Rule::YesNo => {
-                let more = switch(toggles).chain([json!("Yes"), json!("No")]);
+                let more = switch(switch_words).chain([json!("Yes"), json!("No")]);
                 self.share("yes_or_no", described(words(more)))
             }
             Rule::Integer { min, max: i64::MAX } => json!({"type": "integer", "minimum": min}),
@@ -221,8 +220,8 @@ fn words(values: impl Iterator<Item = Value>) -> Value {
 }
 
 /// What a switch takes, as JSON and as words.
-fn switch(toggles: bool) -> impl Iterator<Item = Value> {
-    let toggle = toggles.then(|| json!(TOGGLE));
+fn switch(switch_words: SwitchWords) -> impl Iterator<Item = Value> {
+    let toggle = (switch_words == SwitchWords::OnOffToggle).then(|| json!(TOGGLE));
     let json = [json!(true), json!(false), json!(1), json!(0)];
     let texts = ON.iter().chain(OFF).map(|word| json!(word));
     json.into_iter().chain(texts).chain(toggle)

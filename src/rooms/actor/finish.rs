@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{Actor, CameraEffect, Done};
 use crate::catalogue::Evidence;
+use crate::clock::Moment;
 use crate::command::{Failure, Reply};
 use crate::device::{DeviceResponse, Problem, RequestError};
 use crate::rooms::camera_stops::SentStop;
@@ -23,7 +24,7 @@ impl Actor {
             Done::LoggedIn(Ok(session)) => self.logged_in(session),
             Done::LoggedIn(Err(problem)) => self.offline(problem),
             Done::Polled { poll, response } => {
-                self.underway.set_poll(false);
+                self.in_flight.poll_ended();
                 self.note_session(matches!(
                     response,
                     Err(RequestError::Forbidden(_) | RequestError::ModeLocked(_))
@@ -36,13 +37,13 @@ impl Actor {
                 effect,
                 executed,
             } => {
-                self.underway.command_ended(lane);
+                self.in_flight.command_ended(lane);
                 let failure = executed.result.as_ref().err();
                 self.note_session(failure.is_some_and(|failure| failure.status == Some(403)));
                 self.commanded(reply, *effect, *executed);
             }
             Done::CameraStopped { sent, executed } => {
-                self.underway.set_camera_stop(false);
+                self.in_flight.camera_stop_ended();
                 match &executed.result {
                     Ok(_) => self.stops.stopped(&sent, Instant::now()),
                     Err(failure) => self.retry_stop(&sent, failure),
@@ -83,7 +84,7 @@ impl Actor {
         {
             self.publisher.read_so_far(complete);
         }
-        if self.underway.has_minutes() {
+        if self.in_flight.has_minutes() {
             self.poller.excuse_losses();
         }
         let online = self.availability.is_online();
@@ -263,7 +264,7 @@ impl Actor {
     fn offline(&mut self, problem: Problem) {
         let camera_may_move = !self.stops.is_empty();
         let log_in_at = self.device.log_in_blocked_until();
-        let now = Instant::now();
+        let now = Moment::now();
         let failed = (self.availability).failed(problem.code, log_in_at, camera_may_move, now);
         let Some(went_offline) = failed else {
             return;

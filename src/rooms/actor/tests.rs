@@ -211,7 +211,7 @@ async fn two_commands_leave_no_request_for_a_poll() {
     room.submit("audio/mute", "");
     room.submit("system/logs/get", "");
     assert_eq!(room.start_work(), 2);
-    assert!(!room.actor.underway.may_poll());
+    assert!(!room.actor.in_flight.may_poll());
     // Polls are due, but there is nothing to wake up for.
     assert_eq!(room.actor.next_wake(Work::All), None);
     room.end("audio/mute", "", success());

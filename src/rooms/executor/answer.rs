@@ -21,7 +21,7 @@ pub(super) fn accepted_body(
     let status = response.status;
     if !is_success(status) {
         let in_path = !operation.commands.is_empty() && operation.path.contains('{');
-        let named = in_path || !command.carry.is_empty();
+        let named = in_path || !command.params_in_body.is_empty();
         return Err(refusal(response, operation, named));
     }
     let body = match read_body(&response.body) {
@@ -58,7 +58,12 @@ const UNKNOWN_ACTION: [&str; 5] = [
 
 /// Whether the device lacks this spelling of a command, so that it carried nothing out.
 pub(super) fn lacks_spelling(failure: &Failure, command: &Command) -> bool {
-    let has_action = || command.fixed.iter().any(|(name, _)| *name == "action");
+    let has_action = || {
+        command
+            .body_constants
+            .iter()
+            .any(|(name, _)| *name == "action")
+    };
     let message = || failure.message.to_ascii_lowercase();
     match failure.status {
         Some(404 | 405 | 501) => true,

@@ -1,4 +1,4 @@
-//! Switching to another provider: sends the wish, and waits until the device says that it is active.
+//! Switching to another provider: sends the request, and waits until the device says that it is active.
 //!
 //! A switch takes minutes. Meanwhile the device may answer 503, or nothing, or end the session: that says
 //! nothing about the switch. Only the mode does, which is read until it names the wanted provider or the
@@ -23,15 +23,15 @@ use crate::rooms::reading::{LARGEST_JSON_ANSWER, ReadOutcome};
 /// device has little to answer while it is busy.
 const MODE_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// What the device said to the wish.
+/// How far the request to switch has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wish {
-    /// Nothing yet.
+enum SwitchRequest {
+    /// The device has not answered it.
     Sent,
-    /// It accepts it.
+    /// The device accepted it.
     Accepted,
-    /// Its answer was lost.
-    Lost,
+    /// The device's answer was lost.
+    AnswerLost,
 }
 
 /// What a read of the mode says.
@@ -58,18 +58,18 @@ impl Executor<'_> {
         self.sent = true;
         let (device, deadline) = (self.device, self.deadline);
         let began = Instant::now();
-        let mut wish = Wish::Sent;
+        let mut request = SwitchRequest::Sent;
         let spellings = self.environment.spellings.of_command(&call);
-        let mut sending = pin!(send_wish(device, &call, &spellings, deadline));
+        let mut sending = pin!(send_switch(device, &call, &spellings, deadline));
         let mut active = None;
         loop {
             let next = Instant::now() + MODE_CHECK_INTERVAL;
             tokio::select! {
                 biased;
-                sent = &mut sending, if wish == Wish::Sent => {
+                sent = &mut sending, if request == SwitchRequest::Sent => {
                     let (index, sent) = sent?;
-                    wish = self.wish_answered(sent)?;
-                    if wish == Wish::Accepted {
+                    request = self.switch_answered(sent)?;
+                    if request == SwitchRequest::Accepted {
                         self.note_spelling(&call, index);
                     }
                 }
@@ -83,7 +83,7 @@ impl Executor<'_> {
                         return Ok(success());
                     }
                 }
-                ModeRead::Unsupported if wish == Wish::Accepted => {
+                ModeRead::Unsupported if request == SwitchRequest::Accepted => {
                     let mut success = success();
                     let warning = "the device accepted this; when it ends cannot be read";
                     success.warning = Some(warning.into());
@@ -93,27 +93,32 @@ impl Executor<'_> {
             }
             if Instant::now() >= deadline {
                 let active = active.map(|active| active.name.as_str());
-                return Err(not_switched(wish, &wanted.name, active, began.elapsed()));
+                return Err(not_switched(request, &wanted.name, active, began.elapsed()));
             }
         }
     }
 
-    /// What the answer to the wish means. A lost answer is no failure: the mode will tell.
-    fn wish_answered(&mut self, sent: Result<Value, RequestError>) -> Result<Wish, Failure> {
+    /// What the answer to the request means. A lost answer is no failure: the mode will tell.
+    fn switch_answered(
+        &mut self,
+        sent: Result<Value, RequestError>,
+    ) -> Result<SwitchRequest, Failure> {
         match sent {
             Ok(answer) => {
                 switch_accepted(&answer)?;
-                Ok(Wish::Accepted)
+                Ok(SwitchRequest::Accepted)
             }
-            Err(RequestError::TimedOut { sent: true } | RequestError::Broken(_)) => Ok(Wish::Lost),
+            Err(RequestError::TimedOut { sent: true } | RequestError::Broken(_)) => {
+                Ok(SwitchRequest::AnswerLost)
+            }
             Err(error) => Err(self.fail_command(error, false)),
         }
     }
 }
 
-/// Sends the wish, in the first of these spellings that the device has: the next one only after an answer that
+/// Sends the request, in the first of these spellings that the device has: the next one only after an answer that
 /// says that nothing was carried out. Gives its index, and the device's answer.
-async fn send_wish(
+async fn send_switch(
     device: &Device,
     call: &Call,
     spellings: &[(usize, &'static Variant)],
@@ -164,18 +169,23 @@ async fn read_mode(
 }
 
 /// The failure when the time is over.
-fn not_switched(wish: Wish, wanted: &str, active: Option<&str>, after: Duration) -> Failure {
+fn not_switched(
+    request: SwitchRequest,
+    wanted: &str,
+    active: Option<&str>,
+    after: Duration,
+) -> Failure {
     let seconds = after.as_secs();
     let now = match active {
         Some(active) => format!("{active} was still active after {seconds} s"),
         None => format!("in {seconds} s it has not said which provider is active"),
     };
-    match wish {
-        Wish::Accepted => Failure::new(
+    match request {
+        SwitchRequest::Accepted => Failure::new(
             ErrorCode::Timeout,
             format!("the device accepted the switch to {wanted}, but {now}"),
         ),
-        Wish::Sent | Wish::Lost => Failure::new(
+        SwitchRequest::Sent | SwitchRequest::AnswerLost => Failure::new(
             ErrorCode::OutcomeUnknown,
             format!("the device did not answer the switch to {wanted}, and {now}"),
         ),
@@ -189,29 +199,29 @@ mod tests {
     #[test]
     fn the_end_of_the_time_is_told_as_it_is() {
         let after = Duration::from_secs(210);
-        for (wish, active, code, message) in [
+        for (request, active, code, message) in [
             (
-                Wish::Accepted,
+                SwitchRequest::Accepted,
                 Some("Poly"),
                 ErrorCode::Timeout,
                 "the device accepted the switch to Teams, but Poly was still active after 210 s",
             ),
             (
-                Wish::Accepted,
+                SwitchRequest::Accepted,
                 None,
                 ErrorCode::Timeout,
                 "the device accepted the switch to Teams, but in 210 s it has not said which \
                  provider is active",
             ),
             (
-                Wish::Lost,
+                SwitchRequest::AnswerLost,
                 Some("Poly"),
                 ErrorCode::OutcomeUnknown,
                 "the device did not answer the switch to Teams, and Poly was still active after \
                  210 s",
             ),
         ] {
-            let failure = not_switched(wish, "Teams", active, after);
+            let failure = not_switched(request, "Teams", active, after);
             assert_eq!((failure.code, failure.message.as_str()), (code, message));
         }
     }

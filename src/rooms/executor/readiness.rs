@@ -32,7 +32,7 @@ const MOVE_DURATION: Duration = Duration::from_millis(400);
 /// The wait after a hang-up before the calls are looked at: the device takes a moment.
 const HANG_UP_WAIT: Duration = Duration::from_millis(500);
 const MOVE_CHECK: &str = "camera_move";
-/// So many reads in a row without an answer end a run: one endpoint alone may hang.
+/// Give up after this many reads in a row without an answer. A single endpoint may hang.
 const MOST_UNANSWERED: u32 = 2;
 
 /// Whether the device still answers while it is checked.
@@ -59,7 +59,7 @@ impl Silence {
     }
 }
 
-/// How the room is used, as its states say. What a device told before it has not lost because one read fails.
+/// How the room is used, as its states say. One read that fails does not undo what the device told before.
 #[derive(Debug, Clone, Default)]
 pub struct KnownUse {
     /// `call/state`.
@@ -109,6 +109,14 @@ impl CheckOrder {
             () = self.interruption() => {}
         }
     }
+}
+
+/// How a move of the camera ended.
+enum CameraMove {
+    /// It was started and stopped.
+    Done,
+    /// The device refused one of the two, or did not answer.
+    Failed(Failure),
 }
 
 /// What was read, or else what is known. `doubt` gets the reason why the newer is not known: the device does not tell
@@ -233,7 +241,7 @@ impl Executor<'_> {
         order: &mut CheckOrder,
     ) -> Result<Option<Check>, Failure> {
         match self.see(NEAR_SELECTED_PEOPLE).await {
-            // That no camera is there, another check says.
+            // Another check reports a missing camera.
             StateReading::Missing => return Ok(None),
             StateReading::Value(camera) if truth(&camera["connected"]) == Some(false) => {
                 return Ok(None);
@@ -248,7 +256,7 @@ impl Executor<'_> {
             }
         }
         for (direction, way) in [("left", "moved"), ("right", "moved back")] {
-            if let Err(failure) = self.move_camera(direction, order).await? {
+            if let CameraMove::Failed(failure) = self.move_camera(direction, order).await? {
                 return Ok(Some(match failure.code {
                     ErrorCode::Unsupported | ErrorCode::ModeLocked => {
                         let message =
@@ -291,12 +299,12 @@ impl Executor<'_> {
     /// One start of the camera, with its stop.
     ///
     /// # Errors
-    /// The run was interrupted. Inside: the device refused.
+    /// The run was interrupted.
     async fn move_camera(
         &mut self,
         direction: &'static str,
         order: &mut CheckOrder,
-    ) -> Result<Result<(), Failure>, Failure> {
+    ) -> Result<CameraMove, Failure> {
         order.uninterrupted()?;
         let start = Call::parse(
             MOVE_CAMERA.as_str(),
@@ -320,7 +328,10 @@ impl Executor<'_> {
             .is_err_and(|failure| failure.code.is_unsure());
         self.camera_may_move = is_unsure || (started.is_ok() && stopped.is_err());
         order.uninterrupted()?;
-        Ok(started.and(stopped).map(|_| ()))
+        Ok(match started.and(stopped) {
+            Ok(_) => CameraMove::Done,
+            Err(failure) => CameraMove::Failed(failure),
+        })
     }
 
     /// Calls an address, and hangs up whatever happens.
@@ -383,7 +394,7 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// What becomes of it shows the next look at the calls.
+    /// Does not care whether it worked: the next reading of the calls shows it.
     async fn hang_up(&mut self, conference: String, connection: String) {
         let params = vec![("conf_id", conference), ("conn_id", connection)];
         if let Err(failure) = self.command(HANG_UP_CONNECTION, params).await {

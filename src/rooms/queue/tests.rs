@@ -395,8 +395,8 @@ fn a_file_blames_another_file_only_where_there_is_one() {
         ((false, true), "too old when its turn came"),
         ((true, false), "too old when its turn came"),
     ] {
-        let (file_is_underway, is_file) = ticket;
-        let told = expired_failure(file_is_underway && is_file).message;
+        let (file_is_in_flight, is_file) = ticket;
+        let told = expired_failure(file_is_in_flight && is_file).message;
         assert!(told.contains(words), "{told}");
     }
 }

@@ -1,9 +1,8 @@
 //! The report of a run, as people and programs read it.
 
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use crate::clock::rfc3339_of_unix;
 use crate::visible::visible;
 
 /// One check of a report.
@@ -53,12 +52,10 @@ impl Report {
     /// `{"ok","at","checks":[{"name","ok","message"}]}`. `now`: when it began, in
     /// seconds since 1970.
     pub fn to_json(&self, now: i64) -> Value {
-        let at = OffsetDateTime::from_unix_timestamp(now).ok();
-        let at = at.and_then(|at| at.format(&Rfc3339).ok());
         let checks = self.checks.iter();
         json!({
             "ok": self.checks.iter().all(|check| check.ok),
-            "at": at,
+            "at": rfc3339_of_unix(now),
             "checks": checks
                 .map(|check| json!({"name": check.name, "ok": check.ok, "message": check.message}))
                 .collect::<Vec<_>>(),

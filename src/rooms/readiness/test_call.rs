@@ -16,9 +16,9 @@ use crate::command::{ErrorCode, Failure};
 /// The wait between two looks at the calls: people wait for the result, and a device takes some seconds to
 /// connect.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// A hang-up that does not work is tried so often (ten seconds), as long as a device may be busy.
+/// How often a hang-up that does not work is tried (ten seconds), as long as a device may be busy.
 const MOST_HANG_UPS: u32 = 20;
-/// After a dial whose answer is not known, the calls are looked at so often (two seconds): the device may
+/// How often the calls are looked at after a dial whose answer is not known (two seconds): the device may
 /// still begin the call.
 const LOOKS_AFTER_UNKNOWN_DIAL: u32 = 4;
 const NAME: &str = "call";

@@ -163,7 +163,7 @@ fn what_the_device_does_not_have_is_dropped_until_the_next_log_in() {
     let mut schedule = schedule(start);
     let audio = index(&schedule, "/rest/audio");
     for _ in 0..UNSUPPORTED_BEFORE_DROPPED {
-        assert!(!schedule.entries[audio].dropped);
+        assert!(!schedule.entries[audio].is_dropped());
         schedule.unsupported(audio, start);
     }
     let reads = minute(&mut schedule, start, Duration::from_millis(10));
@@ -190,7 +190,7 @@ fn what_the_device_refuses_is_asked_rarely_and_again_with_another_provider() {
             schedule.answered(audio, b"{}", Evidence::Poly, start);
         }
         for _ in 0..UNSUPPORTED_BEFORE_DROPPED {
-            assert!(!schedule.entries[audio].dropped);
+            assert!(!schedule.entries[audio].is_dropped());
             assert_eq!(schedule.refused(audio, by_mode, start), !answered);
         }
         let reads = count(&minute(&mut schedule, start, step), "/rest/audio");
@@ -215,7 +215,7 @@ fn what_the_device_once_had_is_read_on() {
     for _ in 0..2 * UNSUPPORTED_BEFORE_DROPPED {
         schedule.unsupported(audio, start);
     }
-    assert!(!schedule.entries[audio].dropped);
+    assert!(!schedule.entries[audio].is_dropped());
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn the_schedule_is_complete_when_everything_was_asked_for() {
     while let Some((index, _)) = schedule.next().filter(|(_, due)| *due <= start) {
         assert!(!schedule.complete());
         schedule.began(index, start);
-        schedule.asked(index);
+        schedule.read_ended(index);
     }
     assert!(schedule.complete());
     // In a call there is more to ask for.
@@ -288,7 +288,7 @@ fn what_a_call_leaves_behind_is_read_after_the_log_in_and_after_each_call() {
     for _ in 0..2 {
         schedule.began(log, start);
         schedule.failed(log, start);
-        schedule.asked(log);
+        schedule.read_ended(log);
         assert!(schedule.entries[log].due > start + Duration::from_secs(5));
     }
     schedule.answered(log, b"[]", Evidence::Neutral, start);
@@ -304,7 +304,7 @@ fn what_a_call_leaves_behind_is_read_after_the_log_in_and_after_each_call() {
         assert_eq!(in_seconds(&schedule), 20);
         schedule.began(log, start);
         schedule.unchanged(log, start);
-        assert!(schedule.entries[log].pending.is_none());
+        assert!(schedule.entries[log].after_call.is_none());
     }
     // When the device is in doubt, the newest that is known of it is asked for.
     schedule.again(log, start);

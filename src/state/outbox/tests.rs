@@ -76,9 +76,9 @@ fn the_oldest_of_too_many_results_can_be_taken() {
 #[test]
 fn too_many_events_drop_the_oldest_and_are_counted() {
     let outbox: Outbox<()> = Outbox::default();
-    for n in 0..=Outbox::<()>::EVENT_LIMIT {
+    for n in 0..=Outbox::<()>::MOST_EVENTS {
         let dropped = outbox.push_event(&"e".into(), &Bytes::from(n.to_string()));
-        assert_eq!(dropped, n == Outbox::<()>::EVENT_LIMIT);
+        assert_eq!(dropped, n == Outbox::<()>::MOST_EVENTS);
     }
     let Some(Item::Event(_, first)) = outbox.try_next() else {
         unreachable!()

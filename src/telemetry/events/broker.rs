@@ -26,7 +26,7 @@ fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
 impl Telemetry {
     /// A connection to the broker came up. `is_news`: the log is to be told.
     pub fn broker_connected(&self, is_news: bool) {
-        self.metrics.broker_connects.inc();
+        self.metrics.broker.connects.inc();
         if is_news {
             tracing::info!(target: MQTT, "connected to the broker");
         }
@@ -100,7 +100,7 @@ impl Telemetry {
     /// How many other gateways are there.
     pub fn other_gateways(&self, count: usize) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
-        self.metrics.other_gateways.set(count);
+        self.metrics.broker.other_gateways.set(count);
     }
 
     /// The broker holds topics of rooms that no gateway has, and that are not marked as this one's.
@@ -122,7 +122,7 @@ impl Telemetry {
 impl Telemetry {
     /// The broker does not grant the subscription to this filter. `effect`: what that means.
     pub fn broker_refused_subscription(&self, filter: &str, reason: &str, effect: &str) {
-        self.metrics.broker_refused.inc();
+        self.metrics.broker.refused.inc();
         let problem = MessageProblem::SubscriptionRefused;
         if self.is_message_in_full(problem, filter) {
             let text = problem.text();
@@ -155,7 +155,7 @@ impl Telemetry {
     /// Of how many rooms the broker delivers nothing.
     pub fn undelivered_rooms(&self, count: usize) {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
-        self.metrics.undelivered_rooms.set(count);
+        self.metrics.broker.undelivered_rooms.set(count);
     }
 
     /// The broker delivers what it did not deliver before.
@@ -185,7 +185,7 @@ impl Telemetry {
         );
     }
 
-    /// What the gateways of a cluster had left at the broker of so many rooms was cleared.
+    /// What the gateways of a cluster had left at the broker of some rooms was cleared.
     pub fn unknown_rooms_cleared(&self, rooms: usize, topics: usize) {
         tracing::info!(
             target: MQTT,

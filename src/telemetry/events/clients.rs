@@ -81,7 +81,7 @@ impl Telemetry {
     /// The embedded broker denied something to a client because of a limit. Clients can cause any
     /// number of these, so no line.
     pub fn broker_limited(&self, limit: &'static str) {
-        self.metrics.broker_limited(limit);
+        self.metrics.broker.limited(limit);
         tracing::debug!(target: BROKER, limit, "a client reached a limit");
     }
 }

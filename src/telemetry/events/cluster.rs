@@ -78,7 +78,7 @@ impl Telemetry {
         tracing::trace!(target: CLUSTER, outcome, took_ms, "request to etcd");
     }
 
-    /// So many shards came to this gateway or left it.
+    /// Shards came to this gateway or left it.
     pub fn shards_changed(&self, change: ShardChange, count: usize) {
         if count == 0 {
             return;

@@ -14,7 +14,7 @@ impl Telemetry {
         );
     }
 
-    /// The broker holds documents of so many devices that are not configured, and nobody has marked them.
+    /// The broker holds documents of devices that are not configured, and nobody has marked them.
     pub fn unmarked_documents_found(&self, devices: usize) {
         tracing::info!(
             target: HOME_ASSISTANT,

@@ -71,7 +71,7 @@ impl Telemetry {
         );
     }
 
-    /// So many shards have these rooms that are configured differently. `gateways`: those of the first shard that
+    /// Some shards have these rooms that are configured differently. `gateways`: those of the first shard that
     /// agree with each other, group by group.
     pub fn rooms_differ(&self, shards: usize, rooms: &[&str], gateways: &str) {
         tracing::warn!(

@@ -14,13 +14,13 @@ const NAMED_DEVICES: usize = 5;
 impl Telemetry {
     /// The broker refused a message, or ended the connection because of it.
     pub fn broker_refused_message(&self) {
-        self.metrics.broker_refused.inc();
+        self.metrics.broker.refused.inc();
     }
 
     /// A message is not published, or was not taken. `size`: of its payload. `is_new`: the log has not
     /// been told so of this topic.
     pub fn message_left_out(&self, topic: &str, size: usize, why: &dyn Display, is_new: bool) {
-        self.metrics.broker_left_out.inc();
+        self.metrics.broker.left_out.inc();
         let problem = MessageProblem::LeftOut;
         if is_new && self.is_message_in_full(problem, topic) {
             let (topic, text) = (&*shortened(topic, LONGEST_TEXT), problem.text());
@@ -61,7 +61,8 @@ impl Telemetry {
     ) {
         let count = devices.len();
         self.metrics
-            .broker_cut_documents
+            .broker
+            .cut_documents
             .set(i64::try_from(count).unwrap_or(i64::MAX));
         if devices.is_empty() {
             tracing::info!(target: MQTT, "Home Assistant gets every entity again");
@@ -86,7 +87,7 @@ impl Telemetry {
 
     /// A message was handed to the broker. No line: its own log tells.
     pub fn message_published(&self) {
-        self.metrics.broker_published.inc();
+        self.metrics.broker.published.inc();
     }
 
     /// A message could not be put into a packet.
@@ -101,7 +102,7 @@ impl Telemetry {
 
     /// A command arrived from the broker; [`Telemetry::command_finished`] will follow.
     pub fn command_received(&self) {
-        self.metrics.broker_received.inc();
+        self.metrics.broker.received.inc();
     }
 
     /// Another client has written over a state again, or cleared it again, soon after it was published again.

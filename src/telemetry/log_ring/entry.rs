@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tracing::Level;
+
+use crate::clock::rfc3339;
 
 /// What an entry takes besides its texts: itself and its places in the maps.
 const BYTES_PER_ENTRY: usize = 170;
@@ -97,7 +98,7 @@ pub struct LogEntry {
 impl LogEntry {
     /// When it happened (RFC 3339, UTC).
     pub fn at(&self) -> String {
-        rfc3339(self.time)
+        utc_text(self.time)
     }
 
     /// The entry as `GET /gateway/log` and the topic `gateway/log` show it.
@@ -142,9 +143,7 @@ impl LogEntry {
 }
 
 /// RFC 3339, UTC.
-pub(super) fn rfc3339(microseconds: i64) -> String {
+pub(super) fn utc_text(microseconds: i64) -> String {
     let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(microseconds) * 1000);
-    time.ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_default()
+    time.map(rfc3339).unwrap_or_default()
 }

@@ -7,19 +7,19 @@ use poly2mqtt::config::{Certificate, Secret};
 use poly2mqtt_simulator::{Fault, FaultKind, Firmware, JournalEntry, Options, SimulatedDevice};
 
 use poly2mqtt_test_support::client::text;
-use poly2mqtt_test_support::gateway::{Gateway, configured, spoilt, timings};
+use poly2mqtt_test_support::gateway::{Gateway, spoilt, timings};
 use poly2mqtt_test_support::{BrokerKind, SOON};
 
 fn is_login(entry: &JournalEntry) -> bool {
     entry.path == "/rest/session" && entry.method == "POST"
 }
 
-fn logins(it: &Gateway) -> usize {
+pub(super) fn logins(it: &Gateway) -> usize {
     let journal = it.device.journal();
     journal.iter().filter(|entry| is_login(entry)).count()
 }
 
-async fn start(options: Options) -> Gateway {
+pub(super) async fn start(options: Options) -> Gateway {
     let it = Gateway::start(BrokerKind::Embedded, options).await;
     it.online().await;
     it
@@ -180,69 +180,6 @@ async fn a_changed_password_is_noticed() {
     it.stop().await;
 }
 
-/// Firmware without a log-out is asked for it once.
-#[tokio::test]
-async fn a_log_out_that_the_device_lacks_is_not_repeated() {
-    for fault in [None, Some(405), Some(501)] {
-        let firmware = match fault {
-            // It has POST only.
-            None => Firmware::V4_4,
-            Some(_) => Firmware::V4_6_2,
-        };
-        let it = start(Options {
-            firmware,
-            ..Options::default()
-        })
-        .await;
-        if let Some(status) = fault {
-            let fault = Fault::on("/rest/session", FaultKind::Status(status));
-            it.device.add_fault(fault.method("DELETE"));
-        }
-        let result = it.client.command("room/1/session/renew", "").await;
-        assert_eq!(result["ok"], true, "{result}");
-        // A log-out that failed would be repeated before the log-in, and a second after it.
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        let journal = it.device.journal();
-        let log_outs = journal.iter().filter(|entry| entry.method == "DELETE");
-        assert_eq!(log_outs.count(), 1, "{fault:?}");
-        it.stop().await;
-    }
-}
-
-/// Its session is used on: such a device holds each for days, and has few.
-#[tokio::test]
-async fn a_device_without_a_log_out_has_one_session_of_the_gateways() {
-    let mut it = start(Options {
-        firmware: Firmware::V4_4,
-        ..Options::default()
-    })
-    .await;
-    let works = async |it: &Gateway| {
-        let result = it.client.command("room/1/audio/mute", "").await;
-        assert_eq!(result["ok"], true, "{result}");
-        assert_eq!((logins(it), it.device.sessions()), (1, 1));
-    };
-    for name in ["Boardroom", "Lobby", "Office"] {
-        let mut config = it.config.clone();
-        configured(&mut config, "1").name = Some(name.into());
-        it.client.clear();
-        it.service.reload(config).await.unwrap();
-        it.online().await;
-        works(&it).await;
-    }
-    // Who asks for it gets a new one, and is told what that costs.
-    let result = it.client.command("room/1/session/renew", "").await;
-    let warning = result["warning"].as_str().unwrap();
-    assert!(warning.contains("no log-out"), "{result}");
-    assert_eq!((logins(&it), it.device.sessions()), (2, 2));
-    // A session that has ended is not used on.
-    it.device.expire_sessions();
-    let result = it.client.command("room/1/audio/mute", "").await;
-    assert_eq!(result["ok"], true, "{result}");
-    assert_eq!((logins(&it), it.device.sessions()), (3, 1));
-    it.stop().await;
-}
-
 /// A log-in reply that cannot be read says nothing about the password. A session that came with it is
 /// logged out.
 #[tokio::test]
@@ -367,23 +304,6 @@ async fn another_certificate_is_refused_until_it_is_pinned() {
     it.stop().await;
 }
 
-/// A camera's pending stop is not forgotten when its room is replaced.
-#[tokio::test]
-async fn a_camera_that_moves_while_its_room_is_replaced_is_stopped() {
-    let mut it = start(Options::default()).await;
-    let result = it.moves_left(1000).await;
-    assert_eq!(result["ok"], true, "{result}");
-    it.device.new_certificate().unwrap();
-    it.problem("certificate_changed").await;
-    let mut config = it.config.clone();
-    for room in config.rooms.values_mut().map(std::sync::Arc::make_mut) {
-        room.certificate = Certificate::parse(&it.device.fingerprint()).unwrap();
-    }
-    it.service.reload(config).await.unwrap();
-    it.camera_stops(SOON).await;
-    it.stop().await;
-}
-
 /// Without a configured certificate the password is not sent, and the problem names the line to copy.
 #[tokio::test]
 async fn an_unknown_certificate_is_named_and_not_trusted() {
@@ -420,38 +340,6 @@ async fn teams_mode_refuses_changes_and_only_those() {
     assert_eq!(result["ok"], true, "{result}");
     assert_eq!(logins(&it), 1);
     it.stop().await;
-}
-
-/// A log-in that takes longer than the gateway waits leaves no unknown session behind.
-#[tokio::test]
-async fn a_slow_log_in_loses_no_session() {
-    let it = start(Options::default()).await;
-    it.device.add_fault(
-        Fault::on("/rest/session", FaultKind::Delay(Duration::from_secs(4)))
-            .method("POST")
-            .times(1),
-    );
-    it.device.expire_sessions();
-    let renewed = |device: &poly2mqtt_simulator::SimulatedDevice| device.sessions() == 1;
-    assert!(it.device.wait_for(SOON, renewed).await);
-    let result = it.client.command("room/1/audio/mute", "").await;
-    assert_eq!(result["ok"], true, "{result}");
-    assert_eq!(it.device.sessions(), 1);
-    assert_eq!(logins(&it), 2);
-    let device = it.device.clone();
-    it.service.stop().await;
-    assert_eq!(device.sessions(), 0);
-    device.stop().await;
-}
-
-#[tokio::test]
-async fn the_session_is_freed_at_the_end() {
-    let it = start(Options::default()).await;
-    let device = it.device.clone();
-    it.service.stop().await;
-    assert_eq!(device.sessions(), 0);
-    it.client.expect("room/1/availability", "offline").await;
-    device.stop().await;
 }
 
 /// A switch of the provider takes longer than a gateway that stops waits for it.

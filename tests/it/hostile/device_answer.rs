@@ -68,11 +68,11 @@ fn answer(operation: &Operation, status: u16, body: &[u8]) {
         }
     }
     for command in operation.commands {
-        if let Some(answered) = command.answered
+        if let Some(map_answer) = command.map_answer
             && let Some(route) = CATALOGUE.pattern(command.topic)
         {
             // A failure is an answer too.
-            let _ = answered(&Call::of(route, Params::new()), &value);
+            let _ = map_answer(&Call::of(route, Params::new()), &value);
         }
     }
     if let Some(holders) = session_holders(&value) {

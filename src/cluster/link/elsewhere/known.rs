@@ -94,6 +94,7 @@ impl KnownRooms {
         room: &Arc<str>,
         holder: Holder,
         links: &Links,
+        now: Instant,
     ) -> Vec<StatesAction> {
         let mut actions = Vec::new();
         let want_all = self.wants_all();
@@ -118,10 +119,9 @@ impl KnownRooms {
                 if was_own {
                     actions.push(StatesAction::TakeOverOwn { all });
                 }
-                let is_new = !matches!(&known.source, RoomSource::Member(old) if *old == member);
-                if is_new {
-                    known.source = RoomSource::Member(member);
-                    known.since = Instant::now();
+                let is_same = matches!(&known.source, RoomSource::Member { member: old, .. } if *old == member);
+                if !is_same {
+                    known.source = RoomSource::Member { member, since: now };
                     known.is_cut_off = false;
                 }
             }
@@ -237,13 +237,13 @@ impl KnownRooms {
                     due.idle.push(room.clone());
                 }
             }
-            let RoomSource::Member(member) = &known.source else {
+            let RoomSource::Member { member, since } = &known.source else {
                 continue;
             };
             let owner = owners.entry(member.name.clone());
             let why = match owner.or_insert_with(|| Reach::of(&member.name, links, now)) {
                 Reach::NoLink => {
-                    let is_long = now.saturating_duration_since(known.since) >= UNREACHABLE_AFTER;
+                    let is_long = now.saturating_duration_since(*since) >= UNREACHABLE_AFTER;
                     is_long.then_some("there is no link to it")
                 }
                 Reach::Down(why) => Some(why.as_str()),
@@ -334,7 +334,7 @@ impl KnownRooms {
             Some(RoomSource::Coming(told)) if told.0.contains(topic) => Reads::Own,
             Some(RoomSource::Coming(_)) if is_about_availability(topic) => Reads::OwnFirst,
             Some(RoomSource::Coming(_)) => Reads::ElsewhereFirst,
-            Some(RoomSource::Member(_) | RoomSource::Nobody) => Reads::Elsewhere,
+            Some(RoomSource::Member { .. } | RoomSource::Nobody) => Reads::Elsewhere,
         }
     }
 

@@ -19,7 +19,7 @@ async fn a_camera_that_was_started_is_stopped_in_time() {
     assert_eq!(due - Instant::now(), Duration::from_millis(300));
     tokio::time::advance(due - Instant::now()).await;
     room.start_work();
-    assert!(!room.actor.underway.may_stop_camera());
+    assert!(!room.actor.in_flight.may_stop_camera());
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,6 +58,6 @@ async fn a_room_that_stops_only_stops_its_cameras() {
     room.actor.start_work(Work::CameraStops);
     // The stop is not due yet, and is sent all the same; no command, no poll.
     assert_eq!(room.actor.running.len(), 1);
-    assert!(!room.actor.underway.may_stop_camera());
+    assert!(!room.actor.in_flight.may_stop_camera());
     assert_eq!(room.actor.next_wake(Work::CameraStops), None);
 }

@@ -25,7 +25,6 @@ pub(super) struct KnownRoom {
     pub(super) received: Option<Box<ReceivedTopics>>,
     /// It is said to be away, since its owner cannot be reached.
     pub(super) is_cut_off: bool,
-    pub(super) since: Instant,
 }
 
 /// What the owner of a room was asked for.
@@ -53,12 +52,12 @@ pub(super) enum RoomSource {
     /// At this gateway, which has not read them all yet. These have changed since the room came.
     Coming(Box<ChangedTopics>),
     /// At another member.
-    Member(Member),
+    Member { member: Member, since: Instant },
     /// At none.
     Nobody,
 }
 
-/// One that nobody has heard of elsewhere, and nobody wants yet.
+/// A room that nobody has heard of elsewhere, and nobody wants yet.
 impl Default for KnownRoom {
     fn default() -> Self {
         Self {
@@ -70,7 +69,6 @@ impl Default for KnownRoom {
             is_complete: false,
             received: None,
             is_cut_off: false,
-            since: Instant::now(),
         }
     }
 }
@@ -83,7 +81,7 @@ impl KnownRoom {
     /// Asks the owner for what is wanted, if that has changed.
     pub(super) fn ask(&mut self, room: &Arc<str>, want_all: bool, links: &Links) {
         let link = match &self.source {
-            RoomSource::Member(member) => links.get(&member.name),
+            RoomSource::Member { member, .. } => links.get(&member.name),
             _ => None,
         };
         let is_wanted = want_all || self.wanted > 0 || self.unwanted_since.is_some();
@@ -119,7 +117,7 @@ impl KnownRoom {
     /// All that was asked for has come, as far as it will.
     pub(super) fn has_arrived(&self) -> bool {
         match self.source {
-            RoomSource::Member(_) => self.arrived,
+            RoomSource::Member { .. } => self.arrived,
             _ => true,
         }
     }

@@ -1,6 +1,6 @@
-//! How long a device has waited in the lines in which the devices of a gateway stand.
+//! How long a device has waited in the queues in which the devices of a gateway wait for each other.
 //!
-//! Whoever waits for a device's answer leaves these waits out: they say nothing of the device. Sends nothing.
+//! It is left out where the time of a device's answer is measured: it says nothing about the device.
 
 use std::future::pending;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-/// The waits of one device.
+/// The queue time of one device.
 #[derive(Debug, Default)]
-pub(super) struct OwnWaits(watch::Sender<Waits>);
+pub(in crate::device) struct QueueTime(watch::Sender<Waits>);
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Waits {
@@ -29,10 +29,10 @@ impl Waits {
 }
 
 /// A wait that goes on as long as this lives.
-struct Wait<'a>(&'a OwnWaits);
+struct Wait<'a>(&'a QueueTime);
 
 impl<'a> Wait<'a> {
-    fn begin(waits: &'a OwnWaits) -> Self {
+    fn begin(waits: &'a QueueTime) -> Self {
         waits.0.send_modify(|waits| {
             waits.going_on += 1;
             waits.began.get_or_insert_with(Instant::now);
@@ -53,11 +53,11 @@ impl Drop for Wait<'_> {
     }
 }
 
-impl OwnWaits {
-    /// Waits in a line.
-    pub async fn during<T>(&self, turn: impl Future<Output = T>) -> T {
+impl QueueTime {
+    /// Counts a wait in a queue.
+    pub async fn track<T>(&self, wait: impl Future<Output = T>) -> T {
         let _wait = Wait::begin(self);
-        turn.await
+        wait.await
     }
 
     /// How long all waits took so far.
@@ -65,8 +65,8 @@ impl OwnWaits {
         self.0.borrow().total(Instant::now())
     }
 
-    /// Ends when this much time has passed from now on, without the waits.
-    pub async fn passed_without(&self, time: Duration) {
+    /// Ends when this much time has passed from now on, not counting the waits in queues.
+    pub async fn timeout_without_queueing(&self, time: Duration) {
         let began = Instant::now();
         let mut changes = self.0.subscribe();
         let before = changes.borrow().total(began);
@@ -101,20 +101,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_the_time_beside_the_waits_counts() {
-        let (waits, began) = (OwnWaits::default(), Instant::now());
+        let (waits, began) = (QueueTime::default(), Instant::now());
         let device = async {
-            waits.during(sleep(3 * SECOND)).await;
+            waits.track(sleep(3 * SECOND)).await;
             sleep(5 * SECOND).await;
             // Two at the same time count once.
-            tokio::join!(waits.during(sleep(20 * SECOND)), async {
+            tokio::join!(waits.track(sleep(20 * SECOND)), async {
                 sleep(10 * SECOND).await;
-                waits.during(sleep(20 * SECOND)).await;
+                waits.track(sleep(20 * SECOND)).await;
             });
             pending::<()>().await;
         };
         tokio::select! {
             () = device => {}
-            () = waits.passed_without(10 * SECOND) => {}
+            () = waits.timeout_without_queueing(10 * SECOND) => {}
         }
         assert_eq!(began.elapsed(), (3 + 5 + 30 + 5) * SECOND);
         assert_eq!(waits.total(), 33 * SECOND);
@@ -122,13 +122,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_wait_that_has_begun_before_counts_from_now_on() {
-        let waits = OwnWaits::default();
-        let waiting = waits.during(sleep(10 * SECOND));
+        let waits = QueueTime::default();
+        let waiting = waits.track(sleep(10 * SECOND));
         let (counted, ()) = tokio::join!(
             async {
                 sleep(4 * SECOND).await;
                 let began = Instant::now();
-                waits.passed_without(SECOND).await;
+                waits.timeout_without_queueing(SECOND).await;
                 began.elapsed()
             },
             waiting

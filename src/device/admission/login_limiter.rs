@@ -1,7 +1,4 @@
-//! How many devices are logged in to at once, so that a start with many rooms does not overload the network
-//! (`docs/decisions/many-rooms-at-once.md`).
-//!
-//! Sends nothing.
+//! How many devices are logged in to at once, so that a start with many rooms does not overload the network.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,9 +10,9 @@ use super::priority_semaphore::PrioritySemaphore;
 
 /// How many devices are logged in to at once. A start with many rooms must not overload the network.
 const MOST_LOGINS_AT_ONCE: usize = 20;
-/// How long a device that is being logged in to keeps its place. Devices answer within a quarter of a second as a rule.
-/// One that hangs would keep its place for ten; so 80 log-ins begin each second, whatever devices do.
-pub(super) const LONGEST_LOG_IN_TURN: Duration = Duration::from_millis(250);
+/// How long a device that is being logged in to keeps its permit. Devices answer within a quarter of a second as a
+/// rule. One that hangs would keep it for ten seconds; so 80 log-ins begin each second, whatever devices do.
+pub(in crate::device) const LONGEST_LOGIN_PERMIT: Duration = Duration::from_millis(250);
 
 /// Limits the log-ins of all rooms together: how many devices do their part of the work at a time, not how many are
 /// waited for. Clones share the limit.
@@ -29,9 +26,9 @@ pub struct LoginLimiter {
 
 /// One such device, as long as this lives.
 #[derive(Debug)]
-pub(super) struct Connecting(Arc<AtomicUsize>);
+pub(in crate::device) struct LoginInProgress(Arc<AtomicUsize>);
 
-impl Drop for Connecting {
+impl Drop for LoginInProgress {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -49,29 +46,29 @@ impl Default for LoginLimiter {
 impl LoginLimiter {
     /// A device is about to be logged in to, or to be asked whether it takes a session. It is known to be there, or is
     /// believed to be.
-    pub(super) fn begin(&self) -> Connecting {
+    pub(in crate::device) fn begin(&self) -> LoginInProgress {
         self.connecting.fetch_add(1, Ordering::Relaxed);
-        Connecting(self.connecting.clone())
+        LoginInProgress(self.connecting.clone())
     }
 
     /// Whether log-ins wait for each other.
-    pub fn is_crowded(&self) -> bool {
+    pub fn is_saturated(&self) -> bool {
         self.connecting.load(Ordering::Relaxed) > MOST_LOGINS_AT_ONCE
     }
 
-    /// Crowded as long as what this gives lives.
+    /// Saturated as long as what this gives lives.
     #[cfg(test)]
-    pub fn crowd(&self) -> impl Sized + use<> {
+    pub fn saturate(&self) -> impl Sized + use<> {
         let begin = |_| self.begin();
         (0..=MOST_LOGINS_AT_ONCE).map(begin).collect::<Vec<_>>()
     }
 
     /// Waits until a log-in may run; its end is the permit's drop.
-    pub(super) async fn acquire(
+    pub(in crate::device) async fn acquire(
         &self,
-        hurry: impl Future<Output = ()>,
+        raised: impl Future<Output = ()>,
     ) -> Option<OwnedSemaphorePermit> {
-        self.permits.acquire(hurry).await
+        self.permits.acquire(raised).await
     }
 }
 
@@ -80,13 +77,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_crowded_where_log_ins_wait_for_each_other() {
+    fn it_is_saturated_where_log_ins_wait_for_each_other() {
         let limiter = LoginLimiter::default();
         let mut connecting: Vec<_> = (0..MOST_LOGINS_AT_ONCE).map(|_| limiter.begin()).collect();
-        assert!(!limiter.is_crowded());
+        assert!(!limiter.is_saturated());
         connecting.push(limiter.clone().begin());
-        assert!(limiter.is_crowded());
+        assert!(limiter.is_saturated());
         drop(connecting.pop());
-        assert!(!limiter.is_crowded());
+        assert!(!limiter.is_saturated());
     }
 }
