@@ -69,7 +69,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::clock::rfc3339;
 use crate::config::{self, Config, RoomId};
 use crate::device::{DeviceTimings, LoginLimiter, SessionWriters, SharedLimits};
 use crate::state::{StateStore, StateValue};

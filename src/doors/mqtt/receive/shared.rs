@@ -154,7 +154,12 @@ impl Receiver {
     }
 
     /// As [`Receiver::note_state`], where another gateway may have the room.
-    fn note_shared_state(&self, shared: &SharedRooms, room: &str, incoming: &IncomingPublish<'_>) -> bool {
+    fn note_shared_state(
+        &self,
+        shared: &SharedRooms,
+        room: &str,
+        incoming: &IncomingPublish<'_>,
+    ) -> bool {
         let (store, subscriber) = (&self.context.store, &self.context.subscriber);
         let (topic, payload) = (incoming.topic, incoming.payload);
         let is_own_room = shared.owns(room);
