@@ -100,9 +100,10 @@ impl Request {
         }
         if !self.query.is_empty() {
             target.push('?');
-            let from = target.len();
-            let mut query = form_urlencoded::Serializer::for_suffix(target, from);
-            target = query.extend_pairs(&self.query).finish();
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            let query = query.extend_pairs(&self.query).finish();
+            // Of a form, `+` is a blank; outside forms only `%20` is one. A plus is `%2B` already.
+            target.push_str(&query.replace('+', "%20"));
         }
         target
     }
@@ -187,5 +188,21 @@ mod tests {
         static LIMITED: Operation = get("/rest/x").reads_with_query(&[("limit", "5")]);
         let request = Request::read(&LIMITED, &Params::new(), &[]).unwrap();
         assert_eq!(request.target(), "/rest/x?limit=5");
+    }
+
+    #[test]
+    fn a_blank_in_a_query_is_one_to_every_reader() {
+        let request = Request {
+            method: Method::Get,
+            path: vec!["rest".into()],
+            query: vec![("pin", "a b+c&d=ü*-._~%20".to_owned())],
+            body: RequestBody::None,
+            repeatable: true,
+            is_read: true,
+        };
+        assert_eq!(
+            request.target(),
+            "/rest?pin=a%20b%2Bc%26d%3D%C3%BC*-._%7E%2520"
+        );
     }
 }

@@ -158,7 +158,9 @@ impl Executor<'_> {
         }
         if let Some(map_answer) = command.map_answer {
             let made = map_answer(&call, &success.body);
-            success.body = made.map_err(|failure| failure.with_status(success.status))?;
+            success.body = made.map_err(|failure| {
+                without_secrets(failure.with_status(success.status), &call.secrets())
+            })?;
         }
         if !unread.is_empty() {
             let warning = format!("the device accepted this, but {}", unread.join("; "));

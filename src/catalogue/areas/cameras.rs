@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::catalogue::command::{Command, Ended, Plan};
 use crate::catalogue::entity::{Enabled, Entity, EntityOptions, SelectOption};
 use crate::catalogue::evidence::MemberKind;
+use crate::catalogue::file::FileSpec;
 use crate::catalogue::operation::{Class, Operation, delete, get, post};
 use crate::catalogue::quirks::{preset_numbers, whole};
 use crate::catalogue::references::StateTopic;
@@ -369,7 +370,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
              retained at `camera/snapshot/near`.",
         )
         .path_constants(&[("snapshot_id", "near_image_1.jpg")])
-        .file("camera/snapshot/near", "image/jpeg", true)
+        .file(FileSpec::picture("camera/snapshot/near"))
         .entities(&[
             Entity::image("snapshot", "Snapshot"),
             Entity::button("snapshot_take", "Take snapshot").icon("mdi:camera"),
@@ -380,14 +381,14 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
              retained at `camera/snapshot/far`.",
         )
         .path_constants(&[("snapshot_id", "far_image_1.jpg")])
-        .file("camera/snapshot/far", "image/jpeg", true),
+        .file(FileSpec::picture("camera/snapshot/far")),
         Command::new(
             "camera/snapshot/content/get",
             "Answers with a still picture of the content that is shown as a JPEG file, which stays \
              retained at `camera/snapshot/content`.",
         )
         .path_constants(&[("snapshot_id", "content_image_1.jpg")])
-        .file("camera/snapshot/content", "image/jpeg", true),
+        .file(FileSpec::picture("camera/snapshot/content")),
     ]),
     post("/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(true)),
     delete("/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(false)),

@@ -3,6 +3,7 @@
 use crate::catalogue::areas::conferences;
 use crate::catalogue::command::{Command, Plan, TopicKind};
 use crate::catalogue::field::{Field, Rule};
+use crate::catalogue::file::FileSpec;
 use crate::catalogue::list::ListMembers;
 use crate::catalogue::operation::{Class, Operation, delete, get, post, put};
 use crate::catalogue::state::{Shape, State};
@@ -309,10 +310,13 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .one_of(&["id", "protocol", "presenceServer"])
         .states(&[State::whole(states::GLOBAL_SERVER)])
         .poll(Class::Slow),
-    get("/rest/directory/global/mtddefaultgroupentry").commands(&[Command::new(
-        "directory/global/default_group/get",
-        "Answers with the group with which a directory in several levels begins, if one is set up.",
-    )]),
+    get("/rest/directory/global/mtddefaultgroupentry")
+        .or_none()
+        .commands(&[Command::new(
+            "directory/global/default_group/get",
+            "Answers with the group with which a directory in several levels begins; without one the \
+             result is `not_found`.",
+        )]),
     get("/rest/directory/local/server")
         .shape(Shape::Object)
         .one_of(&["id", "protocol", "presenceServer"])
@@ -422,6 +426,6 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         "directory/export",
         "Answers with all directory entries as an XML file.",
     )
-    .file("directory/export/file", "application/xml", false)
+    .file(FileSpec::new("directory/export/file", "application/xml"))
     .slow()]),
 ];
