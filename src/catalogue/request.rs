@@ -10,6 +10,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use super::areas::operations;
 use super::operation::{Method, Operation, ReadBody};
 use super::pattern::{PRESET, parameters};
 use super::preset_names::PresetNames;
@@ -125,7 +126,7 @@ pub(super) fn path(
     preset_offset: i8,
 ) -> Result<Vec<Cow<'static, str>>, Failure> {
     let segments = operation.path.split('/').filter(|part| !part.is_empty());
-    segments
+    let segments = segments
         .map(|segment| {
             let Some(name) = parameters(segment).next() else {
                 return Ok(segment.into());
@@ -155,7 +156,40 @@ pub(super) fn path(
                 )),
             }
         })
-        .collect()
+        .collect::<Result<Vec<Cow<'static, str>>, Failure>>()?;
+    match word_of_another(operation, &segments) {
+        None => Ok(segments),
+        Some(word) => Err(Failure::new(
+            ErrorCode::InvalidPayload,
+            format!(
+                "\"{word}\" is a word of the device's own here and no id; it has a topic of its own"
+            ),
+        )),
+    }
+}
+
+/// A parameter's value with which the path is that of another operation, which is named there as a word.
+fn word_of_another<'a>(
+    operation: &'static Operation,
+    segments: &'a [Cow<'static, str>],
+) -> Option<&'a str> {
+    if parameters(operation.path).next().is_none() {
+        return None;
+    }
+    let parts = |path: &'static str| path.split('/').filter(|part| !part.is_empty());
+    operations()
+        .filter(|other| other.path != operation.path)
+        .filter(|other| parts(other.path).count() == segments.len())
+        .filter(|other| {
+            let mut both = parts(other.path).zip(segments);
+            both.all(|(part, segment)| part.starts_with('{') || part == *segment)
+        })
+        .find_map(|other| {
+            let all = parts(operation.path).zip(parts(other.path)).zip(segments);
+            let mut words =
+                all.filter(|((own, others), _)| own.starts_with('{') && !others.starts_with('{'));
+            words.next().map(|(_, word)| &**word)
+        })
 }
 
 #[cfg(test)]

@@ -81,6 +81,7 @@ mod reload;
 mod setup_page;
 mod shared_rooms;
 mod shares;
+mod slips;
 mod spellings;
 mod standstill;
 mod startup;

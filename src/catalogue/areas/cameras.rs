@@ -6,17 +6,20 @@ mod words;
 
 use serde_json::Value;
 
+use crate::catalogue::call::Call;
 use crate::catalogue::command::{Command, Ended, Plan};
 use crate::catalogue::entity::{Enabled, Entity, EntityOptions, SelectOption};
 use crate::catalogue::evidence::MemberKind;
 use crate::catalogue::file::FileSpec;
 use crate::catalogue::operation::{Class, Operation, delete, get, post};
+use crate::catalogue::pattern::PRESET;
 use crate::catalogue::quirks::{preset_numbers, whole};
 use crate::catalogue::references::StateTopic;
 use crate::catalogue::sources::{SourceUse, connected, content_options, index_of, people_options};
 use crate::catalogue::state::{Context, Shape, State};
 use crate::catalogue::step::Step;
 use crate::command::{ErrorCode, Failure};
+use crate::json::whole_number;
 use fields::{MOVE, POSITION, SOURCE, STORE, TRACKING};
 
 /// The commands of this area that plans and rooms refer to.
@@ -308,7 +311,8 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/cameras/near/presets/{index}").commands(&[Command::new(
         "camera/preset/{index}/get",
         "Answers with one preset of the room's camera, and whether it is `stored`.",
-    )]),
+    )
+    .map_answer(by_given_number)]),
     post("/rest/cameras/near/presets/{index}").commands(actions!(
         "camera/preset/{index}",
         words::PRESET,
@@ -401,6 +405,16 @@ fn presets(list: &Value, context: &Context) -> Option<Value> {
         names.add_to(&mut presets);
     }
     Some(presets)
+}
+
+/// A preset with the number by which it was asked for: the device may count from zero.
+fn by_given_number(call: &Call, preset: &Value) -> Result<Value, Failure> {
+    let mut preset = preset.clone();
+    let given = call.param(PRESET).and_then(whole_number);
+    if let (Some(index), Some(given)) = (preset.get_mut("index"), given) {
+        *index = given.into();
+    }
+    Ok(preset)
 }
 
 fn select_people(own: Step, list: &Value) -> Result<Vec<Step>, Failure> {
