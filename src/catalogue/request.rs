@@ -173,9 +173,7 @@ fn word_of_another<'a>(
     operation: &'static Operation,
     segments: &'a [Cow<'static, str>],
 ) -> Option<&'a str> {
-    if parameters(operation.path).next().is_none() {
-        return None;
-    }
+    parameters(operation.path).next()?;
     let parts = |path: &'static str| path.split('/').filter(|part| !part.is_empty());
     operations()
         .filter(|other| other.path != operation.path)
