@@ -55,6 +55,7 @@ mod device_config;
 mod entity;
 mod evidence;
 mod field;
+mod file;
 mod gateway_topics;
 mod list;
 mod motion;
@@ -96,14 +97,13 @@ pub use areas::system::states::{
 pub use areas::system::{boot_date, uptime};
 pub use body::{is_deep, is_plain_text, is_web_page, payload, read_body};
 pub use call::Call;
-pub use command::{
-    AnswerKind, AnswerReading, Command, Ended, FileSpec, Plan, TimeLimit, TopicKind, Urgency,
-};
+pub use command::{AnswerKind, AnswerReading, Command, Ended, Plan, TimeLimit, TopicKind, Urgency};
 pub use connections::{CallConnection, CallPhase, connections};
 pub use device_config::{MOST_SETTINGS, SettingRule, is_setting_name, setting_names};
 pub use entity::{Category, Enabled, Entity, EntityKind, EntityOptions, SelectOption};
 pub use evidence::{Evidence, MemberKind};
 pub use field::{Field, MOST_KEYS, OFF, ON, Rule, SentIn, SwitchWords, TOGGLE};
+pub use file::{FileAnswerKind, FileSpec};
 pub use gateway_topics::{GATEWAY_TOPICS, GatewayTopic};
 pub use motion::Motion;
 pub use operation::{Class, Method, Operation, ReadBody, When};

@@ -31,7 +31,6 @@ pub fn advice(field: &Field, value: &Value) -> Option<String> {
         (rule, Value::Number(_) | Value::Bool(_)) if rule.wants_text() => {
             Some("put it in double quotes if it is meant as text".into())
         }
-        (Rule::List(members), Value::Array(_)) => members.describe(),
         (_, Value::String(text)) => hidden(text),
         _ => None,
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::call::Call;
 use super::entity::Entity;
 use super::field::{Field, SwitchWords};
+use super::file::FileSpec;
 use super::payload::Payload;
 use super::references::StateTopic;
 use super::state::Context;
@@ -104,23 +105,12 @@ pub enum TimeLimit {
 pub enum AnswerKind {
     /// JSON, or nothing.
     Json,
-    /// Bytes that are published at a topic of their own; 204 means there are none yet.
+    /// Bytes that are published at a topic of their own.
     File(FileSpec),
 }
 
 /// Makes a result's body of a command and the device's answer, or the failure that the answer means.
 pub type AnswerReading = fn(&Call, &Value) -> Result<Value, Failure>;
-
-/// What the catalogue says about the file that an operation answers with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileSpec {
-    /// The topic below the room.
-    pub topic: &'static str,
-    /// The MIME type to give when the device gives none.
-    pub content_type: &'static str,
-    /// The newest file is kept as a state.
-    pub is_state: bool,
-}
 
 /// One topic that carries an operation out.
 #[derive(Debug, Clone, Copy)]
@@ -404,19 +394,10 @@ impl Command {
         }
     }
 
-    /// Answers with a file, which is published at `topic`.
-    pub(super) const fn file(
-        self,
-        topic: &'static str,
-        content_type: &'static str,
-        is_state: bool,
-    ) -> Self {
+    /// Answers with a file.
+    pub(super) const fn file(self, file: FileSpec) -> Self {
         Self {
-            answer: AnswerKind::File(FileSpec {
-                topic,
-                content_type,
-                is_state,
-            }),
+            answer: AnswerKind::File(file),
             ..self
         }
     }

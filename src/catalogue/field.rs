@@ -212,7 +212,7 @@ impl Rule {
                 let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
                 format!("one of {}", words.join(", "))
             }
-            Self::Keys => "one or more of the keys 0-9, * and #".into(),
+            Self::Keys => format!("1 to {MOST_KEYS} of the keys 0-9, * and #"),
             Self::Texts => "a list of texts that is not empty".into(),
             Self::List(_) => "a JSON list".into(),
             Self::Setting(rule) => rule.describe(),
@@ -304,7 +304,7 @@ impl Rule {
                 let full = !texts.is_empty() && texts.iter().all(|text| !text.is_empty());
                 full.then(|| texts.into())
             }
-            Self::List(members) => members.convert(value),
+            Self::List(members) => members.convert("", value).ok(),
             Self::Setting(rule) => rule.convert(value),
         }
     }

@@ -1,4 +1,4 @@
-//! The lists in payloads, such as a directory entry's devices: their objects' names, texts and numbers
+//! The lists in payloads, such as a directory entry's devices: their objects' names, texts, words and numbers
 //! become what the guide wants.
 //!
 //! Pure. `field` has the rules for values that are no list.
@@ -7,59 +7,120 @@ use serde_json::{Map, Value};
 
 use super::field::{scalar, text};
 use crate::json::whole_number;
+use crate::visible::visible_start;
 
-/// What the guide says of the members of a list's objects, and of the objects in these.
+/// The longest start of a member, in characters, that is repeated in a message.
+const LONGEST_SHOWN: usize = 40;
+
+/// What the guide says of the objects of a list.
 #[derive(Debug, Clone, Copy)]
 pub struct ListMembers {
-    /// The members that are texts.
-    pub texts: &'static [&'static str],
-    /// The members that are whole numbers.
-    pub integers: &'static [&'static str],
+    /// The members that the guide has, by its names. Others are passed on.
+    pub members: &'static [(&'static str, Member)],
+    /// The member that each object must have, and in which the list must have an object at all; `None`: none.
+    pub required: Option<&'static str>,
+}
+
+/// What a member of an object takes.
+#[derive(Debug, Clone, Copy)]
+pub enum Member {
+    /// A text.
+    Text,
+    /// A whole number in these bounds.
+    Integer {
+        /// The minimum.
+        min: i64,
+        /// The maximum.
+        max: i64,
+    },
+    /// One of these words: (ours, the device's). Both are taken.
+    Word(&'static [(&'static str, &'static str)]),
+    /// A list of objects.
+    List(&'static ListMembers),
 }
 
 impl ListMembers {
-    /// The list for the device, or `None` where `value` is none or a member is neither text nor number
-    /// as it should be. `null` in a member means that it is left out.
-    pub(super) fn convert(&self, value: &Value) -> Option<Value> {
-        value.is_array().then(|| self.nested(value))?
-    }
-
-    /// The members in words, to follow the message about a list.
-    pub(super) fn describe(&self) -> Option<String> {
-        let (texts, integers) = (self.texts.join(", "), self.integers.join(", "));
-        let parts = [("texts", texts), ("whole numbers", integers)];
-        let parts: Vec<String> = parts
-            .into_iter()
-            .filter(|(_, names)| !names.is_empty())
-            .map(|(kind, names)| format!("{kind} are {names}"))
-            .collect();
-        (!parts.is_empty()).then(|| format!("in its objects, {}", parts.join("; ")))
-    }
-
-    fn nested(&self, value: &Value) -> Option<Value> {
-        match value {
-            Value::Array(items) => items.iter().map(|item| self.nested(item)).collect(),
-            Value::Object(map) => self.object(map),
-            other => Some(other.clone()),
+    /// The list `name` for the device. `null` in a member that the guide has means that it is left out.
+    ///
+    /// # Errors
+    /// Which member is wrong, and what it takes.
+    pub(super) fn convert(&self, name: &str, value: &Value) -> Result<Value, String> {
+        let list = value
+            .as_array()
+            .ok_or_else(|| format!("{name} takes a JSON list"))?;
+        if list.is_empty() && self.required.is_some() {
+            return Err(format!("{name} takes a list that is not empty"));
         }
+        list.iter().map(|item| self.object(name, item)).collect()
     }
 
-    fn object(&self, map: &Map<String, Value>) -> Option<Value> {
+    fn object(&self, list: &str, item: &Value) -> Result<Value, String> {
+        let map = item
+            .as_object()
+            .ok_or_else(|| format!("{list} takes JSON objects, not {}", shown(item)))?;
         let mut converted = Map::new();
         for (key, value) in map {
             let key = camel(key);
-            let is_text = self.texts.contains(&key.as_str());
-            let is_integer = self.integers.contains(&key.as_str());
-            let value = match value {
-                Value::Null if is_text || is_integer => continue,
-                value if is_text => text(value)?.into(),
-                value if is_integer => whole_number(scalar(value)?)?.into(),
-                value => self.nested(value)?,
+            let known = self.members.iter().find(|(known, _)| *known == key);
+            let value = match (known, value) {
+                (Some(_), Value::Null) => continue,
+                (Some((name, member)), value) => member.convert(name, value)?,
+                (None, value) => renamed(value),
             };
             converted.insert(key, value);
         }
-        Some(Value::Object(converted))
+        match self.required {
+            Some(required) if !converted.contains_key(required) => {
+                Err(format!("{required} is missing in an object of {list}"))
+            }
+            _ => Ok(Value::Object(converted)),
+        }
     }
+}
+
+impl Member {
+    fn convert(&self, name: &str, value: &Value) -> Result<Value, String> {
+        let (converted, takes) = match self {
+            Self::List(members) => return members.convert(name, value),
+            Self::Text => (text(value).map(Value::from), "a text".to_owned()),
+            Self::Integer { min, max } => {
+                let number = scalar(value).and_then(whole_number);
+                let number = number.filter(|number| (*min..=*max).contains(number));
+                (
+                    number.map(Value::from),
+                    format!("an integer from {min} to {max}"),
+                )
+            }
+            Self::Word(words) => {
+                let given = text(value).unwrap_or_default();
+                let is_given = |word: &str| word.eq_ignore_ascii_case(given);
+                let mut known = words.iter();
+                let word = known.find(|(word, wire)| is_given(word) || is_given(wire));
+                let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+                (
+                    word.map(|(_, wire)| Value::from(*wire)),
+                    format!("one of {}", names.join(", ")),
+                )
+            }
+        };
+        converted.ok_or_else(|| format!("{name} takes {takes}, not {}", shown(value)))
+    }
+}
+
+/// The same with the guide's names of members, at any depth.
+fn renamed(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(renamed).collect(),
+        Value::Object(map) => {
+            let members = map.iter().map(|(key, value)| (camel(key), renamed(value)));
+            Value::Object(members.collect())
+        }
+        other => other.clone(),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    visible_start(&value.to_string(), LONGEST_SHOWN)
 }
 
 /// `first_name` becomes `firstName`.
@@ -76,54 +137,70 @@ fn camel(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
-    const MEMBERS: ListMembers = ListMembers {
-        texts: &["number", "extension"],
-        integers: &["rate"],
+    const ADDRESSES: ListMembers = ListMembers {
+        members: &[
+            ("number", Member::Text),
+            ("rate", Member::Integer { min: 0, max: 4000 }),
+            ("type", Member::Word(&[("sip", "SIP")])),
+        ],
+        required: Some("number"),
+    };
+    const DEVICES: ListMembers = ListMembers {
+        members: &[
+            ("name", Member::Text),
+            ("addressList", Member::List(&ADDRESSES)),
+        ],
+        required: None,
     };
 
-    #[test]
-    fn nested_names_become_the_guides() {
-        let list = json!([{"address_list": [{"type": "SIP"}]}]);
-        let wanted = json!([{"addressList": [{"type": "SIP"}]}]);
-        assert_eq!(MEMBERS.convert(&list), Some(wanted));
+    fn convert(list: &str) -> Result<String, String> {
+        let list = serde_json::from_str(list).unwrap();
+        DEVICES
+            .convert("devices", &list)
+            .map(|list| list.to_string())
     }
 
     #[test]
-    fn texts_and_numbers_in_lists_are_what_the_guide_says() {
-        let list = "[{\"address_list\":[{\"number\":123456789012345678901,\"extension\":null,\
-                    \"rate\":2.048e3,\"x\":1.10,\"y\":null}]},{\"number\":\" a@b \",\"rate\":\"384\"}]";
-        let taken = MEMBERS.convert(&serde_json::from_str(list).unwrap());
-        let wanted = "[{\"addressList\":[{\"number\":\"123456789012345678901\",\"rate\":2048,\
-                      \"x\":1.10,\"y\":null}]},{\"number\":\"a@b\",\"rate\":384}]";
-        assert_eq!(taken.unwrap().to_string(), wanted);
+    fn members_become_what_the_guide_says() {
+        let list = "[{\"address_list\":[{\"number\":123456789012345678901,\"type\":\"sip\",\
+                    \"rate\":2.048e3,\"x_y\":{\"a_b\":1.10},\"z\":null}],\"name\":null}]";
+        let wanted = "[{\"addressList\":[{\"number\":\"123456789012345678901\",\"type\":\"SIP\",\
+                      \"rate\":2048,\"xY\":{\"aB\":1.10},\"z\":null}]}]";
+        assert_eq!(convert(list).unwrap(), wanted);
+        assert_eq!(convert("[]").unwrap(), "[]");
+        assert_eq!(convert("[{}]").unwrap(), "[{}]");
     }
 
     #[test]
-    fn other_members_are_refused() {
-        for list in [
-            "[{\"number\":1.5}]",
-            "[{\"number\":true}]",
-            "[{\"number\":[]}]",
-            "[{\"a\":[{\"rate\":2048.5}]}]",
-            "[{\"rate\":true}]",
-            "{}",
-            "\"x\"",
-            "null",
+    fn the_member_that_is_wrong_is_named() {
+        let of_address = |member: &str| format!("[{{\"addressList\":[{{{member}}}]}}]");
+        for (list, message) in [
+            ("{}".to_owned(), "devices takes a JSON list"),
+            (
+                "[\"x\"]".to_owned(),
+                "devices takes JSON objects, not \"x\"",
+            ),
+            ("[{\"name\":1.5}]".to_owned(), "name takes a text, not 1.5"),
+            (
+                "[{\"addressList\":[]}]".to_owned(),
+                "addressList takes a list that is not empty",
+            ),
+            (
+                of_address("\"numbr\":\"1\""),
+                "number is missing in an object of addressList",
+            ),
+            (
+                of_address("\"number\":\"1\",\"rate\":-5"),
+                "rate takes an integer from 0 to 4000, not -5",
+            ),
+            (
+                of_address("\"number\":\"1\",\"type\":\"fax\""),
+                "type takes one of sip, not \"fax\"",
+            ),
         ] {
-            assert_eq!(
-                MEMBERS.convert(&serde_json::from_str(list).unwrap()),
-                None,
-                "{list}"
-            );
+            assert_eq!(convert(&list).unwrap_err(), message, "{list}");
         }
-        let told = MEMBERS.describe().unwrap();
-        assert_eq!(
-            told,
-            "in its objects, texts are number, extension; whole numbers are rate"
-        );
     }
 }

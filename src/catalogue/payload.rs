@@ -84,6 +84,7 @@ impl Payload {
         };
         let text = utf8(command, payload)?.trim_ascii();
         let mut given = self.given(command, text, request_id)?;
+        unnest(&mut given, fields);
         let mut values = Map::new();
         for field in fields {
             match take(&mut given, field, bare)? {
@@ -204,6 +205,21 @@ impl Payload {
     }
 }
 
+/// Takes the members of the guide's nested objects out of them: `pan` of `camPosition` becomes `camPosition.pan`, which
+/// is one of the field's names.
+fn unnest(given: &mut Map<String, Value>, fields: &[Field]) {
+    for field in fields {
+        let Some((outer, _)) = field.wire.split_once('.') else {
+            continue;
+        };
+        if let Some(Value::Object(inner)) = given.get(outer).cloned() {
+            given.shift_remove(outer);
+            let inner = inner.into_iter();
+            given.extend(inner.map(|(name, value)| (format!("{outer}.{name}"), value)));
+        }
+    }
+}
+
 /// What many clients send for nothing.
 const NULL: &str = "null";
 
@@ -230,6 +246,12 @@ fn takes(field: &Field, words: SwitchWords) -> String {
 
 /// The value for the device.
 fn converted(field: &Field, value: &Value, words: SwitchWords) -> Result<Value, String> {
+    // A list says which of its members is wrong.
+    if let Rule::List(members) = field.rule
+        && value.is_array()
+    {
+        return members.convert(field.name, value);
+    }
     field.rule.convert(value, words).ok_or_else(|| {
         let wrong = format!("{}, not {}", takes(field, words), shown(&field.rule, value));
         with_advice(wrong, advice(field, value))

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use super::entity::SelectOption;
-use super::quirks::{NO_ERROR, text};
+use super::quirks::{error_word, text};
 use crate::command::{ErrorCode, Failure};
 use crate::nearest::Nearest;
 use crate::visible::quoted_start;
@@ -126,11 +126,10 @@ pub(super) fn options(list: &Value) -> Vec<SelectOption> {
 /// # Errors
 /// `device_error` with its word for why not.
 pub fn accepted(answer: &Value) -> Result<(), Failure> {
-    match text(&answer["error"]) {
+    match error_word(answer) {
         None => Ok(()),
-        Some(NO_ERROR | "") => Ok(()),
         Some(error) => {
-            let message = format!("the device does not switch: {}", quoted_start(error));
+            let message = format!("the device does not switch: {}", quoted_start(&error));
             Err(Failure::new(ErrorCode::DeviceError, message))
         }
     }

@@ -10,9 +10,9 @@ mod source;
 mod tests;
 
 pub(super) use forgive::{
-    CALENDAR_STATUS, NO_ERROR, as_list, bare_word, collaboration_session, epoch_seconds, flag,
-    is_pending, member, numeric_mute, plain_number, preset_numbers, result_of, seconds, text,
-    unwrap_result, whole,
+    CALENDAR_STATUS, NO_ERROR, as_list, bare_word, collaboration_session, epoch_seconds,
+    error_word, flag, is_pending, member, numeric_mute, plain_number, preset_numbers, result_of,
+    seconds, text, unwrap_result, whole,
 };
 pub use forgive::{learned_preset_offset, refusal_reason, refuses, truth};
 pub use source::QuirkSource;

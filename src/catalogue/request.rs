@@ -10,6 +10,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use super::areas::operations;
 use super::operation::{Method, Operation, ReadBody};
 use super::pattern::{PRESET, parameters};
 use super::preset_names::PresetNames;
@@ -100,9 +101,10 @@ impl Request {
         }
         if !self.query.is_empty() {
             target.push('?');
-            let from = target.len();
-            let mut query = form_urlencoded::Serializer::for_suffix(target, from);
-            target = query.extend_pairs(&self.query).finish();
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            let query = query.extend_pairs(&self.query).finish();
+            // Of a form, `+` is a blank; outside forms only `%20` is one. A plus is `%2B` already.
+            target.push_str(&query.replace('+', "%20"));
         }
         target
     }
@@ -124,7 +126,7 @@ pub(super) fn path(
     preset_offset: i8,
 ) -> Result<Vec<Cow<'static, str>>, Failure> {
     let segments = operation.path.split('/').filter(|part| !part.is_empty());
-    segments
+    let segments = segments
         .map(|segment| {
             let Some(name) = parameters(segment).next() else {
                 return Ok(segment.into());
@@ -154,7 +156,38 @@ pub(super) fn path(
                 )),
             }
         })
-        .collect()
+        .collect::<Result<Vec<Cow<'static, str>>, Failure>>()?;
+    match word_of_another(operation, &segments) {
+        None => Ok(segments),
+        Some(word) => Err(Failure::new(
+            ErrorCode::InvalidPayload,
+            format!(
+                "\"{word}\" is a word of the device's own here and no id; it has a topic of its own"
+            ),
+        )),
+    }
+}
+
+/// A parameter's value with which the path is that of another operation, which is named there as a word.
+fn word_of_another<'a>(
+    operation: &'static Operation,
+    segments: &'a [Cow<'static, str>],
+) -> Option<&'a str> {
+    parameters(operation.path).next()?;
+    let parts = |path: &'static str| path.split('/').filter(|part| !part.is_empty());
+    operations()
+        .filter(|other| other.path != operation.path)
+        .filter(|other| parts(other.path).count() == segments.len())
+        .filter(|other| {
+            let mut both = parts(other.path).zip(segments);
+            both.all(|(part, segment)| part.starts_with('{') || part == *segment)
+        })
+        .find_map(|other| {
+            let all = parts(operation.path).zip(parts(other.path)).zip(segments);
+            let mut words =
+                all.filter(|((own, others), _)| own.starts_with('{') && !others.starts_with('{'));
+            words.next().map(|(_, word)| &**word)
+        })
 }
 
 #[cfg(test)]
@@ -187,5 +220,21 @@ mod tests {
         static LIMITED: Operation = get("/rest/x").reads_with_query(&[("limit", "5")]);
         let request = Request::read(&LIMITED, &Params::new(), &[]).unwrap();
         assert_eq!(request.target(), "/rest/x?limit=5");
+    }
+
+    #[test]
+    fn a_blank_in_a_query_is_one_to_every_reader() {
+        let request = Request {
+            method: Method::Get,
+            path: vec!["rest".into()],
+            query: vec![("pin", "a b+c&d=ü*-._~%20".to_owned())],
+            body: RequestBody::None,
+            repeatable: true,
+            is_read: true,
+        };
+        assert_eq!(
+            request.target(),
+            "/rest?pin=a%20b%2Bc%26d%3D%C3%BC*-._%7E%2520"
+        );
     }
 }

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::areas::operations;
-use super::command::{AnswerKind, Command, FileSpec, Plan, TopicKind};
+use super::command::{AnswerKind, Command, Plan, TopicKind};
+use super::file::FileSpec;
 use super::operation::Operation;
 use super::pattern::{matches, parameters};
 use super::references::StateTopic;

@@ -14,14 +14,16 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::client::{Device, Received};
 use super::endpoint::LargeResponse;
-use super::http::UploadBody;
+use super::http::{HttpResponse, UploadBody};
 use super::response::{DeviceResponse, RequestError};
-use crate::catalogue::{Request, is_web_page};
+use crate::catalogue::{FileAnswerKind, FileSpec, Request, is_web_page};
 use crate::command::{Download, Head, Upload};
 
 /// How long a download may hold its slot, however steadily it trickles. The largest file of a
 /// device is a log archive of some 100 MB.
 const LONGEST_DOWNLOAD: Duration = Duration::from_secs(600);
+/// How much of an answer shows whether it is the file: a refusal in JSON is shorter. A shorter answer is taken whole.
+const CHECKED_START: usize = 4096;
 /// "The REST API cannot accept more than 10 MB of data."
 pub const LARGEST_UPLOAD: u64 = 10_000_000;
 
@@ -30,7 +32,7 @@ pub const LARGEST_UPLOAD: u64 = 10_000_000;
 pub enum Downloaded {
     /// The whole file went out; with the HTTP status and its size in bytes.
     File(Head, u16, u64),
-    /// There was nothing to stream: the response is empty, a refusal or a web page.
+    /// Nothing was streamed: the response is short, a refusal, or not the file.
     Response(DeviceResponse),
 }
 
@@ -46,20 +48,19 @@ pub enum DownloadError {
 }
 
 impl Device {
-    /// Carries a request out and passes its response on as it arrives. `content_type` is used where
-    /// the device gives none.
+    /// Carries a request out and passes its response on as it arrives, if it begins as the file does. The
+    /// type in `spec` is used where the device gives none.
     ///
     /// # Errors
     /// The receiver did not get all of it, and why.
     pub async fn download(
         &self,
         request: &Request,
-        mut to: Download,
-        content_type: &str,
+        to: Download,
+        spec: FileSpec,
         deadline: Instant,
     ) -> Result<Downloaded, DownloadError> {
-        // With a limit of 0, every response that has a body is left to be streamed.
-        let received = self.carry_out(request, None, 0, deadline);
+        let received = self.carry_out(request, None, CHECKED_START, deadline);
         let (received, _slot) = tokio::select! {
             received = received => received?,
             () = to.abandoned() => return Err(DownloadError::Abandoned),
@@ -77,30 +78,46 @@ impl Device {
             // A refusal of this size cannot be read for its reason.
             Received::Large(large) => return Err(RequestError::TooLarge(large.size).into()),
         };
-        let head = Head {
-            content_type: large
-                .size
-                .content_type
-                .as_deref()
-                .unwrap_or(content_type)
-                .into(),
-            length: large.size.length,
-        };
-        to.begin(head.clone());
-        let status = large.size.status;
         let end = Instant::now() + LONGEST_DOWNLOAD;
-        let passed = timeout_at(end, self.pass_on(*large, &to));
-        let sent = self.until_preempted(true, passed).await?;
-        let sent = sent.unwrap_or(Err(DownloadError::Abandoned))?;
-        to.finish();
-        Ok(Downloaded::File(head, status, sent))
+        let passed = timeout_at(end, self.pass_on(*large, to, spec));
+        let passed = self.until_preempted(true, passed).await?;
+        passed.unwrap_or(Err(DownloadError::Abandoned))
     }
 
-    /// Passes the body on to its end, and gives its size in bytes.
-    async fn pass_on(&self, mut large: LargeResponse, to: &Download) -> Result<u64, DownloadError> {
+    /// Passes the body on to its end, if it begins as the file does.
+    async fn pass_on(
+        &self,
+        large: LargeResponse,
+        mut to: Download,
+        spec: FileSpec,
+    ) -> Result<Downloaded, DownloadError> {
+        let LargeResponse {
+            size,
+            start,
+            mut rest,
+        } = large;
+        let mut start = Vec::from(start);
+        while start.len() < CHECKED_START
+            && let Some(part) = self.next_part(&mut rest).await?
+        {
+            start.extend_from_slice(&part);
+        }
+        if spec.kind_of(size.content_type.as_deref(), &start) != FileAnswerKind::File {
+            return Ok(Downloaded::Response(DeviceResponse {
+                status: size.status,
+                content_type: size.content_type,
+                body: start.into(),
+            }));
+        }
+        let content_type = size.content_type.as_deref().unwrap_or(spec.content_type);
+        let head = Head {
+            content_type: content_type.into(),
+            length: size.length,
+        };
+        to.begin(head.clone());
         let standstill = self.timings().request_timeout;
         let mut sent = 0;
-        let mut next = Some(large.start).filter(|part| !part.is_empty());
+        let mut next = Some(Bytes::from(start)).filter(|part| !part.is_empty());
         loop {
             if let Some(part) = next.take() {
                 sent += part.len() as u64;
@@ -109,16 +126,23 @@ impl Device {
                     Ok(Err(_)) | Err(_) => return Err(DownloadError::Abandoned),
                 }
             }
-            match timeout(standstill, large.rest.chunk()).await {
-                Ok(Ok(Some(part))) => next = Some(part),
-                Ok(Ok(None)) => return Ok(sent),
-                Ok(Err(error)) => {
-                    self.endpoint.note_broken(&error);
-                    return Err(RequestError::Broken(error).into());
-                }
-                Err(_) => return Err(RequestError::TimedOut { sent: true }.into()),
+            next = self.next_part(&mut rest).await?;
+            if next.is_none() {
+                to.finish();
+                return Ok(Downloaded::File(head, size.status, sent));
             }
         }
+    }
+
+    /// The next bytes of a body; `None` at its end.
+    async fn next_part(&self, rest: &mut HttpResponse) -> Result<Option<Bytes>, RequestError> {
+        let standstill = self.timings().request_timeout;
+        let next = timeout(standstill, rest.chunk()).await;
+        let next = next.map_err(|_| RequestError::TimedOut { sent: true })?;
+        next.map_err(|error| {
+            self.endpoint.note_broken(&error);
+            RequestError::Broken(error)
+        })
     }
 
     /// Carries a request out whose body streams in.

@@ -22,6 +22,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use self::answer::{accepted_body, lacks_spelling};
+use self::failures::broken_off;
 use super::mode_lock::ModeLock;
 use super::new_readings::NewReadings;
 use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading};
@@ -158,7 +159,9 @@ impl Executor<'_> {
         }
         if let Some(map_answer) = command.map_answer {
             let made = map_answer(&call, &success.body);
-            success.body = made.map_err(|failure| failure.with_status(success.status))?;
+            success.body = made.map_err(|failure| {
+                without_secrets(failure.with_status(success.status), &call.secrets())
+            })?;
         }
         if !unread.is_empty() {
             let warning = format!("the device accepted this, but {}", unread.join("; "));
@@ -213,8 +216,9 @@ impl Executor<'_> {
     /// Several requests, one after the other; the last answer is the result.
     async fn request_all(&mut self, calls: &[Call]) -> Result<Success, Failure> {
         let mut success = Success::new(200, Value::Null);
-        for call in calls {
-            success = self.request(call).await?;
+        for (done, call) in calls.iter().enumerate() {
+            let answered = self.request(call).await;
+            success = answered.map_err(|failure| broken_off(failure, done, calls.len()))?;
         }
         Ok(success)
     }
@@ -229,15 +233,23 @@ impl Executor<'_> {
         let hangs_up = command.urgency == Urgency::Ends(Ended::Dial);
         let mut success = Success::new(200, Value::Null);
         let mut failed = None;
+        let mut done = 0;
         for call in calls {
             match self.request(call).await {
                 Ok(answered) => success = answered,
-                Err(failure) if !hangs_up => return Err(failure),
+                Err(failure) if !hangs_up => return Err(broken_off(failure, done, calls.len())),
                 Err(failure) if failure.code == ErrorCode::NotFound => {}
-                Err(failure) => failed = failed.or(Some(failure)),
+                Err(failure) => {
+                    failed = failed.or(Some(failure));
+                    continue;
+                }
             }
+            done += 1;
         }
-        failed.map_or(Ok(success), Err)
+        match failed {
+            Some(failure) => Err(broken_off(failure, done, calls.len())),
+            None => Ok(success),
+        }
     }
 
     /// One request, in the spelling that the device has. The next spelling is sent only after an

@@ -3,15 +3,17 @@
 use serde_json::Value;
 
 use crate::catalogue::areas::conferences;
+use crate::catalogue::call::Call;
 use crate::catalogue::command::{Command, Plan, TopicKind};
 use crate::catalogue::entity::Entity;
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::operation::{Class, Operation, get, post};
-use crate::catalogue::quirks::{CALENDAR_STATUS, epoch_seconds, seconds, text, truth};
+use crate::catalogue::quirks::{CALENDAR_STATUS, epoch_seconds, error_word, seconds, text, truth};
 use crate::catalogue::state::{Context, Shape, State};
 use crate::catalogue::step::Step;
 use crate::catalogue::up_down;
 use crate::command::{ErrorCode, Failure};
+use crate::visible::quoted_start;
 
 /// The states of this area.
 pub(in crate::catalogue) mod states {
@@ -211,8 +213,23 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
          nothing is set up by it.",
     )
     .kind(TopicKind::Query)
-    .fields(None, DISCOVER)]),
+    .fields(None, DISCOVER)
+    .map_answer(discovered)]),
 ];
+
+/// The guide's word for failure is here an `error` other than `NOERROR`.
+fn discovered(_: &Call, answer: &Value) -> Result<Value, Failure> {
+    match error_word(answer) {
+        None => Ok(answer.clone()),
+        Some(error) => {
+            let message = format!(
+                "the device found no calendar server: {}",
+                quoted_start(&error)
+            );
+            Err(Failure::new(ErrorCode::DeviceError, message))
+        }
+    }
+}
 
 /// The guide: `number` "can't be combined with start and end".
 /// A range of which one end is given gets the other one as the guide has it: from now on, for 24 hours.

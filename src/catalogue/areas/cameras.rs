@@ -6,16 +6,20 @@ mod words;
 
 use serde_json::Value;
 
+use crate::catalogue::call::Call;
 use crate::catalogue::command::{Command, Ended, Plan};
 use crate::catalogue::entity::{Enabled, Entity, EntityOptions, SelectOption};
 use crate::catalogue::evidence::MemberKind;
+use crate::catalogue::file::FileSpec;
 use crate::catalogue::operation::{Class, Operation, delete, get, post};
+use crate::catalogue::pattern::PRESET;
 use crate::catalogue::quirks::{preset_numbers, whole};
 use crate::catalogue::references::StateTopic;
 use crate::catalogue::sources::{SourceUse, connected, content_options, index_of, people_options};
 use crate::catalogue::state::{Context, Shape, State};
 use crate::catalogue::step::Step;
 use crate::command::{ErrorCode, Failure};
+use crate::json::whole_number;
 use fields::{MOVE, POSITION, SOURCE, STORE, TRACKING};
 
 /// The commands of this area that plans and rooms refer to.
@@ -307,7 +311,8 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     get("/rest/cameras/near/presets/{index}").commands(&[Command::new(
         "camera/preset/{index}/get",
         "Answers with one preset of the room's camera, and whether it is `stored`.",
-    )]),
+    )
+    .map_answer(by_given_number)]),
     post("/rest/cameras/near/presets/{index}").commands(actions!(
         "camera/preset/{index}",
         words::PRESET,
@@ -369,7 +374,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
              retained at `camera/snapshot/near`.",
         )
         .path_constants(&[("snapshot_id", "near_image_1.jpg")])
-        .file("camera/snapshot/near", "image/jpeg", true)
+        .file(FileSpec::picture("camera/snapshot/near"))
         .entities(&[
             Entity::image("snapshot", "Snapshot"),
             Entity::button("snapshot_take", "Take snapshot").icon("mdi:camera"),
@@ -380,14 +385,14 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
              retained at `camera/snapshot/far`.",
         )
         .path_constants(&[("snapshot_id", "far_image_1.jpg")])
-        .file("camera/snapshot/far", "image/jpeg", true),
+        .file(FileSpec::picture("camera/snapshot/far")),
         Command::new(
             "camera/snapshot/content/get",
             "Answers with a still picture of the content that is shown as a JPEG file, which stays \
              retained at `camera/snapshot/content`.",
         )
         .path_constants(&[("snapshot_id", "content_image_1.jpg")])
-        .file("camera/snapshot/content", "image/jpeg", true),
+        .file(FileSpec::picture("camera/snapshot/content")),
     ]),
     post("/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(true)),
     delete("/rest/cameras/near/{source_id}/control/tracking").commands(&tracking(false)),
@@ -400,6 +405,16 @@ fn presets(list: &Value, context: &Context) -> Option<Value> {
         names.add_to(&mut presets);
     }
     Some(presets)
+}
+
+/// A preset with the number by which it was asked for: the device may count from zero.
+fn by_given_number(call: &Call, preset: &Value) -> Result<Value, Failure> {
+    let mut preset = preset.clone();
+    let given = call.param(PRESET).and_then(whole_number);
+    if let (Some(index), Some(given)) = (preset.get_mut("index"), given) {
+        *index = given.into();
+    }
+    Ok(preset)
 }
 
 fn select_people(own: Step, list: &Value) -> Result<Vec<Step>, Failure> {

@@ -2,6 +2,7 @@
 
 use crate::catalogue::command::{Command, TopicKind};
 use crate::catalogue::field::{Field, Rule};
+use crate::catalogue::file::FileSpec;
 use crate::catalogue::operation::{Class, Operation, get, post};
 use crate::catalogue::quirks::collaboration_session;
 use crate::catalogue::state::State;
@@ -91,10 +92,10 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     .slow()]),
     get("/rest/collaboration/content").commands(&[Command::new(
         "collaboration/content/get",
-        "Answers with content that was saved, as a file.",
+        "Answers with content that was saved, as a file; with a `warning` while it is not ready.",
     )
     .fields(Some("context_id"), CONTENT)
-    .file("collaboration/content", "application/octet-stream", false)
+    .file(FileSpec::new("collaboration/content", "application/octet-stream").unready_at_first())
     .slow()]),
     // A GET that sets: it is a command and never polled.
     get("/rest/collaboration/contentssavestatus").commands(&[Command::new(
@@ -110,9 +111,10 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     .fields(Some("enabled"), SAVING_TRUE_FALSE)]),
     get("/rest/collaboration/content/all").commands(&[Command::new(
         "collaboration/content/all/get",
-        "Answers with everything that was saved in the session, as one ZIP file.",
+        "Answers with everything that was saved in the session, as one ZIP file; with a `warning` while \
+         it is not ready.",
     )
     .fields(Some("pin"), PIN)
-    .file("collaboration/content/all", "application/zip", false)
+    .file(FileSpec::new("collaboration/content/all", "application/zip").unready_at_first())
     .slow()]),
 ];

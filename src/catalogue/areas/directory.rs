@@ -3,9 +3,12 @@
 use crate::catalogue::areas::conferences;
 use crate::catalogue::command::{Command, Plan, TopicKind};
 use crate::catalogue::field::{Field, Rule};
-use crate::catalogue::list::ListMembers;
+use crate::catalogue::file::FileSpec;
+use crate::catalogue::list::{ListMembers, Member};
 use crate::catalogue::operation::{Class, Operation, delete, get, post, put};
-use crate::catalogue::state::{Shape, State};
+use crate::catalogue::state::{Context, Shape, State};
+use crate::catalogue::step::Step;
+use crate::command::{ErrorCode, Failure};
 
 /// The states of this area.
 pub(in crate::catalogue) mod states {
@@ -53,6 +56,28 @@ const PAGE: &[Field] = &[
         INDEX,
     ),
 ];
+const ADDRESSES: ListMembers = ListMembers {
+    members: &[
+        (
+            "type",
+            Member::Word(&[
+                ("ip_address", "IP_ADDRESS"),
+                ("ip_extension", "IP_EXTENSION"),
+                ("h323_name", "H323_NAME"),
+                ("sip", "SIP"),
+                ("pots", "POTS"),
+                ("isdn", "ISDN"),
+                ("email", "EMAIL"),
+                ("telephone", "TELEPHONE"),
+                ("mobile", "MOBILE"),
+            ]),
+        ),
+        ("number", Member::Text),
+        ("extension", Member::Text),
+        ("rate", Member::Text),
+    ],
+    required: None,
+};
 const ENTRY: &[Field] = &[
     Field::body(
         "type",
@@ -126,8 +151,11 @@ const ENTRY: &[Field] = &[
         "What can be called, as a list of devices with `name` and `addressList` (`type`, `number`, \
          `extension`, `rate`).",
         Rule::List(ListMembers {
-            texts: &["name", "type", "number", "extension", "rate"],
-            integers: &[],
+            members: &[
+                ("name", Member::Text),
+                ("addressList", Member::List(&ADDRESSES)),
+            ],
+            required: None,
         }),
     ),
 ];
@@ -309,10 +337,13 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .one_of(&["id", "protocol", "presenceServer"])
         .states(&[State::whole(states::GLOBAL_SERVER)])
         .poll(Class::Slow),
-    get("/rest/directory/global/mtddefaultgroupentry").commands(&[Command::new(
-        "directory/global/default_group/get",
-        "Answers with the group with which a directory in several levels begins, if one is set up.",
-    )]),
+    get("/rest/directory/global/mtddefaultgroupentry")
+        .or_none()
+        .commands(&[Command::new(
+            "directory/global/default_group/get",
+            "Answers with the group with which a directory in several levels begins; without one the \
+             result is `not_found`.",
+        )]),
     get("/rest/directory/local/server")
         .shape(Shape::Object)
         .one_of(&["id", "protocol", "presenceServer"])
@@ -320,9 +351,10 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         .poll(Class::Slow),
     post("/rest/directory/local/entries").commands(&[Command::new(
         "directory/local/entry/add",
-        "Adds a person or a group to the directory on the device.",
+        "Adds a person or a group to the directory on the device; it takes one of the names at least.",
     )
     .fields(None, ENTRY)
+    .plan(Plan::Split(named))
     .refresh(&[states::FAVORITES])
     .not_idempotent()]),
     get("/rest/directory/local/entries/{entry_id}").commands(&[Command::new(
@@ -336,9 +368,10 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
     .refresh(&[states::FAVORITES])]),
     put("/rest/directory/local/entries/{entry_id}").commands(&[Command::new(
         "directory/local/entry/{entry_id}/update",
-        "Replaces an entry of the directory on the device by what is given.",
+        "Replaces an entry of the directory on the device by what is given, one field at least.",
     )
     .fields(None, ENTRY)
+    .plan(Plan::Split(not_empty))
     .refresh(&[states::FAVORITES])]),
     post("/rest/directory/local/entries/{entry_id}").commands(dial!(
         "directory/local/entry/{entry_id}",
@@ -422,6 +455,27 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         "directory/export",
         "Answers with all directory entries as an XML file.",
     )
-    .file("directory/export/file", "application/xml", false)
+    .file(FileSpec::new("directory/export/file", "application/xml"))
     .slow()]),
 ];
+
+/// The fields of which a new entry has one: without a name nobody finds it.
+const NAMES: [&str; 4] = ["display_name", "full_name", "first_name", "last_name"];
+
+fn named(own: Step, _: &Context) -> Result<Vec<Step>, Failure> {
+    let is_name = |name: &&str| own.values.get(*name).is_some_and(|name| name != "");
+    if NAMES.iter().any(is_name) {
+        return Ok(vec![own]);
+    }
+    let message = format!("an entry takes a name: one of {}", NAMES.join(", "));
+    Err(Failure::new(ErrorCode::InvalidPayload, message))
+}
+
+/// An empty payload is a slip, which would replace the entry by nothing.
+fn not_empty(own: Step, _: &Context) -> Result<Vec<Step>, Failure> {
+    if !own.values.is_empty() {
+        return Ok(vec![own]);
+    }
+    let message = "an update takes the JSON of the entry, with one field at least";
+    Err(Failure::new(ErrorCode::InvalidPayload, message))
+}

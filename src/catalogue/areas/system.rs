@@ -7,9 +7,11 @@ mod tests;
 
 use serde_json::Value;
 
+use crate::catalogue::call::Call;
 use crate::catalogue::command::{Command, Plan, TopicKind};
 use crate::catalogue::entity::{Enabled, Entity};
 use crate::catalogue::evidence::MemberKind;
+use crate::catalogue::file::FileSpec;
 use crate::catalogue::operation::{Class, Operation, delete, get, post};
 use crate::catalogue::payload::Payload;
 use crate::catalogue::quirks::{flag, member, seconds, truth};
@@ -18,7 +20,7 @@ use crate::catalogue::state::{Context, Pick, Shape, State};
 use crate::catalogue::step::Step;
 use crate::catalogue::up_down;
 use crate::clock::rfc3339_of_unix;
-use crate::command::Failure;
+use crate::command::{ErrorCode, Failure};
 use crate::topics;
 use fields::{DESTINATION, KEEP, ON, SHOW, TIME};
 
@@ -109,6 +111,18 @@ const fn shown(on: bool) -> Command {
             on,
         )
     }
+    .map_answer(app_answered)
+}
+
+/// The guide's word for failure is here `{"result": false}`.
+fn app_answered(_: &Call, answer: &Value) -> Result<Value, Failure> {
+    match answer.get("result").and_then(truth) {
+        Some(false) => Err(Failure::new(
+            ErrorCode::DeviceError,
+            "the device did not carry it out: its result is false",
+        )),
+        _ => Ok(answer.clone()),
+    }
 }
 
 /// More parts of the system than this have no state each: the guide knows twenty.
@@ -134,7 +148,7 @@ pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[
         "system/logs/get",
         "Answers with the device's logs as one file (tar).",
     )
-    .file("system/logs", "application/octet-stream", false)
+    .file(FileSpec::new("system/logs", "application/octet-stream"))
     .slow()]),
     post("/rest/system/apps/environment").commands(&[shown(true)]),
     delete("/rest/system/apps/environment").commands(&[shown(false)]),

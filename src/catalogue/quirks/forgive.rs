@@ -16,6 +16,15 @@ pub(in crate::catalogue) fn member<'a>(value: &'a Value, names: &[&str]) -> Opti
 /// The word of a device for an error where there is none.
 pub(in crate::catalogue) const NO_ERROR: &str = "NOERROR";
 
+/// The device's word in an answer of which `error` says whether the command was carried out; `None`: it was.
+pub(in crate::catalogue) fn error_word(answer: &Value) -> Option<String> {
+    let word = match answer.get("error")? {
+        Value::Null | Value::Bool(false) => return None,
+        error => text(error).map_or_else(|| error.to_string(), str::to_owned),
+    };
+    (word != NO_ERROR && !word.is_empty()).then_some(word)
+}
+
 /// The longest reason of a refusal that is passed on, in characters: some devices send whole pages.
 const LONGEST_REASON: usize = 200;
 

@@ -12,6 +12,13 @@ use crate::device::test_device::{TestDevice, ok, request_head, send, until_a_req
 use crate::device::{MOST_REQUESTS_AT_ONCE, RequestPriority};
 
 const LIMIT: usize = 1 << 20;
+const TEXT: FileSpec = FileSpec {
+    topic: "file",
+    content_type: "text/plain",
+    is_state: false,
+    begins: &[],
+    may_be_unready: false,
+};
 
 fn request(method: Method) -> Request {
     Request {
@@ -144,7 +151,7 @@ async fn a_download_streams_to_its_end_and_leaves_the_connection_usable() {
         let (download, arrival) = Download::new();
         let request = request(Method::Get);
         let deadline = device.deadline(TimeLimit::Ordinary);
-        let downloaded = device.download(&request, download, "text/plain", deadline);
+        let downloaded = device.download(&request, download, TEXT, deadline);
         let received = async {
             let head = arrival.head.await.unwrap();
             let parts: Vec<_> = arrival.body.into_stream().collect().await;
@@ -181,7 +188,7 @@ async fn a_download_that_is_cut_off_is_broken_and_one_that_nobody_takes_abandone
         .download(
             &request,
             download,
-            "text/plain",
+            TEXT,
             device.deadline(TimeLimit::Ordinary),
         )
         .await;
@@ -195,7 +202,7 @@ async fn a_download_that_is_cut_off_is_broken_and_one_that_nobody_takes_abandone
         .download(
             &request,
             download,
-            "text/plain",
+            TEXT,
             device.deadline(TimeLimit::Ordinary),
         )
         .await;

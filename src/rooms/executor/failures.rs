@@ -9,6 +9,20 @@ use crate::command::Failure;
 use crate::device::RequestError;
 use crate::rooms::refusal::{no_response, no_response_to_read, too_large, unusable_answer};
 
+/// The failure of a command of several requests, of which some were carried out: who sends it again does these twice.
+pub(super) fn broken_off(failure: Failure, done: usize, all: usize) -> Failure {
+    match done {
+        0 => failure,
+        done => Failure {
+            message: format!(
+                "{}; {done} of {all} steps were carried out",
+                failure.message
+            ),
+            ..failure
+        },
+    }
+}
+
 impl Executor<'_> {
     /// The failure of a request without a response; notes what it says of the device.
     pub(super) fn fail(&mut self, error: RequestError, repeatable: bool) -> Failure {

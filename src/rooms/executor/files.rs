@@ -4,11 +4,16 @@ use serde_json::Value;
 
 use super::Executor;
 use super::answer::is_success;
-use crate::catalogue::{FileSpec, Operation, Request, is_web_page};
+use crate::catalogue::{
+    FileAnswerKind, FileSpec, Operation, Request, is_web_page, read_body, refusal_reason, refuses,
+};
 use crate::command::{Download, ErrorCode, Failure, FileAnswer, Success, Transfer, Upload};
 use crate::device::{DeviceResponse, DownloadError, Downloaded, LARGEST_UPLOAD, RequestError};
 use crate::rooms::reading::LARGEST_JSON_ANSWER;
-use crate::rooms::refusal::{invalid_body, refusal, upload_too_large};
+use crate::rooms::refusal::{invalid_body, not_carried_out, refusal, upload_too_large};
+
+/// What a result says while the device still prepares the file (204).
+const NOT_READY: &str = "the file is not ready yet: ask again";
 
 impl Executor<'_> {
     /// Sends a command whose payload is a file that streams in.
@@ -66,13 +71,14 @@ impl Executor<'_> {
             let named = operation.path.contains('{');
             return Err(refusal(&response, operation, named));
         }
-        if is_web_page(response.content_type.as_deref(), &response.body) {
-            let message = "the device answered with a web page, not with the file";
-            return Err(invalid_body(response.status, message.into()));
+        if response.status == 204 && spec.may_be_unready {
+            return Ok(Success {
+                warning: Some(NOT_READY.into()),
+                ..Success::new(response.status, Value::Null)
+            });
         }
-        // The device has no file yet.
-        if response.status == 204 || response.body.is_empty() {
-            return Ok(Success::new(response.status, Value::Null));
+        if let Some(failure) = no_file(spec, &response) {
+            return Err(failure);
         }
         let size = response.body.len() as u64;
         let file = FileAnswer {
@@ -89,7 +95,7 @@ impl Executor<'_> {
         download: Download,
     ) -> Result<Downloaded, Failure> {
         let device = self.device;
-        let streamed = device.download(request, download, spec.content_type, self.deadline);
+        let streamed = device.download(request, download, spec, self.deadline);
         match streamed.await {
             Ok(downloaded) => Ok(downloaded),
             Err(DownloadError::Request(error)) => Err(self.fail(error, request.repeatable)),
@@ -99,6 +105,27 @@ impl Executor<'_> {
             )),
         }
     }
+}
+
+/// Why a response is not the file that was asked for; `None` if it is.
+fn no_file(spec: FileSpec, response: &DeviceResponse) -> Option<Failure> {
+    let status = response.status;
+    if response.body.is_empty() {
+        return Some(invalid_body(status, "the device sent no file".into()));
+    }
+    let came = match spec.kind_of(response.content_type.as_deref(), &response.body) {
+        FileAnswerKind::File => return None,
+        FileAnswerKind::WebPage => "a web page".to_owned(),
+        FileAnswerKind::Json => match read_body(&response.body) {
+            Ok(body) if refuses(&body) => {
+                return Some(not_carried_out(status, refusal_reason(&body)));
+            }
+            _ => "JSON".to_owned(),
+        },
+        FileAnswerKind::Other => format!("what is no {}", spec.content_type),
+    };
+    let message = format!("the device answered with {came}, not with the file");
+    Some(invalid_body(status, message))
 }
 
 fn without_bytes(spec: FileSpec, content_type: Option<&str>, size: Option<u64>) -> FileAnswer {

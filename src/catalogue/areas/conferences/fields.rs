@@ -1,9 +1,9 @@
 //! What commands to calls take.
 
 use crate::catalogue::field::{Field, Rule};
-use crate::catalogue::list::ListMembers;
+use crate::catalogue::list::{ListMembers, Member};
 
-const DIAL_TYPE: Rule = Rule::Word(&[
+const DIAL_TYPES: &[(&str, &str)] = &[
     ("loopback", "LOOPBACK"),
     ("auto", "AUTO"),
     ("video", "VIDEO"),
@@ -19,7 +19,9 @@ const DIAL_TYPE: Rule = Rule::Word(&[
     ("voice_h323", "VOICE_H323"),
     ("voice_sip", "VOICE_SIP"),
     ("voice_gateway", "VOICE_GATEWAY"),
-]);
+];
+/// The highest bandwidth of a call, in kbit/s.
+const HIGHEST_RATE: i64 = 100_000;
 pub const DIAL: &[Field] = &[
     Field::body(
         "address",
@@ -34,7 +36,7 @@ pub const DIAL: &[Field] = &[
         "The bandwidth of the call in kbit/s; the device chooses if it is left out.",
         Rule::Integer {
             min: 0,
-            max: 100_000,
+            max: HIGHEST_RATE,
         },
     ),
     Field::body(
@@ -42,7 +44,7 @@ pub const DIAL: &[Field] = &[
         "dialType",
         "The kind of call; the device chooses (`auto`) if it is left out, and not every device \
          knows every kind.",
-        DIAL_TYPE,
+        Rule::Word(DIAL_TYPES),
     ),
     Field::body(
         "password",
@@ -51,6 +53,20 @@ pub const DIAL: &[Field] = &[
         Rule::Secret,
     ),
 ];
+const ADDRESSES: ListMembers = ListMembers {
+    members: &[
+        ("address", Member::Text),
+        (
+            "rate",
+            Member::Integer {
+                min: 0,
+                max: HIGHEST_RATE,
+            },
+        ),
+        ("dialType", Member::Word(DIAL_TYPES)),
+    ],
+    required: Some("address"),
+};
 pub const BLAST: &[Field] = &[
     Field::gateway(
         "addresses",
@@ -63,8 +79,8 @@ pub const BLAST: &[Field] = &[
         "The parties to call in the guide's form, each with its `addresses`, instead of \
          `addresses`.",
         Rule::List(ListMembers {
-            texts: &["address", "dialType"],
-            integers: &["rate"],
+            members: &[("addresses", Member::List(&ADDRESSES))],
+            required: Some("addresses"),
         }),
     ),
     Field::body(
