@@ -45,6 +45,12 @@ pub async fn read_only() -> Response {
     )
 }
 
+/// Whether the device still prepares the file. A client that stores what it gets must not store a result.
+pub fn is_unready(outcome: &Outcome) -> bool {
+    let result = outcome.result.as_ref();
+    result.is_ok_and(|success| success.file.is_none() && success.status == 204)
+}
+
 /// A command's result; if it holds a file, the file itself.
 pub fn outcome(outcome: &Outcome) -> Response {
     let status = match &outcome.result {

@@ -447,16 +447,10 @@ async fn send(
         Ok(head) => response::file(&head, Body::from_stream(reader.body.into_stream())),
         // Nothing is streamed: the result says why, or holds the file.
         Err(_) => match result.await {
-            Ok(outcome) if is_unready(&outcome) => StatusCode::NO_CONTENT.into_response(),
+            Ok(outcome) if response::is_unready(&outcome) => StatusCode::NO_CONTENT.into_response(),
             result => result_of(result),
         },
     }
-}
-
-/// Whether the device still prepares the file. A client that stores what it gets must not store a result.
-fn is_unready(outcome: &Outcome) -> bool {
-    let result = outcome.result.as_ref();
-    result.is_ok_and(|success| success.file.is_none() && success.status == 204)
 }
 
 /// The reply to a request, and where its outcome arrives.
