@@ -8,6 +8,7 @@ mod authority;
 mod authorization;
 mod charge;
 mod client_address;
+mod command_body;
 mod connection;
 mod log;
 mod members;
