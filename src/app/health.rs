@@ -36,8 +36,8 @@ pub fn sampler(
     })
 }
 
-/// Publishes `gateway/health` at once, after [`SECOND_HEALTH`], then every [`HEALTH_INTERVAL`], and `gateway/info` again
-/// if the machine's clock was set.
+/// Publishes `gateway/health` at once, after [`SECOND_HEALTH`], then every [`HEALTH_INTERVAL`], and `gateway/info`
+/// again if the machine's clock was set.
 pub async fn publish(
     telemetry: Arc<Telemetry>,
     sampler: Sampler,

@@ -155,7 +155,8 @@ struct MqttParts {
     home_assistant: Option<Publisher>,
 }
 
-/// Starts the MQTT door, follows the cluster, which tells the door about rooms, and publishes Home Assistant's documents.
+/// Starts the MQTT door, follows the cluster, which tells the door about rooms, and publishes Home Assistant's
+/// documents.
 fn start_mqtt(
     core: &Core,
     broker: Option<&Broker>,
