@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | gained; nobody had it | start, offline at first | `Arrival::New` | the room comes online |
 //! | gained; handed over | start with the sessions of before | `Arrival::HandedOver` | nothing |
-//! | gained; its owner is dead | log its sessions out first | `Arrival::TakenOver` | `outcome_unknown` for what it may have begun |
+//! | gained; its owner is dead | log its sessions out | `Arrival::TakenOver` | `outcome_unknown` for what it began |
 //! | gained; its owner was this gateway's last process | the same | `Arrival::TakenBack` | the same |
 //! | to be given up | finish what they began | holds new commands, then releases | answers up to a second later |
 //! | lost | end at once, without a request | passes commands on, or answers `offline` | nothing, if another takes it |
