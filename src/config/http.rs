@@ -234,11 +234,12 @@ fn network_texts(networks: &[IpNetwork]) -> Vec<String> {
 
 fn read_tls(reader: &mut Reader<'_>) -> Option<TlsFiles> {
     let keys = ["tls_cert_file", "tls_key_file"];
+    let [has_certificate, has_key] = keys.map(|key| reader.has(key));
     match keys.map(|key| reader.file(key)) {
         [Some(certificate), Some(key)] => Some(TlsFiles { certificate, key }),
         [None, None] => None,
         _ => {
-            if !reader.is_any_wrong(&["http.tls_cert_file", "http.tls_key_file"]) {
+            if has_certificate != has_key {
                 reader.error(
                     reader.set_of(&keys),
                     "tls_cert_file and tls_key_file belong together",

@@ -57,7 +57,7 @@ impl Section for HttpToken {
             "token",
             KeyType::Secret,
             Reload::Now,
-            "The token: a long random text. Less than 16 characters may be guessed: a warning",
+            "The token: a long random text. It should have at least 16 characters: a shorter one is warned of",
         )
         .form(forms::token)
         .required()
