@@ -9,7 +9,6 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use http::header::{ALLOW, HeaderValue, LINK};
 use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
