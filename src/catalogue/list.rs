@@ -16,14 +16,14 @@ const LONGEST_SHOWN: usize = 40;
 #[derive(Debug, Clone, Copy)]
 pub struct ListMembers {
     /// The members that the guide has, by its names. Others are passed on.
-    pub members: &'static [(&'static str, Member)],
+    pub members: &'static [(&'static str, MemberRule)],
     /// The member that each object must have, and in which the list must have an object at all; `None`: none.
     pub required: Option<&'static str>,
 }
 
 /// What a member of an object takes.
 #[derive(Debug, Clone, Copy)]
-pub enum Member {
+pub enum MemberRule {
     /// A text.
     Text,
     /// A whole number in these bounds.
@@ -78,7 +78,7 @@ impl ListMembers {
     }
 }
 
-impl Member {
+impl MemberRule {
     fn convert(&self, name: &str, value: &Value) -> Result<Value, String> {
         let (converted, takes) = match self {
             Self::List(members) => return members.convert(name, value),
@@ -141,16 +141,16 @@ mod tests {
 
     const ADDRESSES: ListMembers = ListMembers {
         members: &[
-            ("number", Member::Text),
-            ("rate", Member::Integer { min: 0, max: 4000 }),
-            ("type", Member::Word(&[("sip", "SIP")])),
+            ("number", MemberRule::Text),
+            ("rate", MemberRule::Integer { min: 0, max: 4000 }),
+            ("type", MemberRule::Word(&[("sip", "SIP")])),
         ],
         required: Some("number"),
     };
     const DEVICES: ListMembers = ListMembers {
         members: &[
-            ("name", Member::Text),
-            ("addressList", Member::List(&ADDRESSES)),
+            ("name", MemberRule::Text),
+            ("addressList", MemberRule::List(&ADDRESSES)),
         ],
         required: None,
     };

@@ -20,7 +20,9 @@ pub(super) async fn holders(
     slot: &RequestSlot<'_>,
     sessions: &Sessions,
 ) -> Option<String> {
-    for session in sessions.still_held() {
+    // The current one may be in use again though it was to be replaced.
+    let held = sessions.still_held().into_iter();
+    for session in held.chain(sessions.current(None)) {
         match session_list(endpoint, slot, &session).await {
             SessionList::Told(body) => {
                 sessions.note_valid(session.generation);

@@ -68,6 +68,7 @@ impl Schemas {
         let mut properties = Map::new();
         let mut required = Vec::new();
         let mut either = Vec::new();
+        let mut nested = Map::<String, Value>::new();
         for field in fields {
             let schema = explained(self.rule(field, switch_words), field);
             let mut names = Vec::new();
@@ -76,6 +77,11 @@ impl Schemas {
                     properties.insert(name.into(), schema.clone());
                     names.push(name);
                 }
+            }
+            // The guide's own body has it in an object: `camPosition.pan` is `{"camPosition": {"pan": …}}` too.
+            if let Some((outer, inner)) = field.wire.split_once('.') {
+                nested.entry(outer).or_insert_with(|| json!({}))[inner] = schema;
+                names.push(outer);
             }
             if !field.required {
                 continue;
@@ -88,6 +94,11 @@ impl Schemas {
                 }
             }
         }
+        properties.extend(nested.into_iter().map(|(outer, inner)| {
+            let object =
+                json!({"type": "object", "properties": inner, "additionalProperties": false});
+            (outer, object)
+        }));
         let request_id = json!({"description": "Any JSON; it comes back in the result."});
         properties.insert("request_id".into(), self.share("request_id", request_id));
         let mut object = json!({

@@ -158,7 +158,7 @@ const BAD: &[(&str, &[u8], &str, &str)] = &[
         "room/1/directory/local/entry/add",
         b"{\"devices\":[{\"addressList\":[{\"number\":1.5}]}]}",
         "invalid_payload",
-        "texts are name, type, number",
+        "number takes a text, not 1.5",
     ),
     (
         "room/1/audio/mute\u{200b}",

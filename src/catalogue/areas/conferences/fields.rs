@@ -1,7 +1,7 @@
 //! What commands to calls take.
 
 use crate::catalogue::field::{Field, Rule};
-use crate::catalogue::list::{ListMembers, Member};
+use crate::catalogue::list::{ListMembers, MemberRule};
 
 const DIAL_TYPES: &[(&str, &str)] = &[
     ("loopback", "LOOPBACK"),
@@ -55,15 +55,15 @@ pub const DIAL: &[Field] = &[
 ];
 const ADDRESSES: ListMembers = ListMembers {
     members: &[
-        ("address", Member::Text),
+        ("address", MemberRule::Text),
         (
             "rate",
-            Member::Integer {
+            MemberRule::Integer {
                 min: 0,
                 max: HIGHEST_RATE,
             },
         ),
-        ("dialType", Member::Word(DIAL_TYPES)),
+        ("dialType", MemberRule::Word(DIAL_TYPES)),
     ],
     required: Some("address"),
 };
@@ -79,7 +79,7 @@ pub const BLAST: &[Field] = &[
         "The parties to call in the guide's form, each with its `addresses`, instead of \
          `addresses`.",
         Rule::List(ListMembers {
-            members: &[("addresses", Member::List(&ADDRESSES))],
+            members: &[("addresses", MemberRule::List(&ADDRESSES))],
             required: Some("addresses"),
         }),
     ),
