@@ -8,11 +8,10 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::time::{Instant, sleep_until};
 use tracing::Level;
 
+use crate::clock::utc_now;
 use crate::state::StateStore;
 use crate::telemetry::{LogEntry, LogKind, LogLimits, LogQuery, Telemetry};
 use crate::topics::GATEWAY_LOG;
@@ -54,9 +53,8 @@ fn publish_one(store: &StateStore, entry: &Value) {
 
 /// Tells how many entries of the last minute were left out.
 fn left_out_entry(count: u64) -> Value {
-    let at = OffsetDateTime::now_utc().format(&Rfc3339);
     json!({
-        "at": at.unwrap_or_default(),
+        "at": utc_now(),
         "level": "warn",
         "kind": "line",
         "room": null,

@@ -312,7 +312,7 @@ impl Rule {
 
 /// A value that is wanted as text. An integer is one digit for digit; another number, and a truth
 /// value, is none.
-pub(super) fn text(value: &Value) -> Option<&str> {
+fn text(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text.trim_ascii()),
         Value::Number(number) if is_integer(number.as_str()) => Some(number.as_str()),
@@ -321,7 +321,7 @@ pub(super) fn text(value: &Value) -> Option<&str> {
 }
 
 /// A value that is wanted as a number or a word of a switch.
-pub(super) fn scalar(value: &Value) -> Option<&str> {
+fn scalar(value: &Value) -> Option<&str> {
     match value {
         Value::String(text) => Some(text.trim_ascii()),
         Value::Number(number) => Some(number.as_str()),

@@ -1,12 +1,11 @@
 //! The lists in payloads, such as a directory entry's devices: their objects' names, texts, words and numbers
 //! become what the guide wants.
 //!
-//! Pure. `field` has the rules for values that are no list.
+//! Pure. `field` has the rules for single values.
 
 use serde_json::{Map, Value};
 
-use super::field::{scalar, text};
-use crate::json::whole_number;
+use super::field::{Rule, SwitchWords};
 use crate::visible::visible_start;
 
 /// The longest start of a member, in characters, that is repeated in a message.
@@ -15,28 +14,10 @@ const LONGEST_SHOWN: usize = 40;
 /// What the guide says of the objects of a list.
 #[derive(Debug, Clone, Copy)]
 pub struct ListMembers {
-    /// The members that the guide has, by its names. Others are passed on.
-    pub members: &'static [(&'static str, MemberRule)],
+    /// The members that the guide has, by its names, each with what it takes. Others are passed on.
+    pub members: &'static [(&'static str, Rule)],
     /// The member that each object must have, and in which the list must have an object at all; `None`: none.
     pub required: Option<&'static str>,
-}
-
-/// What a member of an object takes.
-#[derive(Debug, Clone, Copy)]
-pub enum MemberRule {
-    /// A text.
-    Text,
-    /// A whole number in these bounds.
-    Integer {
-        /// The minimum.
-        min: i64,
-        /// The maximum.
-        max: i64,
-    },
-    /// One of these words: (ours, the device's). Both are taken.
-    Word(&'static [(&'static str, &'static str)]),
-    /// A list of objects.
-    List(&'static ListMembers),
 }
 
 impl ListMembers {
@@ -64,7 +45,7 @@ impl ListMembers {
             let known = self.members.iter().find(|(known, _)| *known == key);
             let value = match (known, value) {
                 (Some(_), Value::Null) => continue,
-                (Some((name, member)), value) => member.convert(name, value)?,
+                (Some((name, rule)), value) => member(name, rule, value)?,
                 (None, value) => renamed(value),
             };
             converted.insert(key, value);
@@ -78,33 +59,18 @@ impl ListMembers {
     }
 }
 
-impl MemberRule {
-    fn convert(&self, name: &str, value: &Value) -> Result<Value, String> {
-        let (converted, takes) = match self {
-            Self::List(members) => return members.convert(name, value),
-            Self::Text => (text(value).map(Value::from), "a text".to_owned()),
-            Self::Integer { min, max } => {
-                let number = scalar(value).and_then(whole_number);
-                let number = number.filter(|number| (*min..=*max).contains(number));
-                (
-                    number.map(Value::from),
-                    format!("an integer from {min} to {max}"),
-                )
-            }
-            Self::Word(words) => {
-                let given = text(value).unwrap_or_default();
-                let is_given = |word: &str| word.eq_ignore_ascii_case(given);
-                let mut known = words.iter();
-                let word = known.find(|(word, wire)| is_given(word) || is_given(wire));
-                let names: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-                (
-                    word.map(|(_, wire)| Value::from(*wire)),
-                    format!("one of {}", names.join(", ")),
-                )
-            }
-        };
-        converted.ok_or_else(|| format!("{name} takes {takes}, not {}", shown(value)))
+/// The value of the member `name` for the device.
+fn member(name: &str, rule: &Rule, value: &Value) -> Result<Value, String> {
+    // A list says which of its own members is wrong.
+    if let Rule::List(members) = rule {
+        return members.convert(name, value);
     }
+    let words = SwitchWords::OnOff;
+    let converted = rule.convert(value, words);
+    converted.ok_or_else(|| {
+        let takes = rule.describe(words);
+        format!("{name} takes {takes}, not {}", shown(value))
+    })
 }
 
 /// The same with the guide's names of members, at any depth.
@@ -141,16 +107,16 @@ mod tests {
 
     const ADDRESSES: ListMembers = ListMembers {
         members: &[
-            ("number", MemberRule::Text),
-            ("rate", MemberRule::Integer { min: 0, max: 4000 }),
-            ("type", MemberRule::Word(&[("sip", "SIP")])),
+            ("number", Rule::AnyText),
+            ("rate", Rule::Integer { min: 0, max: 4000 }),
+            ("type", Rule::Word(&[("sip", "SIP")])),
         ],
         required: Some("number"),
     };
     const DEVICES: ListMembers = ListMembers {
         members: &[
-            ("name", MemberRule::Text),
-            ("addressList", MemberRule::List(&ADDRESSES)),
+            ("name", Rule::AnyText),
+            ("addressList", Rule::List(ADDRESSES)),
         ],
         required: None,
     };

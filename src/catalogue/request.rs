@@ -177,11 +177,12 @@ fn word_of_another<'a>(
     let parts = |path: &'static str| path.split('/').filter(|part| !part.is_empty());
     operations()
         .filter(|other| other.path != operation.path)
-        .filter(|other| parts(other.path).count() == segments.len())
+        // Ends at the first difference for most.
         .filter(|other| {
             let mut both = parts(other.path).zip(segments);
             both.all(|(part, segment)| part.starts_with('{') || part == *segment)
         })
+        .filter(|other| parts(other.path).count() == segments.len())
         .find_map(|other| {
             let all = parts(operation.path).zip(parts(other.path)).zip(segments);
             let mut words =

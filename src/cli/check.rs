@@ -21,7 +21,6 @@ use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::FuturesOrdered;
 use serde_json::Map;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::CliError;
@@ -29,6 +28,7 @@ use super::config_file::ConfigFile;
 use super::output::print;
 use super::progress::Progress;
 use crate::app::Certificates;
+use crate::clock::rfc3339;
 use crate::config::{Config, RoomId};
 use crate::device::SharedLimits;
 use crate::listed::counted;
@@ -176,7 +176,7 @@ fn machine_clock(ahead: impl Iterator<Item = i64>) -> Option<Trial> {
     };
     Some(Trial {
         subject: TrialSubject::Key("clock"),
-        address: now.format(&Rfc3339).unwrap_or_default(),
+        address: rfc3339(now),
         usable,
         report,
         took: Duration::ZERO,

@@ -5,11 +5,10 @@
 
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::placement::{SHARDS, Shard, shard_of};
 use super::view::{ClusterState, ClusterView};
+use crate::clock::rfc3339_of_unix;
 
 /// How much of a digest is shown: enough to see whether two are the same.
 const SHOWN_DIGEST: usize = 12;
@@ -210,8 +209,7 @@ fn shown_digest(digest: &str) -> &str {
 
 fn time_text(seconds: u64) -> Option<String> {
     let seconds = i64::try_from(seconds).ok().filter(|seconds| *seconds > 0)?;
-    let time = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
-    time.format(&Rfc3339).ok()
+    rfc3339_of_unix(seconds)
 }
 
 #[cfg(test)]

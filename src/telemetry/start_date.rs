@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
+
+use crate::clock::rfc3339;
 
 /// A clock that is set by less changes no date.
 const TOLERATED: time::Duration = time::Duration::MINUTE;
@@ -29,7 +30,7 @@ impl StartDate {
     /// As text. Empty is never seen: the years of a machine's clock can be written.
     pub fn text(&self) -> String {
         let newest = self.told.last();
-        newest.map(|date| text(*date)).unwrap_or_default()
+        newest.map(|date| rfc3339(*date)).unwrap_or_default()
     }
 
     /// Takes over what the clock says now that the gateway has run for so long. Whether the date is another one since.
@@ -51,12 +52,8 @@ impl StartDate {
 
     /// Whether this text is the date, or was before.
     pub fn was_told(&self, date: &str) -> bool {
-        self.told.iter().any(|told| text(*told) == date)
+        self.told.iter().any(|told| rfc3339(*told) == date)
     }
-}
-
-fn text(date: OffsetDateTime) -> String {
-    date.format(&Rfc3339).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -76,15 +73,15 @@ mod tests {
         assert!(!date.correct(at(61 + 60), uptime));
         assert!(!date.correct(at(61 + 120), uptime), "a minute is nothing");
         assert!(date.correct(at(RIGHT + 60), uptime));
-        assert_eq!(date.text(), text(at(RIGHT)));
+        assert_eq!(date.text(), rfc3339(at(RIGHT)));
         assert!(!date.correct(at(RIGHT + 60), uptime));
         // Back too, and both are dates of this run.
         assert!(date.correct(at(RIGHT + 60 - 7200), uptime));
-        assert_eq!(date.text(), text(at(RIGHT - 7200)));
+        assert_eq!(date.text(), rfc3339(at(RIGHT - 7200)));
         for told in [61, RIGHT, RIGHT - 7200] {
-            assert!(date.was_told(&text(at(told))), "{told}");
+            assert!(date.was_told(&rfc3339(at(told))), "{told}");
         }
-        assert!(!date.was_told(&text(at(60))) && !date.was_told(""));
+        assert!(!date.was_told(&rfc3339(at(60))) && !date.was_told(""));
         assert!(!date.correct(at(0), Duration::MAX));
         for n in 1..100 {
             assert!(date.correct(at(RIGHT + 3600 * n), uptime));

@@ -4,7 +4,7 @@ use crate::catalogue::areas::conferences;
 use crate::catalogue::command::{Command, Plan, TopicKind};
 use crate::catalogue::field::{Field, Rule};
 use crate::catalogue::file::FileSpec;
-use crate::catalogue::list::{ListMembers, MemberRule};
+use crate::catalogue::list::ListMembers;
 use crate::catalogue::operation::{Class, Operation, delete, get, post, put};
 use crate::catalogue::state::{Context, Shape, State};
 use crate::catalogue::step::Step;
@@ -60,7 +60,7 @@ const ADDRESSES: ListMembers = ListMembers {
     members: &[
         (
             "type",
-            MemberRule::Word(&[
+            Rule::Word(&[
                 ("ip_address", "IP_ADDRESS"),
                 ("ip_extension", "IP_EXTENSION"),
                 ("h323_name", "H323_NAME"),
@@ -72,9 +72,9 @@ const ADDRESSES: ListMembers = ListMembers {
                 ("mobile", "MOBILE"),
             ]),
         ),
-        ("number", MemberRule::Text),
-        ("extension", MemberRule::Text),
-        ("rate", MemberRule::Text),
+        ("number", Rule::AnyText),
+        ("extension", Rule::AnyText),
+        ("rate", Rule::AnyText),
     ],
     required: None,
 };
@@ -152,8 +152,8 @@ const ENTRY: &[Field] = &[
          `extension`, `rate`).",
         Rule::List(ListMembers {
             members: &[
-                ("name", MemberRule::Text),
-                ("addressList", MemberRule::List(&ADDRESSES)),
+                ("name", Rule::AnyText),
+                ("addressList", Rule::List(ADDRESSES)),
             ],
             required: None,
         }),

@@ -5,9 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
+use crate::clock::rfc3339_of_unix;
 use crate::cluster::{ClusterSurvey, EtcdStatus, SHARDS, SurveyedMember, TWO_CLUSTERS, shard_of};
 use crate::listed::counted;
 use crate::visible::without_invisible;
@@ -320,10 +319,8 @@ fn without_address<'a>(url: &str, why: &'a str) -> &'a str {
 }
 
 fn date(seconds: u64) -> String {
-    let date = i64::try_from(seconds).ok();
-    let date = date.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
-    let text = date.and_then(|date| date.format(&Rfc3339).ok());
-    text.unwrap_or_else(|| "an unknown time".into())
+    let date = i64::try_from(seconds).ok().and_then(rfc3339_of_unix);
+    date.unwrap_or_else(|| "an unknown time".into())
 }
 
 /// What others have written, on one line.

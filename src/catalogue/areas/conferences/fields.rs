@@ -1,7 +1,7 @@
 //! What commands to calls take.
 
 use crate::catalogue::field::{Field, Rule};
-use crate::catalogue::list::{ListMembers, MemberRule};
+use crate::catalogue::list::ListMembers;
 
 const DIAL_TYPES: &[(&str, &str)] = &[
     ("loopback", "LOOPBACK"),
@@ -55,15 +55,15 @@ pub const DIAL: &[Field] = &[
 ];
 const ADDRESSES: ListMembers = ListMembers {
     members: &[
-        ("address", MemberRule::Text),
+        ("address", Rule::AnyText),
         (
             "rate",
-            MemberRule::Integer {
+            Rule::Integer {
                 min: 0,
                 max: HIGHEST_RATE,
             },
         ),
-        ("dialType", MemberRule::Word(DIAL_TYPES)),
+        ("dialType", Rule::Word(DIAL_TYPES)),
     ],
     required: Some("address"),
 };
@@ -79,7 +79,7 @@ pub const BLAST: &[Field] = &[
         "The parties to call in the guide's form, each with its `addresses`, instead of \
          `addresses`.",
         Rule::List(ListMembers {
-            members: &[("addresses", MemberRule::List(&ADDRESSES))],
+            members: &[("addresses", Rule::List(ADDRESSES))],
             required: Some("addresses"),
         }),
     ),
