@@ -25,6 +25,7 @@ mod first_reads;
 mod in_flight;
 mod knowledge;
 mod lacking;
+mod left_stops;
 mod long_commands;
 mod mode_lock;
 mod new_readings;
@@ -101,8 +102,8 @@ pub struct Rooms {
     rooms: RwLock<BTreeMap<Arc<str>, RunningRoom>>,
     /// The rooms that a new configuration has taken out of `rooms`, and that still finish what they began.
     ending: EndingRooms,
-    /// With which rooms start that arrive while others are applied. Locked with `rooms` alone, so no room starts with a
-    /// configuration that has been replaced.
+    /// The newest one: rooms start with it that arrive while others are applied, and `gateway/info` shows it. Locked with
+    /// `rooms` alone, so no room starts with a configuration that has been replaced.
     config: Mutex<Arc<Config>>,
     /// The rooms that are known, but do not run.
     not_running: Mutex<BTreeMap<Arc<str>, NotRunning>>,

@@ -1,6 +1,6 @@
 //! How long after a failed log-in the next one may be tried, so that the gateway never locks people out.
 //!
-//! Pure: the caller passes the time.
+//! Pure, but for random ids of refusals: the caller passes the time.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::problem::{Problem, ProblemCode};
 use super::timings::DeviceTimings;
-use crate::secret::SecretDigest;
+use crate::secret::{SecretDigest, random_bytes};
 
 /// The longest wait after refused passwords, unless the first wait is longer.
 pub const LONGEST_LOGIN_WAIT: Duration = Duration::from_secs(3600);
@@ -25,9 +25,6 @@ const REFUSALS_WINDOW: u32 = 6;
 const MOST_REFUSALS_OF_ALL: usize = 8;
 /// How many passwords are known of a device before those that it never refused are forgotten.
 const MOST_KNOWN: usize = 16;
-/// How far a time may be off that was stored in whole seconds.
-const ROUNDING: Duration = Duration::from_secs(2);
-
 /// The longest message that is taken from a store, in characters: anything can stand there.
 const LONGEST_MESSAGE: usize = 300;
 
@@ -54,12 +51,22 @@ impl Debug for Credential {
 /// everybody out, or has no session left, does so to all.
 #[derive(Debug, Default)]
 pub struct LoginBackoff {
-    /// When passwords were refused, the oldest first, but for those before a success with the same password.
-    refused: Vec<(Instant, Credential)>,
+    /// What the device refused, the oldest first, but for what was before a success with the same password.
+    refused: Vec<RefusedLogin>,
     /// What is known of each password.
     known: BTreeMap<Credential, KnownCredential>,
     /// Until when nobody logs in, and why.
     blocked: Option<(Instant, Problem)>,
+}
+
+/// A password that the device refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct RefusedLogin {
+    at: Instant,
+    who: Credential,
+    /// Random. By it a refusal that was stored is recognised, whatever the password is by now: two rooms may be refused
+    /// in the same moment.
+    id: u64,
 }
 
 /// What is known of one password at one device.
@@ -98,14 +105,14 @@ impl LoginBackoff {
         let newest = self.refused.last();
         let own = self.known.values().map(|known| &known.blocked);
         let mut blocks = own.chain([&self.blocked]).flatten();
-        newest.is_some_and(|(at, _)| now < *at + LONGEST_LOGIN_WAIT)
+        newest.is_some_and(|refused| now < refused.at + LONGEST_LOGIN_WAIT)
             || blocks.any(|(until, _)| now < *until)
     }
 
     fn known(&mut self, who: Credential) -> &mut KnownCredential {
         if self.known.len() >= MOST_KNOWN && !self.known.contains_key(&who) {
             let refused = &self.refused;
-            let is_refused = |who| refused.iter().any(|(_, other)| *other == who);
+            let is_refused = |who| refused.iter().any(|refused| refused.who == who);
             self.known.retain(|who, _| is_refused(*who));
         }
         self.known.entry(who).or_default()
@@ -119,16 +126,30 @@ impl LoginBackoff {
         {
             self.blocked = None;
         }
-        let too_often = self.refused_too_often(who, timings, now);
         let known = self.known(who);
-        known.was_right = false;
-        known.blocked = too_often.map(|until| {
+        (known.was_right, known.blocked) = (false, None);
+        self.hold_back(timings, now);
+    }
+
+    /// Holds each password back that may be wrong, if the device has refused too many.
+    fn hold_back(&mut self, timings: &DeviceTimings, now: Instant) {
+        let is_free = |known: &KnownCredential| {
+            let blocked = known.blocked.as_ref();
+            blocked.is_none_or(|(until, _)| *until <= now)
+        };
+        let known = self.known.iter();
+        let uncertain = known.filter(|(_, known)| !known.was_right && is_free(known));
+        let held_back: Vec<_> = uncertain
+            .filter_map(|(who, _)| Some((*who, self.refused_too_often(*who, timings, now)?)))
+            .collect();
+        for (who, until) in held_back {
             let message = format!(
                 "the device has refused {MOST_REFUSALS} log-ins within an hour, and may lock everybody out after more; \
                  the gateway tries again when the hour is over"
             );
-            (until, Problem::new(ProblemCode::Unauthorized, message))
-        });
+            let problem = Problem::new(ProblemCode::Unauthorized, message);
+            self.known(who).blocked = Some((until, problem));
+        }
     }
 
     /// Until when the device must not be shown this password, which may be wrong. One that the device has not refused
@@ -145,16 +166,16 @@ impl LoginBackoff {
         };
         let newest = || self.refused.iter().rev();
         let own = newest()
-            .filter(|(_, other)| *other == who)
-            .map(|(at, _)| *at);
-        let all = newest().map(|(at, _)| *at);
+            .filter(|refused| refused.who == who)
+            .map(|refused| refused.at);
+        let all = newest().map(|refused| refused.at);
         nth_newest(Box::new(own), MOST_REFUSALS)
             .max(nth_newest(Box::new(all), MOST_REFUSALS_OF_ALL))
     }
 
     /// A log-in succeeded: the device locks out nobody, and this password is right. What it refused of others stays so.
     pub fn succeeded(&mut self, who: Credential) {
-        self.refused.retain(|(_, other)| *other != who);
+        self.refused.retain(|refused| refused.who != who);
         self.blocked = None;
         *self.known(who) = KnownCredential {
             was_right: true,
@@ -165,7 +186,7 @@ impl LoginBackoff {
     /// The device takes a session that an earlier log-in made.
     pub fn session_taken(&mut self, who: Credential) {
         // Once it has refused the password since, the session says nothing of that.
-        let is_refused = self.refused.iter().any(|(_, other)| *other == who);
+        let is_refused = self.refused.iter().any(|refused| refused.who == who);
         self.known(who).was_right |= !is_refused;
     }
 
@@ -183,6 +204,7 @@ impl LoginBackoff {
             ProblemCode::Unauthorized => {
                 let wait = self.refused(who, timings, now);
                 self.known(who).blocked = block(wait);
+                self.hold_back(timings, now);
             }
             ProblemCode::LockedOut => self.blocked = block(timings.retry_after_lockout),
             ProblemCode::TooManySessions => {
@@ -200,7 +222,8 @@ impl LoginBackoff {
 
     /// The wait after a refused password.
     fn refused(&mut self, who: Credential, timings: &DeviceTimings, now: Instant) -> Duration {
-        self.refused.push((now, who));
+        let id = random_id();
+        self.refused.push(RefusedLogin { at: now, who, id });
         self.drop_oldest();
         let first = timings.retry_after_refused_login;
         let known = self.known(who);
@@ -228,16 +251,17 @@ impl LoginBackoff {
             .blocked
             .as_ref()
             .filter(|(until, problem)| problem.code == ProblemCode::LockedOut && now < *until);
-        let ago = |at: &Instant| unix_now.saturating_sub((now - *at).as_secs());
-        let own = self.refused.iter().filter(|(_, other)| *other == who);
-        let refused: Vec<u64> = own.map(|(at, _)| ago(at)).collect();
+        let ago = |at: Instant| unix_now.saturating_sub((now - at).as_secs());
+        let own = self.refused.iter().filter(|refused| refused.who == who);
+        let (refused, ids): (Vec<u64>, Vec<u64>) =
+            own.map(|refused| (ago(refused.at), refused.id)).unzip();
         if refused.is_empty() && locked_out.is_none() {
             return None;
         }
         let locked_out = locked_out.map(|(until, problem)| {
             json!({"until": unix_now + (*until - now).as_secs(), "message": problem.message})
         });
-        Some(json!({"refused": refused, "locked_out": locked_out}))
+        Some(json!({"refused": refused, "ids": ids, "locked_out": locked_out}))
     }
 
     /// Takes over what an earlier run or another gateway has stored, where it is newer.
@@ -250,29 +274,30 @@ impl LoginBackoff {
         unix_now: u64,
     ) {
         let window = window(timings);
-        let refused = stored["refused"].as_array().into_iter().flatten();
-        let ages = refused.filter_map(Value::as_u64).map(|at| {
+        let ids = stored["ids"].as_array().map_or(&[][..], Vec::as_slice);
+        let stored_refusal = |(n, at): (usize, &Value)| {
             // A clock that was put back makes it no younger than now.
-            Duration::from_secs(unix_now.saturating_sub(at))
-        });
-        // Those that do not count any more may be from before the machine started.
-        let recent = ages.filter(|age| *age < window);
-        let mut recent: Vec<Instant> = recent.filter_map(|age| now.checked_sub(age)).collect();
+            let age = Duration::from_secs(unix_now.saturating_sub(at.as_u64()?));
+            let id = ids.get(n).and_then(Value::as_u64);
+            // One that does not count any more may be from before the machine started.
+            let at = now.checked_sub(age).filter(|_| age < window)?;
+            let id = id.unwrap_or_else(random_id);
+            Some(RefusedLogin { at, who, id })
+        };
+        let refused = stored["refused"].as_array().into_iter().flatten();
+        let mut recent: Vec<_> = refused.enumerate().filter_map(stored_refusal).collect();
         recent.sort_unstable();
         recent.drain(..recent.len().saturating_sub(MOST_REFUSALS));
         // A reload has not forgotten them: they may be those of the password before.
-        let is_known = |at: &Instant| {
-            let mut known = self.refused.iter().map(|(known, _)| *known);
-            known.any(|known| known + ROUNDING >= *at && *at + ROUNDING >= known)
-        };
-        recent.retain(|at| !is_known(at));
+        recent.retain(|refused| self.refused.iter().all(|known| known.id != refused.id));
         if !recent.is_empty() {
             let count = u32::try_from(recent.len()).unwrap_or(u32::MAX);
             let known = self.known(who);
             known.refusals = known.refusals.saturating_add(count);
-            self.refused.extend(recent.into_iter().map(|at| (at, who)));
+            self.refused.extend(recent);
             self.refused.sort_unstable();
             self.drop_oldest();
+            self.hold_back(timings, now);
         }
         let locked_out = &stored["locked_out"];
         let wait = locked_out["until"].as_u64().unwrap_or_default();
@@ -285,6 +310,12 @@ impl LoginBackoff {
             self.blocked = Some((until, Problem::new(ProblemCode::LockedOut, message)));
         }
     }
+}
+
+/// One that no other refusal has.
+fn random_id() -> u64 {
+    // Without random numbers no log-in gets as far as a refusal: TLS needs them.
+    random_bytes().map_or(0, u64::from_ne_bytes)
 }
 
 /// How long a refused password counts.

@@ -141,6 +141,12 @@ impl Payer {
         processor_time::admit(self).await
     }
 
+    /// After something of this payer was done: waits until its next may begin, for which everything else that is ready
+    /// to run goes first.
+    pub async fn others_run_first(self: &Arc<Self>) {
+        processor_time::others_run_first(self).await;
+    }
+
     /// Waits until something of this payer may be done, and pays this much for it.
     pub async fn prepay(self: &Arc<Self>, cost: Duration) -> Prepaid {
         processor_time::prepay(self, cost).await

@@ -10,6 +10,7 @@ mod telnet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use crate::doors::clients::{
     Newcomer, OtherProtocol, close_client, plain, serve_client,
 };
 use crate::doors::paid_stream::paid_stream;
+use crate::doors::payers::metered;
 use crate::net::{Accepted, Listener, Peer, Place};
 use crate::network::Network;
 use crate::os_error;
@@ -86,12 +88,14 @@ impl TcpDoor {
 
 async fn serve(accepted: Accepted, peer: Peer, clients: &Arc<Clients>) {
     let stranger = clients.stranger(peer.addr.ip());
-    let Some((stream, reads)) = paid_stream(accepted, stranger).await else {
+    let Some((stream, reads)) = paid_stream(accepted, stranger.clone()).await else {
         return;
     };
     let (mut source, mut sink) = lines::split(stream, LARGEST_GREETING);
+    let greeted = greet(&mut source, &mut sink, &peer, clients);
+    let greeted = metered(greeted, |cost| stranger.charge(cost));
     let greeted = tokio::select! {
-        greeted = greet(&mut source, &mut sink, &peer, clients) => greeted,
+        greeted = greeted => greeted,
         () = clients.stopping.cancelled() => Err(CloseReason::Stopping),
     };
     let (grant, _slot) = match greeted {
@@ -186,7 +190,7 @@ async fn check_protocol(
 }
 
 /// The token of the first line that is not blank; `None` if it is another line. Telnet's requests are
-/// answered meanwhile.
+/// answered meanwhile, those that have come together by one write.
 ///
 /// # Errors
 /// The client left, or the line is too long.
@@ -195,10 +199,17 @@ async fn read_token(
     sink: &mut LineSink,
 ) -> Result<Option<String>, CloseReason> {
     for _ in 0..MOST_BEFORE_TOKEN {
-        match source.next().await {
+        let next = match source.next().now_or_never() {
+            Some(next) => next,
+            None => {
+                sink.flush().await.map_err(|_| CloseReason::ClientLeft)?;
+                source.next().await
+            }
+        };
+        match next {
             Incoming::Text(line) if plain::is_blank(&line) => {}
             Incoming::Text(line) => return Ok(plain::token(&line).map(str::to_owned)),
-            Incoming::Ping => sink.flush().await.map_err(|_| CloseReason::ClientLeft)?,
+            Incoming::Ping => {}
             Incoming::End(reason) => return Err(reason),
             Incoming::NoText(_) | Incoming::Binary(_) | Incoming::KeepAlive => break,
         }

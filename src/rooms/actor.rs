@@ -47,6 +47,7 @@ use super::executor::{CheckOrder, CommandEnvironment, Executed, execute};
 use super::first_reads::FirstReads;
 use super::in_flight::RequestsInFlight;
 use super::knowledge::RoomKnowledge;
+use super::left_stops::LeftStops;
 use super::new_readings::NewReadings;
 use super::poller::{Poll, Poller};
 use super::publisher::RoomPublisher;
@@ -107,6 +108,7 @@ pub async fn run_actor(actor: &mut Actor, stop: &StopSignal) {
             }
             Some(done) = actor.running.next() => actor.finish(done),
             () = actor.new_readings.made() => actor.take_new_readings(),
+            () = actor.left_stops.left() => actor.stops.append(actor.left_stops.take()),
             () = actor.queue.filled(), if work != Work::CameraStops => {}
             () = sleep_until_some(wake) => {}
         }
@@ -203,6 +205,7 @@ pub struct Actor {
     first_reads: FirstReads,
     knowledge: RoomKnowledge,
     stops: CameraStops,
+    left_stops: Arc<LeftStops>,
     availability: Availability,
     /// The session that the room knows of. A request that finds it stale logs in anew.
     generation: Option<u64>,
@@ -233,6 +236,7 @@ impl Actor {
         queue: Arc<Queue>,
         publisher: Arc<RoomPublisher>,
         stops: CameraStops,
+        left_stops: Arc<LeftStops>,
     ) -> Self {
         let telemetry = settings.device.telemetry.clone();
         Self {
@@ -268,6 +272,7 @@ impl Actor {
             queue,
             publisher,
             stops,
+            left_stops,
             generation: None,
             session: Value::Null,
             doubtful: Doubtful::default(),
@@ -278,6 +283,7 @@ impl Actor {
 
     /// The camera stops that are still to be sent.
     pub fn take_stops(&mut self) -> CameraStops {
+        self.stops.append(self.left_stops.take());
         std::mem::take(&mut self.stops)
     }
 

@@ -76,6 +76,7 @@ impl Rooms {
         }
         self.sessions.remove_unused(config);
         self.session_writers.remove_unused();
+        self.leave_stops(stops);
         let cannot_start = failed
             .iter()
             .map(|(id, _)| (id.clone(), NotRunning::CannotStart));
@@ -120,13 +121,23 @@ impl Rooms {
         failed.collect()
     }
 
+    /// Gives camera stops whose device no starting room had to the room that has it all the time.
+    fn leave_stops(&self, stops: BTreeMap<DeviceAddress, CameraStops>) {
+        let stops = stops.into_iter().filter(|(_, stops)| !stops.is_empty());
+        let rooms = self.rooms.read();
+        for (device, stops) in stops {
+            let mut running = rooms.values();
+            if let Some(heir) = running.find(|it| DeviceAddress::of(&it.config.url) == device) {
+                heir.room.leave_stops(stops);
+            }
+        }
+    }
+
     /// Takes out the rooms that are configured differently now, or not at all. From here on none starts with the former
     /// configuration.
     fn remove_changed(&self, config: &Config) -> Vec<RemovedRoom> {
         let mut rooms = self.rooms.write();
-        if self.sharing.is_some() {
-            *self.config() = Arc::new(config.clone());
-        }
+        *self.config() = Arc::new(config.clone());
         let (unchanged, changed): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut *rooms)
             .into_iter()
             .partition(|(id, running)| {

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::camera_stops::CameraStops;
+use super::left_stops::LeftStops;
 use super::publisher::RoomPublisher;
 use super::queue::{Queue, Ticket};
 use super::settings::RoomSettings;
@@ -31,6 +32,7 @@ use crate::telemetry::room_span;
 pub struct Room {
     entrance: Arc<RoomEntrance>,
     stop: StopSignal,
+    left_stops: Arc<LeftStops>,
     task: JoinHandle<CameraStops>,
 }
 
@@ -72,6 +74,7 @@ impl Room {
         let publisher = Arc::new(publisher);
         let queue = Arc::new(Queue::new(publisher.clone()));
         let stop = StopSignal::default();
+        let left_stops = Arc::<LeftStops>::default();
         let span = room_span(&settings.id);
         let entrance = RoomEntrance {
             max_command_age: settings.max_command_age,
@@ -87,10 +90,12 @@ impl Room {
             queue,
             publisher,
             stop: stop.clone(),
+            left_stops: left_stops.clone(),
         });
         Ok(Self {
             entrance: Arc::new(entrance),
             stop,
+            left_stops,
             task: tokio::spawn(supervisor::run(supervisor, stops).instrument(span)),
         })
     }
@@ -103,6 +108,11 @@ impl Room {
     /// Cuts its task off.
     pub fn abort_handle(&self) -> AbortHandle {
         self.task.abort_handle()
+    }
+
+    /// Another room of its device has ended: these cameras are to be stopped.
+    pub fn leave_stops(&self, stops: CameraStops) {
+        self.left_stops.leave(stops);
     }
 
     /// How many commands wait.

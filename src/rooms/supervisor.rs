@@ -15,6 +15,7 @@ use super::actor::{Actor, run_actor};
 use super::availability::WentOffline;
 use super::camera_stops::CameraStops;
 use super::executor::{CommandEnvironment, execute};
+use super::left_stops::LeftStops;
 use super::publisher::RoomPublisher;
 use super::queue::Queue;
 use super::settings::RoomSettings;
@@ -43,6 +44,8 @@ pub struct Supervisor {
     pub publisher: Arc<RoomPublisher>,
     /// Asks it to stop.
     pub stop: StopSignal,
+    /// What ended rooms of the device leave.
+    pub left_stops: Arc<LeftStops>,
 }
 
 /// Runs a room until it is asked to stop. Begins with the camera stops that an earlier task of the
@@ -89,6 +92,7 @@ impl Supervisor {
             self.queue.clone(),
             self.publisher.clone(),
             stops,
+            self.left_stops.clone(),
         ))
     }
 
@@ -207,6 +211,7 @@ mod tests {
         let publisher = RoomPublisher::new(store.clone(), telemetry, settings.id.clone());
         let publisher = Arc::new(publisher);
         let supervisor = Supervisor {
+            left_stops: Arc::default(),
             device: Device::new(settings.device.clone()).unwrap(),
             queue: Arc::new(Queue::new(publisher.clone())),
             publisher,
@@ -263,6 +268,7 @@ mod tests {
             queue: queue.clone(),
             publisher,
             stop: stop.clone(),
+            left_stops: Arc::default(),
         };
         let answers = submit(&second, "audio/volume/set", "5");
         let mut stops = CameraStops::default();

@@ -185,3 +185,15 @@ async fn a_room_with_nothing_but_a_log_in_under_way_ends_soon() {
     );
     assert!(rooms.sample().is_empty());
 }
+
+/// Also of a gateway that shares its rooms with none.
+#[tokio::test]
+async fn a_corrected_start_changes_nothing_else_of_what_the_gateway_says_of_itself() {
+    let rooms = rooms().await;
+    let said = || rooms.store.get(GATEWAY_INFO).map(|state| state.payload);
+    let before = said();
+    assert!(before.is_some());
+    rooms.publish_corrected_start();
+    assert_eq!(said(), before);
+    rooms.stop(Instant::now()).await;
+}

@@ -264,7 +264,7 @@ async fn no_endpoint_tells_a_token_of_one_room_anything_of_another() {
     );
     let own = json("/gateway/health", "one-room").await;
     let whole = json("/gateway/health", "hidden-token").await;
-    for counts_rooms in ["rooms", "rooms_online", "topics"] {
+    for counts_rooms in ["rooms", "rooms_online", "topics", "commands"] {
         assert!(own.get(counts_rooms).is_none(), "{own}");
         assert!(whole[counts_rooms].is_u64(), "{whole}");
     }

@@ -134,6 +134,7 @@ fn what_is_stored_may_be_anything() {
         json!(null),
         json!({"refused": [u64::MAX, -1, "x"], "locked_out": {"until": u64::MAX}}),
         json!({"refused": vec![5; 1000], "locked_out": 7}),
+        json!({"refused": vec![5; 1000], "ids": [1, "2", 3]}),
     ] {
         let mut backoff = LoginBackoff::default();
         backoff.restore(A, &stored, &timings, now, 5);
@@ -212,4 +213,37 @@ fn a_reload_counts_no_refusal_twice() {
     let later = now + Duration::from_millis(90_700);
     backoff.restore(B, &stored, &timings, later, unix + 90);
     assert_eq!(backoff.refused.len(), 1);
+}
+
+#[test]
+fn rooms_that_are_refused_in_the_same_moment_keep_their_refusals_over_restarts() {
+    let (timings, begin, unix) = (DeviceTimings::default(), Instant::now(), 1_800_000_000);
+    let rooms = [A, B, Credential(3)];
+    let mut stored = rooms.map(|_| None);
+    let mut tries = rooms.map(|_| 0);
+    for start in 0..20 {
+        let (now, unix) = (begin + Duration::from_secs(3 * start), unix + 3 * start);
+        let mut backoff = LoginBackoff::default();
+        for (who, stored) in rooms.into_iter().zip(&stored) {
+            if let Some(stored) = stored {
+                backoff.restore(who, stored, &timings, now, unix);
+            }
+            backoff.room_starts(who, &timings, now);
+        }
+        for (n, who) in rooms.into_iter().enumerate() {
+            if backoff.blocked(who, now).is_none() {
+                tries[n] += 1;
+                backoff.failed(who, &refused(), &timings, now);
+                stored[n] = backoff.to_json(who, now, unix);
+            }
+        }
+    }
+    assert!(
+        tries.iter().all(|tries| *tries <= MOST_REFUSALS),
+        "{tries:?}"
+    );
+    assert!(
+        tries.iter().sum::<usize>() <= MOST_REFUSALS_OF_ALL,
+        "{tries:?}"
+    );
 }

@@ -8,8 +8,11 @@ use serde_json::{Map, Value, json};
 /// The part about the gateway that names no room.
 const ABOUT_THE_GATEWAY: [&str; 2] = ["version", "started"];
 
-/// The counters that count no rooms, nor what is in them.
-const WITHOUT_ROOMS: [&str; 3] = ["uptime_s", "commands", "mqtt"];
+/// What `gateway/health` says that counts no rooms, nor what is done or published in them.
+const HEALTH_WITHOUT_ROOMS: [&str; 1] = ["uptime_s"];
+
+/// The same of the connection to the broker.
+const BROKER_WITHOUT_ROOMS: [&str; 2] = ["connects", "other_gateways"];
 
 /// What `gateway/cluster` says that counts no rooms and names none. The number of a member's shards says nothing
 /// of the rooms in them.
@@ -24,13 +27,16 @@ fn only(keys: &[&str], document: &Value) -> Map<String, Value> {
     keys.iter().filter_map(part).collect()
 }
 
-/// `gateway/health` without the numbers of rooms, and of topics, which tell how many rooms there are.
+/// `gateway/health` without the counters that tell how many rooms there are, or what is done in them.
 pub fn health_without_rooms(health: &[u8]) -> Value {
-    only(
-        &WITHOUT_ROOMS,
-        &serde_json::from_slice(health).unwrap_or_default(),
-    )
-    .into()
+    let health: Value = serde_json::from_slice(health).unwrap_or_default();
+    let mut shown = only(&HEALTH_WITHOUT_ROOMS, &health);
+    let broker = match &health["mqtt"] {
+        Value::Null => Value::Null,
+        broker => only(&BROKER_WITHOUT_ROOMS, broker).into(),
+    };
+    shown.insert("mqtt".into(), broker);
+    shown.into()
 }
 
 /// `gateway/cluster` without rooms and addresses. Of a problem only its code is shown: its words count rooms.
@@ -122,11 +128,13 @@ mod tests {
     #[test]
     fn health_counts_no_rooms() {
         let health = json!({
-            "uptime_s": 5, "rooms": 2, "rooms_online": 1, "commands": 3, "topics": 9, "mqtt": null,
+            "uptime_s": 5, "rooms": 2, "rooms_online": 1, "commands": 3, "topics": 9,
+            "mqtt": {"connects": 1, "published": 212, "undelivered_rooms": 2, "other_gateways": 0},
             "added_later": 2,
         });
         let shown = health_without_rooms(health.to_string().as_bytes());
-        assert_eq!(shown, json!({"uptime_s": 5, "commands": 3, "mqtt": null}));
-        assert_eq!(health_without_rooms(b"\xff"), json!({}));
+        let expected = json!({"uptime_s": 5, "mqtt": {"connects": 1, "other_gateways": 0}});
+        assert_eq!(shown, expected);
+        assert_eq!(health_without_rooms(b"\xff"), json!({"mqtt": null}));
     }
 }

@@ -16,7 +16,6 @@ use bytes::Bytes;
 use http::request::Parts;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use parking_lot::Mutex;
-use tokio::task::yield_now;
 
 use super::authorization::sender_address;
 use super::{HttpState, response};
@@ -104,9 +103,8 @@ pub async fn measure(
         if let Some(reads) = reads {
             reads.is_stranger(stranger.clone());
         }
-        // Others first, however much has come of this one already.
-        yield_now().await;
-        stranger.admit().await;
+        // However many connections strangers have, and however much has come of each.
+        stranger.others_run_first().await;
         drop(left);
     }
     response

@@ -26,6 +26,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::OwnedMutexGuard;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::Payer;
@@ -300,6 +301,14 @@ pub async fn admit(payer: &Arc<Payer>) -> Admitted {
         from_shared,
         turns: Mutex::new(turns),
     }
+}
+
+/// Waits until something of this payer is followed by the next, which begins when everything else that is ready to run
+/// has run. The turn is kept until then, so in each round one of those goes on who take it.
+pub async fn others_run_first(payer: &Arc<Payer>) {
+    let admitted = admit(payer).await;
+    yield_now().await;
+    drop(admitted);
 }
 
 #[cfg(test)]

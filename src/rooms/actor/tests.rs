@@ -46,7 +46,7 @@ impl Fixture {
         let device = Device::new(settings.device.clone()).unwrap();
         let stops = CameraStops::default();
         Self {
-            actor: Actor::new(settings, device, queue, publisher, stops),
+            actor: Actor::new(settings, device, queue, publisher, stops, Arc::default()),
             store,
             outcomes: Arc::default(),
         }
@@ -267,6 +267,7 @@ fn the_future_of_a_rooms_task_holds_little() {
         queue: Arc::new(Queue::new(publisher.clone())),
         device: Device::new(settings.device.clone()).unwrap(),
         stop: StopSignal::default(),
+        left_stops: Arc::default(),
         publisher,
         settings,
     };

@@ -115,6 +115,25 @@ async fn a_camera_that_moves_while_its_room_is_renamed_is_stopped() {
     other.stop().await;
 }
 
+/// The reload does not touch the room that has the device now.
+#[tokio::test]
+async fn a_camera_that_moves_while_its_room_goes_is_stopped_by_the_other_room_of_its_device() {
+    let mut it = start(Options::default()).await;
+    let mut config = it.config.clone();
+    let mut other = configured(&mut config, "1").clone();
+    other.certificate = Certificate::parse("insecure").unwrap();
+    config.rooms.insert(RoomId::new("2").unwrap(), other.into());
+    it.service.reload(config.clone()).await.unwrap();
+    let result = it.moves_left(1000).await;
+    assert_eq!(result["ok"], true, "{result}");
+    it.device.new_certificate().unwrap();
+    it.problem("certificate_changed").await;
+    config.rooms.remove("1");
+    it.service.reload(config).await.unwrap();
+    it.camera_stops(SOON).await;
+    it.stop().await;
+}
+
 /// A log-in that takes longer than the gateway waits leaves no unknown session behind.
 #[tokio::test]
 async fn a_slow_log_in_loses_no_session() {

@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 use crate::doors::payers::{PayerId, Payers};
 
@@ -207,4 +209,40 @@ async fn waiting_costs_nothing_and_working_does() {
     metered(work, |cost| worked += cost).await;
     assert!(waited < Duration::from_millis(20), "{waited:?}");
     assert!(worked >= Duration::from_millis(29), "{worked:?}");
+}
+
+/// As the run queue of a processor that does nothing else: the accounts never get empty there.
+#[tokio::test]
+async fn of_strangers_without_end_one_goes_on_while_everybody_else_has_a_turn() {
+    for (addresses, connections) in [(1, 300), (300, 1)] {
+        let strangers = Payers::new(OWN_TIME).strangers();
+        let handled = Arc::new(AtomicUsize::new(0));
+        let tasks: Vec<_> = (0..addresses * connections)
+            .map(|n| {
+                let payer = strangers.of(PayerId::Token(n / connections));
+                let handled = handled.clone();
+                tokio::spawn(async move {
+                    loop {
+                        handled.fetch_add(1, Ordering::Relaxed);
+                        payer.others_run_first().await;
+                    }
+                })
+            })
+            .collect();
+        let so_far = || handled.load(Ordering::Relaxed);
+        // The first of each is looked at before it waits.
+        while so_far() < tasks.len() {
+            tokio::task::yield_now().await;
+        }
+        let mut most = 0;
+        let before = so_far();
+        for _ in 0..500 {
+            let before = so_far();
+            tokio::task::yield_now().await;
+            most = most.max(so_far() - before);
+        }
+        assert!(most <= 2, "{most} of {addresses} addresses in one round");
+        assert!(so_far() - before >= 100, "they go on");
+        tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    }
 }
