@@ -3,7 +3,8 @@
 //! A broker keeps retained messages while the gateway is away. This run publishes most of these
 //! topics again; the others would stay for ever. Only what has this gateway's mark is cleared: a
 //! topic of a configured room once every state of the room has been read and none of them was this
-//! topic, a topic of another room at once. Nothing is cleared before [`Leftovers::settle`].
+//! topic, a topic of another room at once. What this run does not read from a device, a picture for example, stays as
+//! long as its room is configured. Nothing is cleared before [`Leftovers::settle`].
 //!
 //! What has another mark or none stays: there may be other gateways at the broker. It is counted, so
 //! that the log can tell of it.
@@ -74,6 +75,8 @@ impl<'a> Retained<'a> {
 pub struct Leftovers {
     /// Held by the broker with this gateway's mark, and not published by this run.
     topics: BTreeSet<Arc<str>>,
+    /// The same of configured rooms, where it is not read from the device.
+    kept: BTreeSet<Arc<str>>,
     /// Topics of this run whose newest message at the broker is another gateway's.
     taken: BTreeMap<Arc<str>, Taken>,
     /// There are more of them than are remembered.
@@ -117,6 +120,21 @@ impl Leftovers {
     pub fn remember(&mut self, topic: Arc<str>) {
         if self.topics.len() < LEFTOVER_LIMIT && topic.len() <= LONGEST_TOPIC {
             self.topics.insert(topic);
+        }
+    }
+
+    /// The broker holds this topic with this gateway's mark, which stays as long as its room.
+    pub fn keep(&mut self, topic: Arc<str>) {
+        if self.kept.len() < LEFTOVER_LIMIT && topic.len() <= LONGEST_TOPIC {
+            self.kept.insert(topic);
+        }
+    }
+
+    /// A room is not configured any more: nothing of it stays.
+    pub fn room_gone(&mut self, room: &str) {
+        for topic in below(&self.kept, room) {
+            self.kept.remove(&topic);
+            self.remember(topic);
         }
     }
 
@@ -180,7 +198,7 @@ impl Leftovers {
 
     /// This run publishes or clears the topic itself. True if it was remembered.
     pub fn forget(&mut self, topic: &str) -> bool {
-        self.topics.remove(topic)
+        self.topics.remove(topic) || self.kept.remove(topic)
     }
 
     /// From now on leftovers may be cleared: nobody else claims this gateway's id. Returns the rooms
@@ -206,17 +224,20 @@ impl Leftovers {
         if self.topics.is_empty() || !self.is_settled {
             return Vec::new();
         }
-        let start = RoomTopics::new(room).start();
-        let below = self.topics.range(Arc::from(start.as_str())..);
-        let topics: Vec<Arc<str>> = below
-            .take_while(|topic| topic.starts_with(&start))
-            .cloned()
-            .collect();
+        let topics = below(&self.topics, room);
         for topic in &topics {
             self.topics.remove(topic);
         }
         topics
     }
+}
+
+/// The topics of a room.
+fn below(topics: &BTreeSet<Arc<str>>, room: &str) -> Vec<Arc<str>> {
+    let start = RoomTopics::new(room).start();
+    let from = topics.range(Arc::from(start.as_str())..);
+    let below = from.take_while(|topic| topic.starts_with(&start));
+    below.cloned().collect()
 }
 
 #[cfg(test)]
