@@ -36,6 +36,22 @@ impl Credential {
     pub fn of(user: &str, password: &str) -> Self {
         Self(SecretDigest::of_login(user, password.as_bytes()).prefix())
     }
+
+    /// What is stored of it. Eight bits tell a corrected password from the one before, and help nobody who guesses.
+    fn tag(self) -> u8 {
+        self.0.to_le_bytes()[0]
+    }
+
+    /// One of which nothing but its tag is known: of an earlier run.
+    fn with_tag(tag: u8) -> Self {
+        Self(Self::KNOWN_BY_TAG | u64::from(tag))
+    }
+
+    fn is_known_by_tag(self) -> bool {
+        self == Self::with_tag(self.tag())
+    }
+
+    const KNOWN_BY_TAG: u64 = !0xff;
 }
 
 /// The digest of a weak password could be guessed.
@@ -245,23 +261,26 @@ impl LoginBackoff {
     }
 
     /// What the next gateway must know of this password, with times in seconds since 1970. Nothing if the device has
-    /// not refused it.
+    /// not refused it. Besides those of passwords that an earlier run had: they count for the device.
     pub fn to_json(&self, who: Credential, now: Instant, unix_now: u64) -> Option<Value> {
         let locked_out = self
             .blocked
             .as_ref()
             .filter(|(until, problem)| problem.code == ProblemCode::LockedOut && now < *until);
         let ago = |at: Instant| unix_now.saturating_sub((now - at).as_secs());
-        let own = self.refused.iter().filter(|refused| refused.who == who);
-        let (refused, ids): (Vec<u64>, Vec<u64>) =
-            own.map(|refused| (ago(refused.at), refused.id)).unzip();
+        let refused = self.refused.iter();
+        let own = refused.filter(|refused| refused.who == who || refused.who.is_known_by_tag());
+        let own: Vec<_> = own.collect();
+        let refused: Vec<_> = own.iter().map(|refused| ago(refused.at)).collect();
+        let ids: Vec<_> = own.iter().map(|refused| refused.id).collect();
+        let tags: Vec<_> = own.iter().map(|refused| refused.who.tag()).collect();
         if refused.is_empty() && locked_out.is_none() {
             return None;
         }
         let locked_out = locked_out.map(|(until, problem)| {
             json!({"until": unix_now + (*until - now).as_secs(), "message": problem.message})
         });
-        Some(json!({"refused": refused, "ids": ids, "locked_out": locked_out}))
+        Some(json!({"refused": refused, "ids": ids, "tags": tags, "locked_out": locked_out}))
     }
 
     /// Takes over what an earlier run or another gateway has stored, where it is newer.
@@ -274,24 +293,29 @@ impl LoginBackoff {
         unix_now: u64,
     ) {
         let window = window(timings);
-        let ids = stored["ids"].as_array().map_or(&[][..], Vec::as_slice);
+        let about = |n: usize, what: &str| stored[what].get(n)?.as_u64();
         let stored_refusal = |(n, at): (usize, &Value)| {
             // A clock that was put back makes it no younger than now.
             let age = Duration::from_secs(unix_now.saturating_sub(at.as_u64()?));
-            let id = ids.get(n).and_then(Value::as_u64);
             // One that does not count any more may be from before the machine started.
             let at = now.checked_sub(age).filter(|_| age < window)?;
-            let id = id.unwrap_or_else(random_id);
-            Some(RefusedLogin { at, who, id })
+            let tag = about(n, "tags").and_then(|tag| u8::try_from(tag).ok());
+            let other = tag.filter(|tag| *tag != who.tag());
+            Some(RefusedLogin {
+                at,
+                who: other.map_or(who, Credential::with_tag),
+                id: about(n, "ids").unwrap_or_else(random_id),
+            })
         };
         let refused = stored["refused"].as_array().into_iter().flatten();
         let mut recent: Vec<_> = refused.enumerate().filter_map(stored_refusal).collect();
         recent.sort_unstable();
-        recent.drain(..recent.len().saturating_sub(MOST_REFUSALS));
+        recent.drain(..recent.len().saturating_sub(MOST_REFUSALS_OF_ALL));
         // A reload has not forgotten them: they may be those of the password before.
         recent.retain(|refused| self.refused.iter().all(|known| known.id != refused.id));
         if !recent.is_empty() {
-            let count = u32::try_from(recent.len()).unwrap_or(u32::MAX);
+            let own = recent.iter().filter(|refused| refused.who == who);
+            let count = u32::try_from(own.count()).unwrap_or(u32::MAX);
             let known = self.known(who);
             known.refusals = known.refusals.saturating_add(count);
             self.refused.extend(recent);

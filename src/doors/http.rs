@@ -152,7 +152,11 @@ impl HttpDoor {
             async move {
                 let address = peer.addr.ip();
                 let stranger = state.clients.stranger(address);
-                let Some((stream, reads)) = paid_stream(accepted, stranger.clone()).await else {
+                let stream = tokio::select! {
+                    stream = paid_stream(accepted, stranger.clone()) => stream,
+                    () = close.cancelled() => None,
+                };
+                let Some((stream, reads)) = stream else {
                     return;
                 };
                 let is_proxy = client_address::is_proxy(address, &state.settings().trusted_proxies);

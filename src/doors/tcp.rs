@@ -88,7 +88,11 @@ impl TcpDoor {
 
 async fn serve(accepted: Accepted, peer: Peer, clients: &Arc<Clients>) {
     let stranger = clients.stranger(peer.addr.ip());
-    let Some((stream, reads)) = paid_stream(accepted, stranger.clone()).await else {
+    let stream = tokio::select! {
+        stream = paid_stream(accepted, stranger.clone()) => stream,
+        () = clients.stopping.cancelled() => None,
+    };
+    let Some((stream, reads)) = stream else {
         return;
     };
     let (mut source, mut sink) = lines::split(stream, LARGEST_GREETING);

@@ -134,11 +134,11 @@ fn what_is_stored_may_be_anything() {
         json!(null),
         json!({"refused": [u64::MAX, -1, "x"], "locked_out": {"until": u64::MAX}}),
         json!({"refused": vec![5; 1000], "locked_out": 7}),
-        json!({"refused": vec![5; 1000], "ids": [1, "2", 3]}),
+        json!({"refused": vec![5; 1000], "ids": [1, "2", 3], "tags": [999, -1, null, 7]}),
     ] {
         let mut backoff = LoginBackoff::default();
         backoff.restore(A, &stored, &timings, now, 5);
-        assert!(backoff.refused.len() <= MOST_REFUSALS);
+        assert!(backoff.refused.len() <= MOST_REFUSALS_OF_ALL);
         let longest = now + timings.retry_after_lockout;
         assert!(
             backoff
@@ -246,4 +246,28 @@ fn rooms_that_are_refused_in_the_same_moment_keep_their_refusals_over_restarts()
         tries.iter().sum::<usize>() <= MOST_REFUSALS_OF_ALL,
         "{tries:?}"
     );
+}
+
+/// Whoever corrects a password restarts the gateway where that is simpler than a reload.
+#[test]
+fn a_restart_with_another_password_tries_it_until_the_device_has_refused_too_many() {
+    let (timings, begin, unix) = (DeviceTimings::default(), Instant::now(), 1_800_000_000);
+    let mut stored = None;
+    let mut tries = 0;
+    for start in 0..20 {
+        let (now, unix) = (begin + Duration::from_secs(start), unix + start);
+        let mut backoff = LoginBackoff::default();
+        // Each password is tried twice.
+        let who = Credential(start / 2);
+        if let Some(stored) = &stored {
+            backoff.restore(who, stored, &timings, now, unix);
+        }
+        backoff.room_starts(who, &timings, now);
+        if backoff.blocked(who, now).is_none() {
+            tries += 1;
+            backoff.failed(who, &refused(), &timings, now);
+            stored = backoff.to_json(who, now, unix);
+        }
+    }
+    assert_eq!(tries, MOST_REFUSALS_OF_ALL);
 }
