@@ -50,10 +50,15 @@ impl DeviceIdentity {
     }
 }
 
-/// `Studio X50 firmware 4.0.0`.
+/// `Studio X50 firmware 4.0.0`; firmware 4.4 tells neither.
 impl std::fmt::Display for DeviceIdentity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} firmware {}", self.model(), self.firmware())
+        match (&self.model, &self.firmware) {
+            (Some(model), Some(firmware)) => write!(f, "{model} firmware {firmware}"),
+            (Some(model), None) => write!(f, "{model} of unknown firmware"),
+            (None, Some(firmware)) => write!(f, "Poly device with firmware {firmware}"),
+            (None, None) => f.write_str("Poly device that does not tell its model and firmware"),
+        }
     }
 }
 
@@ -93,7 +98,11 @@ mod tests {
         assert_eq!(identity.name.unwrap().len(), LONGEST_NAME);
         for nothing in [json!(null), json!([]), json!("x"), json!({"model": ""})] {
             let identity = DeviceIdentity::of(&nothing);
-            assert_eq!(identity.to_string(), "unknown firmware unknown");
+            let text = identity.to_string();
+            assert_eq!(
+                text,
+                "Poly device that does not tell its model and firmware"
+            );
         }
     }
 }

@@ -114,12 +114,16 @@ async fn the_commands_of_a_room_are_listed_and_explained() {
     assert_eq!(status, 404);
     assert_eq!(unknown["error"]["code"], "unknown_room");
     // The address of the list comes with the states.
-    let states = http().get(doors.url("/room/2")).bearer_auth("reads").send();
-    let states = states.await.unwrap();
-    assert_eq!(
-        states.headers()["link"],
-        "<2/commands>; rel=\"service-desc\""
-    );
+    for asked in ["/room/2", "/room/2/", "//room//2", "/room/2//"] {
+        let asked = url::Url::parse(&doors.url(asked)).unwrap();
+        let states = http().get(asked.clone()).bearer_auth("reads").send();
+        let states = states.await.unwrap();
+        let link = states.headers()["link"].to_str().unwrap().to_owned();
+        let to = link.strip_prefix('<').unwrap().split_once('>').unwrap();
+        assert_eq!(to.1, "; rel=\"service-desc\"");
+        let list = http().get(asked.join(to.0).unwrap()).bearer_auth("reads");
+        assert_eq!(list.send().await.unwrap().status(), 200, "{asked}: {link}");
+    }
     doors.stop().await;
 }
 

@@ -12,8 +12,15 @@ use http::uri::PathAndQuery;
 /// The levels before a topic: `room` and the room.
 const LEVELS_BEFORE_TOPIC: usize = 2;
 
+/// The client wrote the path with a slash at its end, so that what a response links to is relative to below it.
+#[derive(Debug, Clone, Copy)]
+pub struct EndsInSlash;
+
 /// Middleware: writes the path as the routes know it.
 pub async fn normalize(mut request: Request) -> Request {
+    if request.uri().path().ends_with('/') {
+        request.extensions_mut().insert(EndsInSlash);
+    }
     let path = request.uri().path();
     let normalized = normalized(path);
     if normalized != path

@@ -17,6 +17,7 @@ use url::form_urlencoded;
 
 use super::authorization::Authorized;
 use super::command_body::{RefusedBody, payload, small_payload};
+use super::path::EndsInSlash;
 use super::room_request::RoomRequest;
 use super::{HttpState, response};
 use crate::catalogue::CATALOGUE;
@@ -123,7 +124,11 @@ pub async fn room(
     }
     let mut response = response::text("application/json", Value::Object(states).to_string());
     // Relative, so that it is right below the path of a proxy.
-    let link = format!("<{room}/commands>; rel=\"service-desc\"");
+    let base = match request.extensions().get::<EndsInSlash>() {
+        Some(EndsInSlash) => String::new(),
+        None => format!("{room}/"),
+    };
+    let link = format!("<{base}commands>; rel=\"service-desc\"");
     if let Ok(link) = HeaderValue::from_str(&link) {
         response.headers_mut().insert(LINK, link);
     }
