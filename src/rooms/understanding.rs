@@ -20,6 +20,9 @@ const ONE_GOOD_AMONG: usize = 4;
 /// Each of those has failed this many times in a row: one lost read proves nothing, and a slow state is not read
 /// again soon.
 const LOST_READS: u8 = 2;
+/// How many of the first reads after a log-in bring nothing of use before the device is left alone. A device that is well
+/// has one of use among the first two.
+const USELESS_FIRST_READS: u32 = 6;
 /// How many different answers the problem names.
 const MOST_SEEN: usize = 3;
 /// The longest description of an answer in the problem, in characters. A device chooses a part of it.
@@ -58,6 +61,9 @@ impl UnusableAnswer {
             Some(500..=599) => {
                 "it may be starting, updating or in trouble: if this lasts, restart it"
             }
+            Some(429) => {
+                "if this lasts, see what else asks the device, and set poll = \"gentle\" for the room"
+            }
             Some(401 | 403) => "give the room a user with the role of administrator",
             _ => {
                 "check that the room's url is that of a Poly VideoOS device, and not of a proxy or \
@@ -90,6 +96,7 @@ impl Endpoint {
             Evidence::Poly | Evidence::Neutral => (self.is_known, self.lost) = (true, 0),
             Evidence::NotPoly if is_there => self.lose(),
             Evidence::NotPoly => self.has_nothing(),
+            Evidence::Postponed => {}
         }
     }
 
@@ -124,6 +131,8 @@ pub struct Understanding {
     /// Most endpoints failed when the device counted as offline last, then: a single one that is recognised does not
     /// show any more that it is understood.
     distrusted_since: Option<Instant>,
+    /// Since when the device answers nothing but that it wants fewer requests. Outlives log-ins: it says so to those too.
+    postponed_since: Option<Instant>,
 }
 
 impl Understanding {
@@ -138,6 +147,7 @@ impl Understanding {
             newest: None,
             most_fail_since: None,
             distrusted_since: None,
+            postponed_since: None,
         }
     }
 
@@ -150,6 +160,7 @@ impl Understanding {
         *self = Self {
             endpoints: known.collect(),
             distrusted_since: self.distrusted_since,
+            postponed_since: self.postponed_since,
             ..Self::new(self.timings.clone())
         };
     }
@@ -163,6 +174,11 @@ impl Understanding {
         seen: Option<UnusableAnswer>,
         now: Instant,
     ) {
+        if evidence == Evidence::Postponed {
+            self.postponed_since.get_or_insert(now);
+            self.remember(seen);
+            return;
+        }
         self.newest = Some(evidence);
         if let Some(index) = index {
             let status = seen.as_ref().and_then(|seen| seen.status);
@@ -171,7 +187,8 @@ impl Understanding {
         }
         match evidence {
             Evidence::Poly => self.understood(),
-            Evidence::Neutral => {}
+            Evidence::Neutral => self.postponed_since = None,
+            Evidence::Postponed => {}
             Evidence::NotPoly => {
                 self.failed = self.failed.saturating_add(1);
                 if let Some(index) = index {
@@ -269,6 +286,7 @@ impl Understanding {
         if !self.most_fail() {
             self.distrusted_since = None;
         }
+        self.postponed_since = None;
         // Also where nothing counted as failed: a read that was not answered weeks ago says nothing any more.
         self.seen.clear();
         if self.failed == 0 {
@@ -312,9 +330,20 @@ impl Understanding {
 
     /// Whether most endpoints have failed for a while.
     fn is_lost(&self, now: Instant) -> bool {
+        !self.seen.is_empty() && self.is_long_ago(self.most_fail_since, now)
+    }
+
+    /// Whether this is longer ago than a device may say nothing usable.
+    fn is_long_ago(&self, since: Option<Instant>, now: Instant) -> bool {
         let wait = self.timings.loss_before_offline;
-        let is_long = |since| now.saturating_duration_since(since) >= wait;
-        !self.seen.is_empty() && self.most_fail_since.is_some_and(is_long)
+        since.is_some_and(|since| now.saturating_duration_since(since) >= wait)
+    }
+
+    /// Whether the device's first answers since the log-in were all of no use. Then it is not asked for the rest: one in
+    /// trouble would get more requests than one that is well.
+    fn is_useless_from_the_start(&self) -> bool {
+        let mut newest = self.endpoints.iter().filter_map(|endpoint| endpoint.newest);
+        self.failed >= USELESS_FIRST_READS && newest.all(|newest| newest == Evidence::NotPoly)
     }
 
     /// The newest answer of all is that of a Poly device.
@@ -345,10 +374,13 @@ impl Understanding {
             true => self.endpoints.iter().any(often),
             false => {
                 let refused = self.forbidden >= u32::from(FAILED_READS);
-                refused || (complete && self.failed > 0)
+                refused || (complete && self.failed > 0) || self.is_useless_from_the_start()
             }
         };
         let what = match self.recognised() {
+            _ if self.is_long_ago(self.postponed_since, now) => {
+                "the device asks for fewer requests, and has answered none for a while"
+            }
             None if is_certain => {
                 "what answers at this address does not answer as a Poly VideoOS device does"
             }
