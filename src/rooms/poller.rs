@@ -150,6 +150,9 @@ impl Poller {
         };
         self.schedule.read_ended(poll.index);
         self.forget_what_is_not_read();
+        if self.understanding.is_useless_again() {
+            self.schedule.keep_apart(now);
+        }
         if let Some(index) = self.understanding.to_be_read_again() {
             self.schedule.again(index, now);
         }

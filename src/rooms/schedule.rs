@@ -40,7 +40,7 @@ pub struct Schedule {
     resting: bool,
     /// How many times as long the reads are apart, because the device asks for fewer requests.
     slowdown: u32,
-    /// Nothing is read before: the end of a pause that the device asks for, or the next read while it wants fewer.
+    /// Nothing is read before: the end of a pause that the device asks for, or the next of reads that are kept apart.
     held_until: Option<Instant>,
     /// The entry that has been due the longest, by index. Kept, since it is asked for far more
     /// often than it changes.
@@ -292,10 +292,15 @@ impl Schedule {
         };
         if self.slowdown > 1 {
             // What a pause has left undone must not all come at its end.
-            let gap = self.intervals.fast * self.slowdown / READS_IN_FAST_INTERVAL;
-            self.held_until = self.held_until.max(Some(now + gap));
+            self.keep_apart(now);
         }
         self.choose();
+    }
+
+    /// The next read is as far from now as reads are on the average, also if many are due.
+    pub fn keep_apart(&mut self, now: Instant) {
+        let gap = self.intervals.fast * self.factor() / READS_IN_FAST_INTERVAL;
+        self.held_until = self.held_until.max(Some(now + gap));
     }
 
     /// The offset of an entry within its interval, if it has not been read yet.

@@ -20,9 +20,6 @@ const ONE_GOOD_AMONG: usize = 4;
 /// Each of those has failed this many times in a row: one lost read proves nothing, and a slow state is not read
 /// again soon.
 const LOST_READS: u8 = 2;
-/// How many of the first reads after a log-in bring nothing of use before the device is left alone. A device that is well
-/// has one of use among the first two.
-const USELESS_FIRST_READS: u32 = 6;
 /// How many different answers the problem names.
 const MOST_SEEN: usize = 3;
 /// The longest description of an answer in the problem, in characters. A device chooses a part of it.
@@ -133,6 +130,8 @@ pub struct Understanding {
     distrusted_since: Option<Instant>,
     /// Since when the device answers nothing but that it wants fewer requests. Outlives log-ins: it says so to those too.
     postponed_since: Option<Instant>,
+    /// The device was not understood before the last log-in, nor since.
+    useless_before: bool,
 }
 
 impl Understanding {
@@ -148,6 +147,7 @@ impl Understanding {
             most_fail_since: None,
             distrusted_since: None,
             postponed_since: None,
+            useless_before: false,
         }
     }
 
@@ -161,6 +161,7 @@ impl Understanding {
             endpoints: known.collect(),
             distrusted_since: self.distrusted_since,
             postponed_since: self.postponed_since,
+            useless_before: self.failed > 0 && self.recognised().is_none(),
             ..Self::new(self.timings.clone())
         };
     }
@@ -286,7 +287,7 @@ impl Understanding {
         if !self.most_fail() {
             self.distrusted_since = None;
         }
-        self.postponed_since = None;
+        (self.postponed_since, self.useless_before) = (None, false);
         // Also where nothing counted as failed: a read that was not answered weeks ago says nothing any more.
         self.seen.clear();
         if self.failed == 0 {
@@ -339,11 +340,10 @@ impl Understanding {
         since.is_some_and(|since| now.saturating_duration_since(since) >= wait)
     }
 
-    /// Whether the device's first answers since the log-in were all of no use. Then it is not asked for the rest: one in
-    /// trouble would get more requests than one that is well.
-    fn is_useless_from_the_start(&self) -> bool {
-        let mut newest = self.endpoints.iter().filter_map(|endpoint| endpoint.newest);
-        self.failed >= USELESS_FIRST_READS && newest.all(|newest| newest == Evidence::NotPoly)
+    /// Whether the device was not understood after the log-in before, nor has been since: there may be many log-ins, and
+    /// if each read everything at once, a device in trouble would get more requests than one that is well.
+    pub fn is_useless_again(&self) -> bool {
+        self.useless_before
     }
 
     /// The newest answer of all is that of a Poly device.
@@ -374,7 +374,7 @@ impl Understanding {
             true => self.endpoints.iter().any(often),
             false => {
                 let refused = self.forbidden >= u32::from(FAILED_READS);
-                refused || (complete && self.failed > 0) || self.is_useless_from_the_start()
+                refused || (complete && self.failed > 0)
             }
         };
         let what = match self.recognised() {

@@ -247,26 +247,20 @@ fn a_problem_names_each_kind_of_answer_once_and_is_short() {
     assert!(problem.len() < 1000, "{}", problem.len());
 }
 
-/// Each log-in would ask it for everything.
 #[test]
-fn a_device_whose_first_reads_are_all_useless_is_not_asked_for_the_rest() {
+fn a_device_that_is_not_understood_after_one_log_in_is_useless_again_after_the_next() {
     let mut device = new();
-    for index in 0..6 {
-        assert_eq!(device.problem(false, false, Instant::now()), None);
-        fail(&mut device, index);
+    fail(&mut device, AUDIO);
+    assert!(!device.is_useless_again());
+    for _ in 0..2 {
+        device.restart();
+        assert!(device.is_useless_again());
+        fail(&mut device, AUDIO);
     }
-    let problem = device.problem(false, false, Instant::now()).unwrap();
-    assert_eq!(problem.code, ProblemCode::NotUnderstood);
+    poly(&mut device, STATUS);
+    assert!(!device.is_useless_again());
     device.restart();
-    device.answered(Some(9), Evidence::Neutral, None, Instant::now());
-    for index in 0..20 {
-        fail(&mut device, index);
-        let problem = device.problem(false, false, Instant::now());
-        assert_eq!(problem, None, "{index}");
-        if index == 9 {
-            break;
-        }
-    }
+    assert!(!device.is_useless_again());
 }
 
 #[test]
