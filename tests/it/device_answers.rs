@@ -307,7 +307,8 @@ async fn keys_that_break_off_say_how_far_they_got() {
             let told = message.ends_with("; 2 of 4 steps were carried out");
             assert_eq!(told, done == 2, "{message}");
             let journal = it.device.journal().into_iter();
-            let played = journal.filter(|entry| entry.method == "POST");
+            let played =
+                journal.filter(|entry| (&*entry.method, &*entry.path) == ("POST", "/rest/audio"));
             let played: Vec<_> = played
                 .map(|entry| String::from_utf8_lossy(&entry.body).into_owned())
                 .collect();
