@@ -1,8 +1,8 @@
 //! One text of sessions for each room, though a log-in may outlive its room.
 //!
 //! A log-in is a task of its own and may end after its room, when the room that replaced it has stored sessions in the
-//! same place. Each store writes the whole content: what comes late is kept beside what the newest room has, until it is
-//! released, and removes nothing of that. Its content is secret and never logged.
+//! same place. Each store writes the whole content: what comes late is kept beside what the newest room has, until it
+//! is released, and removes nothing of that. Its content is secret and never logged.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};

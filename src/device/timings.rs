@@ -31,8 +31,8 @@ pub struct DeviceTimings {
     pub loss_before_offline: Duration,
     /// How long after that the room is online again with the states that can be read: the firmware may have changed.
     pub trust_after_loss: Duration,
-    /// How long a device that has asked for fewer requests is read slower without asking again, before each step back to
-    /// the usual pace. Each step that is too fast costs it a refused request.
+    /// How long a device that has asked for fewer requests is read slower without asking again, before each step back
+    /// to the usual pace. Each step that is too fast costs it a refused request.
     pub quiet_before_faster_reads: Duration,
 }
 

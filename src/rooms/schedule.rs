@@ -220,8 +220,8 @@ impl Schedule {
         now && !entry.is_dropped() && first.is_none_or(ScheduledRead::is_missing)
     }
 
-    /// Whether the device lacks the whole branch of paths that this one is in, such as `/rest/conferences`: nothing that
-    /// was read of it since the log-in was there.
+    /// Whether the device lacks the whole branch of paths that this one is in, such as `/rest/conferences`: nothing
+    /// that was read of it since the log-in was there.
     pub fn lacks_branch(&self, path: &str) -> bool {
         let asked = self.entries.iter().filter(|entry| {
             entry.read_since_login && branch(entry.operation.path).eq(branch(path))

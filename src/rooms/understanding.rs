@@ -128,7 +128,8 @@ pub struct Understanding {
     /// Most endpoints failed when the device counted as offline last, then: a single one that is recognised does not
     /// show any more that it is understood.
     distrusted_since: Option<Instant>,
-    /// Since when the device answers nothing but that it wants fewer requests. Outlives log-ins: it says so to those too.
+    /// Since when the device answers nothing but that it wants fewer requests. Outlives log-ins, which it answers so
+    /// too.
     postponed_since: Option<Instant>,
     /// The device was not understood before the last log-in, nor since.
     useless_before: bool,
@@ -340,7 +341,7 @@ impl Understanding {
         since.is_some_and(|since| now.saturating_duration_since(since) >= wait)
     }
 
-    /// Whether the device was not understood after the log-in before, nor has been since: there may be many log-ins, and
+    /// Whether the device was not understood after the log-in before, nor has been since. There may be many log-ins:
     /// if each read everything at once, a device in trouble would get more requests than one that is well.
     pub fn is_useless_again(&self) -> bool {
         self.useless_before
