@@ -12,6 +12,7 @@
 //! probe           is a session valid? what does a 403 mean?     unauthenticated: a read without a log-in
 //! endpoint        one request, one response; two at a time   sessions; session_store: _file, _memory
 //! fence           may requests begin, where several gateways share the device?
+//! throttle        does the device ask for fewer requests?
 //! http            reqwest, with a limit on what is no answer tls: which certificate is trusted
 //! ```
 
@@ -38,6 +39,7 @@ mod sessions;
 mod settings;
 #[cfg(test)]
 mod test_device;
+mod throttle;
 mod timings;
 mod tls;
 mod transfer;
@@ -61,8 +63,9 @@ pub use session_memory::SessionMemory;
 pub use session_store::{KeptSessions, SessionStore, SharedSessions};
 pub use session_writers::SessionWriters;
 pub use settings::{DeviceSettings, SharedLimits};
+pub use throttle::RequestedPace;
 pub use timings::DeviceTimings;
-pub use transfer::{DownloadError, Downloaded, LARGEST_UPLOAD};
+pub use transfer::{DownloadError, Downloaded, Fetched, LARGEST_UPLOAD};
 
 /// How many requests a device gets at a time. Its REST interface is a small embedded server beside
 /// the one for people: more at a time slow all of them down.

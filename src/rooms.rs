@@ -295,7 +295,10 @@ impl Rooms {
             }
             None => self.sessions.of(&id, room),
         };
-        device.session_store = Some(self.session_writers.take_over(&id, sessions));
+        device.session_store = Some(
+            self.session_writers
+                .take_over(&id, &room.url, &room.user, sessions),
+        );
         RoomSettings {
             id,
             device,

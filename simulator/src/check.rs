@@ -13,6 +13,8 @@ pub struct DeviceReply {
     pub cookies: Vec<String>,
     /// Where a redirect leads.
     pub location: Option<&'static str>,
+    /// How long the client is to wait before the next request.
+    pub retry_after: Option<String>,
     /// The device restarts after this answer.
     pub reboots: bool,
 }
@@ -25,6 +27,7 @@ impl DeviceReply {
             body: body.into(),
             cookies: Vec::new(),
             location: None,
+            retry_after: None,
             reboots: false,
         }
     }

@@ -35,10 +35,11 @@ POST /1/expire_sessions                  every log-in is stale
 POST /1/password?is=secret               an administrator sets another password
 POST /1/others?on=true                   others take every session that is left, or go away
 POST /1/reboot?seconds=5                 the device restarts
+POST /1/limit?requests=8&seconds=10      more requests in this time are answered with 429; 0 for no limit
 POST /1/new_certificate                  it shows another certificate
 POST /1/fault   {\"path\":\"/rest/audio\",\"kind\":\"status\",\"value\":500,\"times\":1,\"method\":\"GET\"}
-                kind: delay (value in ms), status (value), page, redirect, drop_before, drop_after,
-                garbage, truncated, huge (value in bytes), null, body (text), expire_session;
+                kind: delay (value in ms), status (value), retry_after (429, text), page, redirect,
+                drop_before, drop_after, garbage, truncated, huge (value in bytes), null, body (text), expire_session;
                 without times for ever
 DELETE /1/fault                          nothing goes wrong any more
 ";
@@ -150,6 +151,13 @@ async fn act(
             let seconds = seconds.map_err(|_| bad("seconds is a number"))?;
             device.reboot(Duration::from_secs(seconds));
         }
+        "limit" => {
+            let number = |name| param(name).and_then(|text| text.parse::<u32>().ok());
+            let numbers = number("requests").zip(number("seconds"));
+            let (requests, seconds) =
+                numbers.ok_or_else(|| bad("requests and seconds are numbers"))?;
+            device.limit_requests(requests, Duration::from_secs(seconds.into()));
+        }
         "new_certificate" => device
             .new_certificate()
             .map_err(|error| bad(&error.to_string()))?,
@@ -185,6 +193,7 @@ async fn fault(
             Ok(status @ 200..=599) => FaultKind::Status(status),
             _ => return Err(bad("status is from 200 to 599".into())),
         },
+        "retry_after" => FaultKind::RetryAfter(429, request.text.unwrap_or_else(|| "5".into())),
         "huge" => FaultKind::Huge(usize::try_from(value()?.min(1 << 30)).unwrap_or(1 << 30)),
         "drop_before" => FaultKind::DropBefore,
         "drop_after" => FaultKind::DropAfter,
@@ -200,6 +209,7 @@ async fn fault(
     device.add_fault(Fault {
         method: request.method,
         path: request.path,
+        after: 0,
         times: request.times,
         kind,
     });

@@ -10,6 +10,8 @@ pub enum FaultKind {
     Delay(Duration),
     /// The device answers with this status and does nothing.
     Status(u16),
+    /// The same, and with this `Retry-After`.
+    RetryAfter(u16, String),
     /// 200 with a web page, as from a proxy or another product. The device does nothing.
     Page,
     /// A redirect to a log-in page. The device does nothing.
@@ -39,6 +41,8 @@ pub struct Fault {
     pub method: Option<String>,
     /// Applies to paths that start with this.
     pub path: String,
+    /// How many requests go well before.
+    pub after: u32,
     /// How many requests it applies to; without end if `None`.
     pub times: Option<u32>,
     /// What happens.
@@ -51,6 +55,7 @@ impl Fault {
         Self {
             method: None,
             path: path.to_owned(),
+            after: 0,
             times: None,
             kind,
         }
@@ -59,6 +64,12 @@ impl Fault {
     /// Limits it to one method.
     pub fn method(mut self, method: &str) -> Self {
         self.method = Some(method.to_owned());
+        self
+    }
+
+    /// Lets so many requests go well before.
+    pub fn after(mut self, requests: u32) -> Self {
+        self.after = requests;
         self
     }
 
@@ -77,7 +88,14 @@ impl Fault {
 
 /// Takes the first fault that applies to a request, and counts it.
 pub fn take(faults: &mut [Fault], method: &str, path: &str) -> Option<FaultKind> {
-    let fault = faults.iter_mut().find(|fault| fault.fits(method, path))?;
+    let mut fitting = faults.iter_mut().filter(|fault| fault.fits(method, path));
+    let fault = fitting.find_map(|fault| match fault.after.checked_sub(1) {
+        Some(left) => {
+            fault.after = left;
+            None
+        }
+        None => Some(fault),
+    })?;
     fault.times = fault.times.map(|times| times - 1);
     Some(fault.kind.clone())
 }

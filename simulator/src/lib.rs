@@ -29,6 +29,7 @@
 //! audio … video   one file for each section of the guide
 //! devices, device_config, providers, call_log   beyond the guide
 //! people    what people in and around the room do
+//! limit     how many requests are answered in which time
 //! condition what can be amiss in the room; fault: what can go wrong with a request
 //! control   the control port of `poly2mqtt simulate`
 //! ```
@@ -52,6 +53,7 @@ mod fault;
 mod firmware;
 mod identity;
 mod journal;
+mod limit;
 mod model;
 mod nameplate;
 mod options;
@@ -87,6 +89,7 @@ pub use fault::{Fault, FaultKind};
 pub use firmware::Firmware;
 use identity::Identity;
 pub use journal::JournalEntry;
+use limit::Limit;
 pub use model::Model;
 pub use options::Options;
 use world::World;
@@ -104,6 +107,7 @@ struct Shared {
     world: Mutex<World>,
     journal: Mutex<VecDeque<JournalEntry>>,
     faults: Mutex<Vec<Fault>>,
+    limit: Mutex<Option<Limit>>,
     identity: Mutex<Identity>,
     changed: Notify,
     /// How many requests a delay holds.
@@ -134,6 +138,7 @@ impl SimulatedDevice {
             world: Mutex::new(World::new(&options)),
             journal: Mutex::default(),
             faults: Mutex::default(),
+            limit: Mutex::default(),
             identity: Mutex::new(Identity::new()?),
             changed: Notify::new(),
             delayed: AtomicUsize::new(0),
@@ -189,6 +194,12 @@ impl SimulatedDevice {
     /// Switches all faults off.
     pub fn clear_faults(&self) {
         lock(&self.shared.faults).clear();
+    }
+
+    /// Answers more requests than this in each window of time with 429 and `Retry-After`; 0 for no limit.
+    pub fn limit_requests(&self, most: u32, window: Duration) {
+        let limit = (most > 0).then(|| Limit::new(most, window));
+        *lock(&self.shared.limit) = limit;
     }
 
     /// How many requests a delay holds now.

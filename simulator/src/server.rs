@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, COOKIE, LOCATION, SET_COOKIE};
+use http::header::{CONTENT_TYPE, COOKIE, LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -127,6 +127,9 @@ async fn respond(
     if let Some(location) = reply.location {
         response = response.header(LOCATION, location);
     }
+    if let Some(wait) = reply.retry_after {
+        response = response.header(RETRY_AFTER, wait);
+    }
     for cookie in reply.cookies {
         response = response.header(SET_COOKIE, cookie);
     }
@@ -175,7 +178,13 @@ async fn answer(
             return Some(DeviceReply::reason(413, "more than 10 MB"));
         }
     };
-    let fault = take(&mut lock(&shared.faults), method, path);
+    let fault = match lock(&shared.limit)
+        .as_mut()
+        .and_then(|limit| limit.count(came))
+    {
+        Some(wait) => Some(FaultKind::RetryAfter(429, wait.to_string())),
+        None => take(&mut lock(&shared.faults), method, path),
+    };
     match fault {
         Some(FaultKind::Delay(late)) => shared.delay(late).await,
         Some(FaultKind::ExpireSession) => lock(&shared.world).sessions.expire(),
@@ -195,7 +204,11 @@ async fn answer(
     };
     let acted = match fault {
         Some(
-            FaultKind::DropBefore | FaultKind::Status(_) | FaultKind::Page | FaultKind::Redirect,
+            FaultKind::DropBefore
+            | FaultKind::Status(_)
+            | FaultKind::RetryAfter(..)
+            | FaultKind::Page
+            | FaultKind::Redirect,
         ) => None,
         _ => Some(act()),
     };
@@ -205,6 +218,10 @@ async fn answer(
         Some(FaultKind::Status(status)) => {
             Some(DeviceReply::reason(*status, "a fault of the simulator"))
         }
+        Some(FaultKind::RetryAfter(status, wait)) => Some(DeviceReply {
+            retry_after: Some(wait.clone()),
+            ..DeviceReply::reason(*status, "a fault of the simulator")
+        }),
         Some(FaultKind::Page) => Some(DeviceReply::page()),
         Some(FaultKind::Redirect) => Some(DeviceReply::redirect()),
         Some(kind) => acted.map(|reply| spoilt(reply, kind)),

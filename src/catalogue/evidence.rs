@@ -17,6 +17,8 @@ pub enum Evidence {
     Neutral,
     /// Not what a Poly device says here: a page, an error, null, other members.
     NotPoly,
+    /// Nothing: it asks for fewer requests, in place of an answer.
+    Postponed,
 }
 
 /// What a member of an answer holds.

@@ -168,7 +168,8 @@ pub(super) fn path(
     }
 }
 
-/// A parameter's value with which the path is that of another operation, which is named there as a word.
+/// A parameter's value that is a word of another operation's path in the same place, where neither path, as far as both
+/// go, differs otherwise: the device may take the request for what that word names.
 fn word_of_another<'a>(
     operation: &'static Operation,
     segments: &'a [Cow<'static, str>],
@@ -182,7 +183,6 @@ fn word_of_another<'a>(
             let mut both = parts(other.path).zip(segments);
             both.all(|(part, segment)| part.starts_with('{') || part == *segment)
         })
-        .filter(|other| parts(other.path).count() == segments.len())
         .find_map(|other| {
             let all = parts(operation.path).zip(parts(other.path)).zip(segments);
             let mut words =

@@ -12,6 +12,14 @@ pub struct Variant {
     pub command: Command,
 }
 
+impl Variant {
+    /// Whether its request names something in particular, such as a call by its id.
+    pub fn names_something(&self) -> bool {
+        let in_path = !self.operation.commands.is_empty() && self.operation.path.contains('{');
+        in_path || !self.command.params_in_body.is_empty()
+    }
+}
+
 /// A topic pattern with what it means.
 #[derive(Debug)]
 pub struct Route {

@@ -329,6 +329,7 @@ impl Authenticator {
                 if self.is_closed() {
                     self.sessions.retire();
                     self.release(&slot).await;
+                    self.release_in_background();
                     return Err(closed());
                 }
                 let _ = timeout(RELEASE_TIMEOUT, self.release(&slot)).await;
@@ -343,6 +344,9 @@ impl Authenticator {
                 self.note_log_in(|backoff, now| {
                     backoff.failed(self.credential, &problem, &self.timings, now)
                 });
+                if self.is_closed() {
+                    self.release_in_background();
+                }
                 Err(problem)
             }
         }
@@ -399,7 +403,10 @@ impl Authenticator {
     /// Tries again to release the sessions that the device still holds.
     fn release_in_background(self: &Arc<Self>) {
         let this = Arc::downgrade(self);
+        // Of a device that is not used any more nobody else holds what is left to be released.
+        let last = self.is_closed().then(|| self.clone());
         let retries = async move {
+            let _last = last;
             for delay in RELEASE_RETRY_DELAYS {
                 let unreleased = |this: Arc<Self>| !this.sessions.unreleased().is_empty();
                 if !this.upgrade().is_some_and(unreleased) {

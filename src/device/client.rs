@@ -18,6 +18,7 @@ use super::response::{DeviceResponse, RequestError};
 use super::session::Session;
 use super::sessions::Sessions;
 use super::settings::DeviceSettings;
+use super::throttle::RequestedPace;
 use super::timings::DeviceTimings;
 use crate::catalogue::{Request, TimeLimit, read_body, refusal_reason};
 
@@ -170,6 +171,11 @@ impl Device {
     /// When a log-in may be tried again, if it is too early now.
     pub fn log_in_blocked_until(&self) -> Option<Instant> {
         self.authenticator.blocked_until()
+    }
+
+    /// How the device is to be read now: less, while it asks for fewer requests.
+    pub fn requested_pace(&self) -> RequestedPace {
+        self.endpoint.requested_pace()
     }
 
     /// Whether another gateway may have the device, so that nothing can be asked now.

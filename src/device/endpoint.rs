@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Method;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::MOST_REQUESTS_AT_ONCE;
 use super::fence::DeviceFence;
@@ -20,10 +21,12 @@ use super::http::{
     UploadBody,
 };
 use super::problem::{Problem, ProblemCode};
-use super::response::{DeviceResponse, Oversize};
+use super::response::{DeviceResponse, Oversize, asks_for_fewer_requests};
 use super::session::Session;
 use super::sessions::Sessions;
 use super::settings::DeviceSettings;
+use super::throttle::{RequestedPace, Throttle};
+use super::timings::DeviceTimings;
 use super::tls::{client_config, handshake_problem, late_problem};
 use crate::catalogue::Request;
 use crate::net::{Handshakes, dial};
@@ -83,6 +86,8 @@ pub(super) struct Endpoint {
     sessions: Arc<Sessions>,
     telemetry: Arc<Telemetry>,
     fence: DeviceFence,
+    throttle: Mutex<Throttle>,
+    timings: Arc<DeviceTimings>,
 }
 
 impl Endpoint {
@@ -106,6 +111,8 @@ impl Endpoint {
             sessions,
             telemetry: settings.telemetry.clone(),
             fence: settings.fence.clone(),
+            throttle: Mutex::default(),
+            timings: settings.timings.clone(),
         })
     }
 
@@ -118,6 +125,20 @@ impl Endpoint {
     pub fn fingerprint(&self) -> Option<String> {
         let fingerprint = self.handshakes.fingerprint();
         fingerprint.map(|fingerprint| fingerprint.to_string())
+    }
+
+    /// How the device is to be read now, as far as it asks for fewer requests.
+    pub fn requested_pace(&self) -> RequestedPace {
+        self.throttle.lock().pace()
+    }
+
+    fn note_throttle(&self, response: &HttpResponse) {
+        let (wait, now) = (response.retry_after(), Instant::now());
+        let mut throttle = self.throttle.lock();
+        match asks_for_fewer_requests(response.status(), wait) {
+            true => throttle.asked(wait, now),
+            false => throttle.answered(self.timings.quiet_before_faster_reads, now),
+        }
     }
 
     /// Waits until a request may be sent.
@@ -211,6 +232,7 @@ impl Endpoint {
         match self.http.send(request, headers, upload).await {
             Ok(response) => {
                 self.handshakes.answered();
+                self.note_throttle(&response);
                 let cookies = response.cookies();
                 let read = read(response, limit, request.is_read()).await;
                 (read.unwrap_or_else(|error| self.broken(error)), cookies)
@@ -295,6 +317,7 @@ async fn read(
 ) -> Result<AttemptOutcome, HttpError> {
     let status = response.status();
     let content_type = response.content_type();
+    let retry_after = response.retry_after();
     let length = response.length();
     let limit = match status {
         200..=299 => limit,
@@ -316,6 +339,7 @@ async fn read(
         return Ok(AttemptOutcome::Answered(DeviceResponse {
             status,
             content_type,
+            retry_after,
             body: body.into(),
         }));
     }
@@ -324,6 +348,7 @@ async fn read(
         return Ok(AttemptOutcome::Answered(DeviceResponse {
             status,
             content_type: None,
+            retry_after,
             body: Bytes::new(),
         }));
     }

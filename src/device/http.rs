@@ -6,6 +6,7 @@
 mod broken;
 mod fenced;
 mod response;
+mod retry_after;
 mod surplus;
 mod upload;
 

@@ -132,6 +132,9 @@ impl LoginReply<'_> {
                 "the device refuses the user and password; correct them in the configuration (the \
                  gateway tries again only after a long wait, so that nobody is locked out)",
             ),
+            429 => Problem::not_understood(
+                "the device answers 429 to the log-in: too many requests at a time; the gateway waits and tries again",
+            ),
             status @ 500..=599 => Problem::not_understood(format!(
                 "the device answers {status} to the log-in: it may be starting, updating or in \
                  trouble"
@@ -235,6 +238,7 @@ mod tests {
             (302, "", ProblemCode::NotUnderstood),
             (404, "", ProblemCode::NotUnderstood),
             (503, "<html>", ProblemCode::NotUnderstood),
+            (429, "", ProblemCode::NotUnderstood),
             (200, "<html>", ProblemCode::NotUnderstood),
             (200, "{\"success\":tr", ProblemCode::NotUnderstood),
             (200, "null", ProblemCode::NotUnderstood),

@@ -77,6 +77,8 @@ pub(super) async fn why_forbidden(
         match response.status {
             403 => return Forbidden::StaleSession,
             200 => return mode(&response.body).map_or(Forbidden::Request, Forbidden::Mode),
+            // Another question would be one more of too many.
+            429 => return Forbidden::Request,
             // Older firmware has no such path.
             _ => {}
         }

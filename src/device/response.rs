@@ -1,5 +1,7 @@
 //! The result of a request: the device's response, or the reason that there is none.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::http::HttpError;
@@ -12,8 +14,22 @@ pub struct DeviceResponse {
     pub status: u16,
     /// The MIME type without parameters, if the device gave one.
     pub content_type: Option<String>,
+    /// How long the device asks to wait before the next request, if it says so.
+    pub retry_after: Option<Duration>,
     /// The body.
     pub body: Bytes,
+}
+
+impl DeviceResponse {
+    /// Whether the device, or what stands before it, asks for fewer requests. That says nothing of what was asked for.
+    pub fn asks_for_fewer_requests(&self) -> bool {
+        asks_for_fewer_requests(self.status, self.retry_after)
+    }
+}
+
+/// Whether a status asks for fewer requests. A device that is starting answers 503 too, and names no time.
+pub(super) fn asks_for_fewer_requests(status: u16, retry_after: Option<Duration>) -> bool {
+    status == 429 || status == 503 && retry_after.is_some()
 }
 
 /// Why a request has no response.

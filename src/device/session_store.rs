@@ -115,8 +115,13 @@ impl SessionStore {
     }
 }
 
+/// The id of a session in a text; none if the entry is something else.
+pub(super) fn session_id(entry: &Value) -> Option<&str> {
+    entry.get("id")?.as_str()
+}
+
 /// What stands in a text; nothing if it cannot be read.
-fn entries(text: &[u8]) -> Vec<Value> {
+pub(super) fn entries(text: &[u8]) -> Vec<Value> {
     serde_json::from_slice(text).unwrap_or_default()
 }
 

@@ -31,6 +31,9 @@ pub struct DeviceTimings {
     pub loss_before_offline: Duration,
     /// How long after that the room is online again with the states that can be read: the firmware may have changed.
     pub trust_after_loss: Duration,
+    /// How long a device that has asked for fewer requests is read slower without asking again, before each step back
+    /// to the usual pace. Each step that is too fast costs it a refused request.
+    pub quiet_before_faster_reads: Duration,
 }
 
 impl Default for DeviceTimings {
@@ -46,6 +49,7 @@ impl Default for DeviceTimings {
             first_reconnect_delay: Duration::from_secs(1),
             loss_before_offline: Duration::from_secs(120),
             trust_after_loss: Duration::from_secs(600),
+            quiet_before_faster_reads: Duration::from_secs(300),
         }
     }
 }

@@ -15,8 +15,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::client::{Device, Received};
 use super::endpoint::LargeResponse;
 use super::http::{HttpResponse, UploadBody};
-use super::response::{DeviceResponse, RequestError};
-use crate::catalogue::{FileAnswerKind, FileSpec, Request, is_web_page};
+use super::response::{DeviceResponse, Oversize, RequestError};
+use crate::catalogue::{FileAnswerKind, FileSpec, Request};
 use crate::command::{Download, Head, Upload};
 
 /// How long a download may hold its slot, however steadily it trickles. The largest file of a
@@ -34,6 +34,23 @@ pub enum Downloaded {
     File(Head, u16, u64),
     /// Nothing was streamed: the response is short, a refusal, or not the file.
     Response(DeviceResponse),
+}
+
+/// The result of fetching a file that is held in memory.
+#[derive(Debug)]
+pub enum Fetched {
+    /// The file, a refusal, or what is not the file.
+    Response(DeviceResponse),
+    /// The file, as far as its start shows, and too large to be held.
+    Large(Oversize),
+}
+
+/// A large response of which enough was read.
+enum Begun {
+    /// It is the file, as far as its start shows.
+    File(Box<LargeResponse>),
+    /// A refusal, or not the file; with the start of its body.
+    Other(DeviceResponse),
 }
 
 /// Why a download did not go out whole.
@@ -67,21 +84,65 @@ impl Device {
         };
         let large = match received {
             Received::Whole(response) => return Ok(Downloaded::Response(response)),
-            Received::Large(large) if is_web_page(large.size.content_type.as_deref(), b"") => {
-                return Ok(Downloaded::Response(DeviceResponse {
-                    status: large.size.status,
-                    content_type: large.size.content_type,
-                    body: large.start,
-                }));
-            }
-            Received::Large(large) if (200..=299).contains(&large.size.status) => large,
-            // A refusal of this size cannot be read for its reason.
-            Received::Large(large) => return Err(RequestError::TooLarge(large.size).into()),
+            Received::Large(large) => *large,
         };
         let end = Instant::now() + LONGEST_DOWNLOAD;
-        let passed = timeout_at(end, self.pass_on(*large, to, spec));
+        let passed = timeout_at(end, self.pass_on(large, to, spec));
         let passed = self.until_preempted(true, passed).await?;
         passed.unwrap_or(Err(DownloadError::Abandoned))
+    }
+
+    /// Carries a request out and holds the file in memory, which may have `limit` bytes. Of a larger one only the start
+    /// is read, which shows whether it is the file.
+    ///
+    /// # Errors
+    /// Why there is no response.
+    pub async fn fetch(
+        &self,
+        request: &Request,
+        limit: usize,
+        spec: FileSpec,
+        deadline: Instant,
+    ) -> Result<Fetched, RequestError> {
+        let (received, _slot) = self.carry_out(request, None, limit, deadline).await?;
+        let large = match received {
+            Received::Whole(response) => return Ok(Fetched::Response(response)),
+            Received::Large(large) => *large,
+        };
+        let begun = timeout_at(deadline, self.begun(large, spec));
+        let begun = self.until_preempted(true, begun).await?;
+        match begun.map_err(|_| RequestError::TimedOut { sent: true })?? {
+            Begun::File(large) => Ok(Fetched::Large(large.size)),
+            Begun::Other(response) => Ok(Fetched::Response(response)),
+        }
+    }
+
+    /// Reads as much of a large response as shows whether it is the file.
+    async fn begun(&self, large: LargeResponse, spec: FileSpec) -> Result<Begun, RequestError> {
+        let LargeResponse {
+            size,
+            start,
+            mut rest,
+        } = large;
+        let mut start = Vec::from(start);
+        let is_success = (200..=299).contains(&size.status);
+        while is_success
+            && start.len() < CHECKED_START
+            && let Some(part) = self.next_part(&mut rest).await?
+        {
+            start.extend_from_slice(&part);
+        }
+        let start = Bytes::from(start);
+        let kind = spec.kind_of(size.content_type.as_deref(), &start);
+        if is_success && kind == FileAnswerKind::File {
+            return Ok(Begun::File(Box::new(LargeResponse { size, start, rest })));
+        }
+        Ok(Begun::Other(DeviceResponse {
+            status: size.status,
+            content_type: size.content_type,
+            retry_after: rest.retry_after(),
+            body: start,
+        }))
     }
 
     /// Passes the body on to its end, if it begins as the file does.
@@ -95,20 +156,10 @@ impl Device {
             size,
             start,
             mut rest,
-        } = large;
-        let mut start = Vec::from(start);
-        while start.len() < CHECKED_START
-            && let Some(part) = self.next_part(&mut rest).await?
-        {
-            start.extend_from_slice(&part);
-        }
-        if spec.kind_of(size.content_type.as_deref(), &start) != FileAnswerKind::File {
-            return Ok(Downloaded::Response(DeviceResponse {
-                status: size.status,
-                content_type: size.content_type,
-                body: start.into(),
-            }));
-        }
+        } = match self.begun(large, spec).await? {
+            Begun::File(large) => *large,
+            Begun::Other(response) => return Ok(Downloaded::Response(response)),
+        };
         let content_type = size.content_type.as_deref().unwrap_or(spec.content_type);
         let head = Head {
             content_type: content_type.into(),
@@ -117,7 +168,7 @@ impl Device {
         to.begin(head.clone());
         let standstill = self.timings().request_timeout;
         let mut sent = 0;
-        let mut next = Some(Bytes::from(start)).filter(|part| !part.is_empty());
+        let mut next = Some(start).filter(|part| !part.is_empty());
         loop {
             if let Some(part) = next.take() {
                 sent += part.len() as u64;

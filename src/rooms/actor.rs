@@ -26,6 +26,7 @@
 
 mod check;
 mod finish;
+mod pace;
 #[cfg(test)]
 mod tests;
 
@@ -59,11 +60,13 @@ use super::settings::RoomSettings;
 use super::stop_signal::StopSignal;
 use crate::catalogue::{
     ACTIVATE_PRESET, Call, Motion, PRESET_PARAMETER, Plan, SET_POSITION, SET_POSITION_OF_SOURCE,
-    TimeLimit,
+    TimeLimit, Variant,
 };
 use crate::clock::{Moment, unix_seconds};
 use crate::command::{Reply, Transfer};
-use crate::device::{Device, DeviceResponse, Problem, RequestError, RequestPriority};
+use crate::device::{
+    Device, DeviceResponse, Problem, RequestError, RequestPriority, RequestedPace,
+};
 use crate::sleep::sleep_until_some;
 use crate::telemetry::{Telemetry, command_span};
 use check::RunningCheck;
@@ -215,6 +218,10 @@ pub struct Actor {
     /// understood.
     doubtful: Doubtful,
     in_flight: RequestsInFlight,
+    /// The configured pace is the gentle one.
+    is_gentle: bool,
+    /// What the device asks for.
+    pace: RequestedPace,
     /// The check of the room that runs. It and the next are on the heap, since most rooms have none.
     check: Option<Box<RunningCheck>>,
     /// When the room is checked each day.
@@ -255,6 +262,8 @@ impl Actor {
                 settings.setting_names.clone(),
             ),
             in_flight: RequestsInFlight::new(settings.intervals.gentle),
+            is_gentle: settings.intervals.gentle,
+            pace: RequestedPace::default(),
             availability: Availability::new(device.timings().clone()),
             first_reads: FirstReads::new(settings.device.limits.clone()),
             daily: settings
@@ -443,7 +452,10 @@ impl Actor {
             Plan::Stored(state) => self.publisher.stored(state),
             _ => None,
         };
+        let names_something = call.spellings().any(Variant::names_something);
+        let path = call.variant().operation.path;
         CommandEnvironment {
+            lacks_branch: names_something && self.poller.lacks_branch(path),
             context: self.knowledge.context(),
             preset_offset: self.knowledge.preset_offset(),
             conference: self.knowledge.conference().map(str::to_owned),

@@ -169,6 +169,13 @@ impl Availability {
         Some(WentOffline { since, is_new })
     }
 
+    /// The device asks not to be tried before this.
+    pub fn put_off(&mut self, until: Instant) {
+        if let Phase::Offline { retry_at } = &mut self.phase {
+            *retry_at = until.max(*retry_at);
+        }
+    }
+
     /// How long to wait before the next attempt: a device that cannot be reached is tried less and less often.
     fn next_wait(&mut self, problem: ProblemCode, camera_may_move: bool, noise: u32) -> Duration {
         // Nothing is sent before the fence is open.
@@ -269,6 +276,19 @@ mod tests {
         availability.connecting();
         availability.failed(ProblemCode::Offline, Some(log_in_at), false, at(now));
         assert!(availability.retry_at() < Some(now + Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn an_attempt_waits_as_long_as_the_device_asks() {
+        let (mut availability, now) = (availability(), Instant::now());
+        let until = now + Duration::from_secs(60);
+        availability.put_off(until);
+        assert_eq!(availability.retry_at(), None);
+        availability.failed(ProblemCode::NotUnderstood, None, false, at(now));
+        availability.put_off(until);
+        assert_eq!(availability.retry_at(), Some(until));
+        availability.put_off(now);
+        assert_eq!(availability.retry_at(), Some(until));
     }
 
     #[test]

@@ -134,12 +134,13 @@ impl CameraStops {
         });
     }
 
-    /// The device has not carried out this stop: it is tried again. False if it was given up.
-    pub fn retry(&mut self, sent: &SentStop, now: Instant) -> bool {
+    /// The device has not carried out this stop: it is tried again, after this wait at least. False if it was given
+    /// up.
+    pub fn retry(&mut self, sent: &SentStop, wait: Duration, now: Instant) -> bool {
         for stop in &mut self.stops {
             if stop.is_ended_by(sent) {
                 stop.refusals += 1;
-                stop.due = now + STOP_RETRY_WAIT;
+                stop.due = now + wait.max(STOP_RETRY_WAIT);
             }
         }
         let count = self.stops.len();
@@ -222,11 +223,11 @@ mod tests {
         stops.schedule(&motion, now);
         assert!(stops.due(now).is_some());
         for _ in 1..STOP_ATTEMPTS {
-            assert!(stops.retry(&stops.sent(motion.camera.clone()), now));
+            assert!(stops.retry(&stops.sent(motion.camera.clone()), Duration::ZERO, now));
             assert!(stops.due(now).is_none());
             assert_eq!(stops.next_due(), Some(now + STOP_RETRY_WAIT));
         }
-        assert!(!stops.retry(&stops.sent(motion.camera.clone()), now));
+        assert!(!stops.retry(&stops.sent(motion.camera.clone()), Duration::ZERO, now));
         assert!(stops.any().is_none());
     }
 
@@ -250,7 +251,7 @@ mod tests {
         stops.schedule(&motion, due);
         stops.stopped(&sent, now);
         assert_eq!(stops.next_due(), Some(due));
-        assert!(stops.retry(&sent, now));
+        assert!(stops.retry(&sent, Duration::ZERO, now));
         assert_eq!(stops.next_due(), Some(due));
         let sent = stops.sent(motion.camera.clone());
         stops.stopped(&sent, now);

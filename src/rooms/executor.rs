@@ -26,14 +26,14 @@ use self::failures::broken_off;
 use super::mode_lock::ModeLock;
 use super::new_readings::NewReadings;
 use super::reading::{LARGEST_JSON_ANSWER, ReadOutcome, Reading};
-use super::refusal::without_secrets;
+use super::refusal::{unsupported, without_secrets};
 use super::spellings::Spellings;
 use crate::catalogue::{
     AnswerKind, CATALOGUE, Call, Command, Context, Ended, Evidence, Method, Operation, Params,
     Plan, Request, SETTING, StateTopic, TopicKind, Urgency, Variant, setting_names, truth,
 };
 use crate::command::{ErrorCode, Failure, Success, Transfer};
-use crate::device::{Device, Problem, RequestError};
+use crate::device::{Device, DeviceResponse, Problem, RequestError};
 
 /// What `session/renew` says where the device now holds two sessions of the gateway's.
 const NOT_RELEASED: &str = "the device has no log-out, so it holds the session of before too";
@@ -47,6 +47,8 @@ pub struct CommandEnvironment {
     pub preset_offset: Option<i8>,
     /// The conference that is up.
     pub conference: Option<String>,
+    /// The device lacks the whole branch of what the command names something of, such as all calls.
+    pub lacks_branch: bool,
     /// What a check of the room needs besides.
     pub check: Option<CheckOrder>,
     /// The largest file that is held in memory, in bytes.
@@ -328,6 +330,9 @@ impl Executor<'_> {
                 })?
             }
         };
+        if self.lacks(&response) {
+            return Err(unsupported(response.status));
+        }
         let body = accepted_body(&response, operation, command)?;
         // A page is not the whole.
         let whole = operation.method == Method::Get && operation.asks_for_states(&request.query);
@@ -342,6 +347,11 @@ impl Executor<'_> {
             }
         }
         Ok(Success::new(response.status, body))
+    }
+
+    /// Whether the device has said of what the command names that it is not there, because it has nothing of that kind.
+    fn lacks(&self, response: &DeviceResponse) -> bool {
+        response.status == 404 && self.environment.lacks_branch
     }
 
     /// Passes a reading on to the room.

@@ -48,6 +48,11 @@ impl RequestsInFlight {
         }
     }
 
+    /// From now on a read and a command are never in flight at the same time, or may be.
+    pub fn set_one_at_a_time(&mut self, one_at_a_time: bool) {
+        self.one_at_a_time = one_at_a_time;
+    }
+
     fn on(&mut self, lane: Lane) -> &mut Option<Running> {
         match lane {
             Lane::InOrder => &mut self.in_order,

@@ -16,7 +16,7 @@ use super::refusal::no_response_to_read;
 use super::schedule::{PollIntervals, PollPhase, Schedule};
 use super::understanding::{Understanding, UnusableAnswer};
 use crate::catalogue::{Evidence, Operation, Request};
-use crate::device::{DeviceResponse, DeviceTimings, Problem, RequestError};
+use crate::device::{DeviceResponse, DeviceTimings, Problem, RequestError, RequestedPace};
 use crate::telemetry::{PollOutcome, Telemetry};
 
 /// The status of a refused read.
@@ -40,6 +40,8 @@ pub enum Polled {
     Read(Reading),
     /// The device could not be asked for this; it may be usable all the same.
     Failed,
+    /// The device asks for fewer requests.
+    Postponed,
     /// The device did not answer; with what it did instead, if that is known.
     Unanswered(Option<Problem>),
     /// The device cannot be used.
@@ -105,6 +107,9 @@ impl Poller {
         now: Instant,
     ) -> Polled {
         let outcome = match response {
+            Ok(response) if response.asks_for_fewer_requests() => {
+                return self.postponed(poll.index, &response, now);
+            }
             Ok(response) => self.read(poll, &response, now),
             Err(RequestError::Problem(problem)) => {
                 self.telemetry.poll_finished(PollOutcome::Failed);
@@ -145,10 +150,24 @@ impl Poller {
         };
         self.schedule.read_ended(poll.index);
         self.forget_what_is_not_read();
+        if self.understanding.is_useless_again() {
+            self.schedule.keep_apart(now);
+        }
         if let Some(index) = self.understanding.to_be_read_again() {
             self.schedule.again(index, now);
         }
         outcome
+    }
+
+    /// The device asks for fewer requests: this read waits for the end of the pause, and is as if it had not begun.
+    fn postponed(&mut self, index: usize, response: &DeviceResponse, now: Instant) -> Polled {
+        self.telemetry.poll_finished(PollOutcome::Failed);
+        if let Some(entry) = self.schedule.entry(index) {
+            let reading = Reading::of(entry.operation, response);
+            self.count_evidence(Some(index), &reading, now);
+        }
+        self.schedule.again(index, now);
+        Polled::Postponed
     }
 
     /// A read that the device refuses and never answered brings what a missing one brings.
@@ -221,7 +240,7 @@ impl Poller {
             (Evidence::NotPoly, ReadOutcome::Unsupported(status)) => {
                 Some(UnusableAnswer::status(*status))
             }
-            (Evidence::NotPoly, _) => reading.trouble().map(Into::into),
+            (Evidence::NotPoly | Evidence::Postponed, _) => reading.trouble().map(Into::into),
             (Evidence::Poly | Evidence::Neutral, _) => None,
         };
         self.understanding
@@ -313,6 +332,11 @@ impl Poller {
         operations
     }
 
+    /// Whether the device lacks all that is read of the branch of paths that this one is in.
+    pub fn lacks_branch(&self, path: &str) -> bool {
+        self.schedule.lacks_branch(path)
+    }
+
     /// Whether everything has been asked for since the log-in.
     pub fn is_complete(&self) -> bool {
         self.schedule.complete()
@@ -321,6 +345,11 @@ impl Poller {
     /// Goes over to the pace of a call, or back.
     pub fn set_in_call(&mut self, in_call: bool, now: Instant) {
         self.schedule.set_in_call(in_call, now);
+    }
+
+    /// Goes over to the pace that the device asks for, or back.
+    pub fn set_pace(&mut self, pace: RequestedPace, now: Instant) {
+        self.schedule.set_pace(pace, now);
     }
 
     /// Goes over to the pace of a device that rests, or back.

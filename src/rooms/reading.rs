@@ -58,6 +58,10 @@ fn judged(operation: &Operation, response: &DeviceResponse) -> (ReadOutcome, Evi
         },
         404 if operation.absent => (ReadOutcome::Absent, Evidence::Neutral),
         404 | 405 | 501 => (ReadOutcome::Unsupported(status), Evidence::NotPoly),
+        _ if response.asks_for_fewer_requests() => {
+            let failure = refusal(response, operation, false);
+            (ReadOutcome::Failed(failure), Evidence::Postponed)
+        }
         _ => {
             let failure = refusal(response, operation, false);
             (ReadOutcome::Failed(failure), Evidence::NotPoly)

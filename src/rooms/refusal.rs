@@ -73,7 +73,14 @@ pub fn refusal(response: &DeviceResponse, operation: &Operation, named: bool) ->
         ),
         429 => Failure::new(
             ErrorCode::DeviceError,
-            format!("the device answered 429: too many requests at a time{reason}"),
+            format!(
+                "the device answered 429: too many requests at a time{}{reason}",
+                asked_wait(response)
+            ),
+        ),
+        503 => Failure::new(
+            ErrorCode::DeviceError,
+            format!("the device answered 503{}{reason}", asked_wait(response)),
         ),
         300..=399 => Failure::new(
             ErrorCode::DeviceError,
@@ -88,6 +95,14 @@ pub fn refusal(response: &DeviceResponse, operation: &Operation, named: bool) ->
         ),
     };
     failure.with_status(status)
+}
+
+/// How long the device asks to wait, if it does.
+fn asked_wait(response: &DeviceResponse) -> String {
+    match response.retry_after {
+        Some(wait) => format!("; it asks to wait {} s", wait.as_secs()),
+        None => String::new(),
+    }
 }
 
 /// A failure whose message does not repeat a secret of the command: a device may do so in its reason, which each
@@ -211,6 +226,39 @@ mod tests {
         ] {
             let code = refused(path, status, "", named).0;
             assert_eq!(code, wanted, "{path} {status} {named}");
+        }
+    }
+
+    #[test]
+    fn what_the_device_asks_to_wait_is_told() {
+        let (operation, response) = operation_and_response("/rest/audio", 429, "");
+        for (status, seconds, wanted) in [
+            (
+                429,
+                None,
+                "the device answered 429: too many requests at a time",
+            ),
+            (
+                429,
+                Some(9),
+                "the device answered 429: too many requests at a time; it asks to wait 9 s",
+            ),
+            (
+                503,
+                Some(30),
+                "the device answered 503; it asks to wait 30 s",
+            ),
+            (503, None, "the device answered 503"),
+            (500, Some(30), "the device answered 500"),
+        ] {
+            let response = DeviceResponse {
+                status,
+                retry_after: seconds.map(std::time::Duration::from_secs),
+                ..response.clone()
+            };
+            let failure = refusal(&response, operation, false);
+            let told = (failure.code, &*failure.message);
+            assert_eq!(told, (ErrorCode::DeviceError, wanted));
         }
     }
 

@@ -5,102 +5,29 @@
 
 mod after_call;
 mod pace;
+mod scheduled_read;
 #[cfg(test)]
 mod tests;
 
 pub use pace::{PollIntervals, PollPhase};
 
-use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use after_call::PendingReads;
+use scheduled_read::{Digest, ScheduledRead};
 
 use crate::catalogue::{Class, Evidence, Operation, ReadBody, When, operations};
-
-/// An operation is no longer read after this many answers in a row that the device does not have
-/// it. A device that is starting, or in trouble, says so for a moment of what it has.
-const UNSUPPORTED_BEFORE_DROPPED: u8 = 4;
+use crate::device::RequestedPace;
 
 /// At the gentle pace there is one read for four at the normal one.
 const GENTLE_FACTOR: u32 = 4;
+/// About how many reads a room has in its fast interval: 167 a minute at 2 s.
+const READS_IN_FAST_INTERVAL: u32 = 6;
 /// While the device rests, a gentle room is read at half of that: little changes, and what wakes the
 /// device is still noticed within minutes.
 const RESTING_FACTOR: u32 = 2;
-
-/// One operation that is read. A room has some forty, so each takes as little memory as it can.
-#[derive(Debug)]
-pub struct ScheduledRead {
-    /// The operation.
-    pub operation: &'static Operation,
-    class: Class,
-    when: When,
-    due: Instant,
-    /// The index of the entry that this is read in place of, while the device lacks that one.
-    fallback_for: Option<u16>,
-    /// The reads of what a call leaves behind that do not wait for its pace. None for what is read at its
-    /// pace alone.
-    after_call: Option<PendingReads>,
-    /// The device has answered since the log-in, so it has this.
-    answered: bool,
-    /// How often in a row the device has said that it does not have this, or refused it.
-    unsupported: u8,
-    /// The device has refused it, which may be about the provider that runs it.
-    refused: bool,
-    /// It was read since the log-in, with or without success.
-    read_since_login: bool,
-    /// The digest of the newest body that was of use, so that the same body is not parsed again, and
-    /// what that body says about who sent it.
-    last_body: Option<(Digest, Evidence)>,
-    /// How often commands have read states of this entry; after the largest number comes 0 again.
-    writes: u32,
-}
-
-impl ScheduledRead {
-    /// What a body says about who sent it, if the newest body that was of use was the same. Reads that
-    /// failed in between do not change that.
-    pub fn evidence_of_same(&self, body: &[u8]) -> Option<Evidence> {
-        let (digest, evidence) = self.last_body?;
-        (digest == Digest::of(body)).then_some(evidence)
-    }
-
-    /// What was true of an earlier session, and may not be of this one, is forgotten.
-    fn forget(&mut self) {
-        self.answered = false;
-        self.unsupported = 0;
-        self.refused = false;
-        self.last_body = None;
-    }
-
-    /// The device's newest answers say that it lacks this.
-    fn is_missing(&self) -> bool {
-        self.unsupported > 0
-    }
-
-    /// Not read until the next log-in: the device says again and again that it lacks this, and never had it since the
-    /// last log-in.
-    fn is_dropped(&self) -> bool {
-        !self.answered && self.unsupported >= UNSUPPORTED_BEFORE_DROPPED
-    }
-
-    /// Changes whenever a command has read states of this entry.
-    pub fn writes(&self) -> u32 {
-        self.writes
-    }
-}
-
-/// Tells bodies apart without keeping them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Digest(u64);
-
-impl Digest {
-    fn of(body: &[u8]) -> Self {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(body);
-        Self(hasher.finish())
-    }
-}
 
 /// The reads of one room.
 #[derive(Debug)]
@@ -111,6 +38,10 @@ pub struct Schedule {
     in_call: bool,
     /// The device is asleep or used otherwise.
     resting: bool,
+    /// How many times as long the reads are apart, because the device asks for fewer requests.
+    slowdown: u32,
+    /// Nothing is read before: the end of a pause that the device asks for, or the next of reads that are kept apart.
+    held_until: Option<Instant>,
     /// The entry that has been due the longest, by index. Kept, since it is asked for far more
     /// often than it changes.
     next: Option<(usize, Instant)>,
@@ -163,6 +94,8 @@ impl Schedule {
             entries,
             in_call: false,
             resting: false,
+            slowdown: 1,
+            held_until: None,
             next: None,
             complete: false,
         };
@@ -219,15 +152,31 @@ impl Schedule {
         if self.resting == resting {
             return;
         }
+        let before = self.factor();
         self.resting = resting;
-        if self.intervals.gentle && !resting {
-            // The waits are as much shorter as the intervals, which keeps the reads apart.
-            for entry in &mut self.entries {
-                let wait = entry.due.saturating_duration_since(now);
-                entry.due = entry.due.min(now + wait / RESTING_FACTOR);
-            }
-            self.choose();
+        self.shorten_waits(before, now);
+    }
+
+    /// Goes over to the pace that the device asks for, or back. It never gets more requests than at the room's own.
+    pub fn set_pace(&mut self, pace: RequestedPace, now: Instant) {
+        let before = self.factor();
+        self.slowdown = pace.slowdown;
+        self.held_until = pace.paused_until;
+        self.shorten_waits(before, now);
+    }
+
+    /// After a change of [`Self::factor`]: the waits become as much shorter as the intervals, which keeps the reads
+    /// apart. Longer ones begin with the next read of each.
+    fn shorten_waits(&mut self, before: u32, now: Instant) {
+        let factor = self.factor();
+        if factor >= before {
+            return;
         }
+        for entry in &mut self.entries {
+            let wait = entry.due.saturating_duration_since(now);
+            entry.due = entry.due.min(now + wait * factor / before);
+        }
+        self.choose();
     }
 
     /// A call has ended.
@@ -248,11 +197,17 @@ impl Schedule {
             Class::Normal => self.intervals.normal,
             Class::Slow => self.intervals.slow,
         };
-        match (self.intervals.gentle, self.resting && !self.in_call) {
-            (false, _) => interval,
-            (true, false) => interval * GENTLE_FACTOR,
-            (true, true) => interval * GENTLE_FACTOR * RESTING_FACTOR,
-        }
+        interval * self.factor()
+    }
+
+    /// How many times as long the reads are apart as the intervals say.
+    fn factor(&self) -> u32 {
+        let own = match (self.intervals.gentle, self.resting && !self.in_call) {
+            (false, _) => 1,
+            (true, false) => GENTLE_FACTOR,
+            (true, true) => GENTLE_FACTOR * RESTING_FACTOR,
+        };
+        own.max(self.slowdown)
     }
 
     fn wanted(&self, entry: &ScheduledRead) -> bool {
@@ -265,6 +220,20 @@ impl Schedule {
         now && !entry.is_dropped() && first.is_none_or(ScheduledRead::is_missing)
     }
 
+    /// Whether the device lacks the whole branch of paths that this one is in, such as `/rest/conferences`: nothing
+    /// that was read of it since the log-in was there.
+    pub fn lacks_branch(&self, path: &str) -> bool {
+        let asked = self.entries.iter().filter(|entry| {
+            entry.read_since_login && branch(entry.operation.path).eq(branch(path))
+        });
+        let (mut lacks, mut all) = (false, true);
+        for entry in asked {
+            lacks = true;
+            all &= entry.is_missing() && !entry.answered && !entry.refused;
+        }
+        lacks && all
+    }
+
     /// Whether the entry at this index is read now.
     pub fn is_read(&self, index: usize) -> bool {
         let entry = self.entries.get(index);
@@ -273,7 +242,8 @@ impl Schedule {
 
     /// The index of the entry that has been due the longest, and since when it is due.
     pub fn next(&self) -> Option<(usize, Instant)> {
-        self.next
+        let (index, due) = self.next?;
+        Some((index, self.held_until.map_or(due, |held| held.max(due))))
     }
 
     /// Brings `next` and `complete` up to date.
@@ -320,7 +290,17 @@ impl Schedule {
             None if next > now => next,
             None => now + interval,
         };
+        if self.slowdown > 1 {
+            // What a pause has left undone must not all come at its end.
+            self.keep_apart(now);
+        }
         self.choose();
+    }
+
+    /// The next read is as far from now as reads are on the average, also if many are due.
+    pub fn keep_apart(&mut self, now: Instant) {
+        let gap = self.intervals.fast * self.factor() / READS_IN_FAST_INTERVAL;
+        self.held_until = self.held_until.max(Some(now + gap));
     }
 
     /// The offset of an entry within its interval, if it has not been read yet.
@@ -476,6 +456,11 @@ impl Schedule {
             }
         }
     }
+}
+
+/// The first two segments of a path: `/rest/conferences/0` is in the branch of conferences.
+fn branch(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').skip(1).take(2)
 }
 
 fn pending_once(when: When) -> Option<PendingReads> {

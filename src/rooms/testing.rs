@@ -32,6 +32,7 @@ pub fn operation_and_response(
     let response = DeviceResponse {
         status,
         content_type: None,
+        retry_after: None,
         body: body.into(),
     };
     (operation, response)

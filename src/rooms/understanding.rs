@@ -58,6 +58,9 @@ impl UnusableAnswer {
             Some(500..=599) => {
                 "it may be starting, updating or in trouble: if this lasts, restart it"
             }
+            Some(429) => {
+                "if this lasts, see what else asks the device, and set poll = \"gentle\" for the room"
+            }
             Some(401 | 403) => "give the room a user with the role of administrator",
             _ => {
                 "check that the room's url is that of a Poly VideoOS device, and not of a proxy or \
@@ -90,6 +93,7 @@ impl Endpoint {
             Evidence::Poly | Evidence::Neutral => (self.is_known, self.lost) = (true, 0),
             Evidence::NotPoly if is_there => self.lose(),
             Evidence::NotPoly => self.has_nothing(),
+            Evidence::Postponed => {}
         }
     }
 
@@ -124,6 +128,11 @@ pub struct Understanding {
     /// Most endpoints failed when the device counted as offline last, then: a single one that is recognised does not
     /// show any more that it is understood.
     distrusted_since: Option<Instant>,
+    /// Since when the device answers nothing but that it wants fewer requests. Outlives log-ins, which it answers so
+    /// too.
+    postponed_since: Option<Instant>,
+    /// The device was not understood before the last log-in, nor since.
+    useless_before: bool,
 }
 
 impl Understanding {
@@ -138,6 +147,8 @@ impl Understanding {
             newest: None,
             most_fail_since: None,
             distrusted_since: None,
+            postponed_since: None,
+            useless_before: false,
         }
     }
 
@@ -150,6 +161,8 @@ impl Understanding {
         *self = Self {
             endpoints: known.collect(),
             distrusted_since: self.distrusted_since,
+            postponed_since: self.postponed_since,
+            useless_before: self.failed > 0 && self.recognised().is_none(),
             ..Self::new(self.timings.clone())
         };
     }
@@ -163,6 +176,11 @@ impl Understanding {
         seen: Option<UnusableAnswer>,
         now: Instant,
     ) {
+        if evidence == Evidence::Postponed {
+            self.postponed_since.get_or_insert(now);
+            self.remember(seen);
+            return;
+        }
         self.newest = Some(evidence);
         if let Some(index) = index {
             let status = seen.as_ref().and_then(|seen| seen.status);
@@ -171,7 +189,8 @@ impl Understanding {
         }
         match evidence {
             Evidence::Poly => self.understood(),
-            Evidence::Neutral => {}
+            Evidence::Neutral => self.postponed_since = None,
+            Evidence::Postponed => {}
             Evidence::NotPoly => {
                 self.failed = self.failed.saturating_add(1);
                 if let Some(index) = index {
@@ -269,6 +288,7 @@ impl Understanding {
         if !self.most_fail() {
             self.distrusted_since = None;
         }
+        (self.postponed_since, self.useless_before) = (None, false);
         // Also where nothing counted as failed: a read that was not answered weeks ago says nothing any more.
         self.seen.clear();
         if self.failed == 0 {
@@ -312,9 +332,19 @@ impl Understanding {
 
     /// Whether most endpoints have failed for a while.
     fn is_lost(&self, now: Instant) -> bool {
+        !self.seen.is_empty() && self.is_long_ago(self.most_fail_since, now)
+    }
+
+    /// Whether this is longer ago than a device may say nothing usable.
+    fn is_long_ago(&self, since: Option<Instant>, now: Instant) -> bool {
         let wait = self.timings.loss_before_offline;
-        let is_long = |since| now.saturating_duration_since(since) >= wait;
-        !self.seen.is_empty() && self.most_fail_since.is_some_and(is_long)
+        since.is_some_and(|since| now.saturating_duration_since(since) >= wait)
+    }
+
+    /// Whether the device was not understood after the log-in before, nor has been since. There may be many log-ins:
+    /// if each read everything at once, a device in trouble would get more requests than one that is well.
+    pub fn is_useless_again(&self) -> bool {
+        self.useless_before
     }
 
     /// The newest answer of all is that of a Poly device.
@@ -349,6 +379,9 @@ impl Understanding {
             }
         };
         let what = match self.recognised() {
+            _ if self.is_long_ago(self.postponed_since, now) => {
+                "the device asks for fewer requests, and has answered none for a while"
+            }
             None if is_certain => {
                 "what answers at this address does not answer as a Poly VideoOS device does"
             }

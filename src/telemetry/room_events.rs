@@ -97,6 +97,43 @@ impl Telemetry {
         }
     }
 
+    /// A room's device has begun to ask for fewer requests. `is_gentle`: the room is read at the gentle pace already.
+    pub fn room_throttled(&self, room: &str, is_gentle: bool) {
+        let text = match is_gentle {
+            true => {
+                "the device asks for fewer requests, and gets fewer: its states are read more rarely for a while"
+            }
+            false => {
+                "the device asks for fewer requests, and gets fewer: its states are read more rarely for a while; if it \
+                 does so often, set poll = \"gentle\" for the room"
+            }
+        };
+        self.pace_changed(Level::WARN, room, text);
+    }
+
+    /// A room's device has not asked for fewer requests for a while.
+    pub fn room_throttled_no_more(&self, room: &str) {
+        self.pace_changed(
+            Level::INFO,
+            room,
+            "the device is read at the usual pace again",
+        );
+    }
+
+    fn pace_changed(&self, level: Level, room: &str, text: &str) {
+        if !self
+            .floods
+            .is_in_full(Subject::PaceChanges(room.into()), &text)
+        {
+            return;
+        }
+        room_span(room).in_scope(|| match level {
+            Level::WARN => tracing::warn!(target: ROOMS, "{text}"),
+            _ => tracing::info!(target: ROOMS, "{text}"),
+        });
+        self.remember(level, LogKind::Line, room, text);
+    }
+
     /// A camera that was started may still move: the device has refused every stop.
     pub fn camera_not_stopped(&self, room: &str, failure: &Failure) {
         let reason = &*shortened(&failure.message, LONGEST_TEXT);

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use poly2mqtt_simulator::{Fault, FaultKind, Options, SimulatedDevice};
-use poly2mqtt_test_support::SOON;
 use poly2mqtt_test_support::client::text;
 use poly2mqtt_test_support::gateway::Gateway;
+use poly2mqtt_test_support::{SOON, until};
 
 const CALLS: &str = "/rest/conferences";
 
@@ -241,5 +241,84 @@ async fn a_provider_is_switched_at_the_path_that_the_device_has() {
         .await;
     assert_eq!(result["ok"], true, "{result}");
     assert_eq!(it.device.state()["provider"]["active"], "Teams");
+    it.stop().await;
+}
+
+/// Firmware without calls has no call of any id, and one with calls has none of this id.
+#[tokio::test]
+async fn an_id_of_what_the_device_lacks_altogether_is_unsupported() {
+    let it = Gateway::start_online(Options::default()).await;
+    let commands = [
+        "call/77/hangup",
+        "call/connection/77/answer",
+        "call/77/media_stats/get",
+        "directory/local/entry/e77/dial",
+        "directory/query/q77/get",
+    ];
+    let code = async |command: &str| {
+        let result = it.client.command(&format!("room/1/{command}"), "").await;
+        result["error"]["code"]
+            .as_str()
+            .unwrap_or("none")
+            .to_owned()
+    };
+    for command in commands {
+        assert_eq!(code(command).await, "not_found", "{command}");
+    }
+    for branch in [CALLS, "/rest/directory"] {
+        it.device
+            .add_fault(Fault::on(branch, FaultKind::Status(404)));
+    }
+    // Another firmware, perhaps.
+    it.device.expire_sessions();
+    for command in commands {
+        let what = || format!("{command} is unsupported");
+        until(what, async || code(command).await == "unsupported").await;
+    }
+    // A part of a branch says nothing of the rest.
+    it.device.clear_faults();
+    it.device.add_fault(Fault::on(
+        "/rest/conferences/capabilities",
+        FaultKind::Status(404),
+    ));
+    it.device.expire_sessions();
+    let what = || "the call is not found".to_owned();
+    until(what, async || code("call/77/hangup").await == "not_found").await;
+    it.stop().await;
+}
+
+/// Each key is a request of its own. What follows the one that failed is not played, and the result says how far it
+/// got: who sends all of it again plays the first ones twice.
+#[tokio::test]
+async fn keys_that_break_off_say_how_far_they_got() {
+    let it = Gateway::start_online(Options::default()).await;
+    for (kind, code) in [
+        (FaultKind::Status(500), "device_error"),
+        (FaultKind::RetryAfter(429, "9".into()), "device_error"),
+        (FaultKind::DropAfter, "outcome_unknown"),
+    ] {
+        for done in [0, 2] {
+            let fault = Fault::on("/rest/audio", kind.clone()).method("POST");
+            it.device.add_fault(fault.after(done).times(1));
+            it.device.clear_journal();
+            let result = it.client.command("room/1/audio/dtmf/play", "12#4").await;
+            assert_eq!(result["error"]["code"], code, "{kind:?} {done}: {result}");
+            let message = result["error"]["message"].as_str().unwrap();
+            let told = message.ends_with("; 2 of 4 steps were carried out");
+            assert_eq!(told, done == 2, "{message}");
+            let journal = it.device.journal().into_iter();
+            let played =
+                journal.filter(|entry| (&*entry.method, &*entry.path) == ("POST", "/rest/audio"));
+            let played: Vec<_> = played
+                .map(|entry| String::from_utf8_lossy(&entry.body).into_owned())
+                .collect();
+            assert_eq!(played.len() as u32, done + 1, "{played:?}");
+            let last = if done == 0 { "\"1\"" } else { "\"#\"" };
+            assert!(played.last().unwrap().contains(last), "{played:?}");
+            it.device.clear_faults();
+        }
+    }
+    let result = it.client.command("room/1/audio/dtmf/play", "12#4").await;
+    assert_eq!(result["ok"], true, "{result}");
     it.stop().await;
 }

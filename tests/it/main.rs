@@ -47,6 +47,7 @@ mod docs;
 mod documents;
 mod early_refusals;
 mod examples;
+mod fewer_requests;
 mod files;
 mod first_room;
 mod gateway;

@@ -1,5 +1,7 @@
 //! SIGHUP under load: rooms, tokens and a bad file come and go, and a room that did not change
 //! loses no command and no session.
+mod late_sessions;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

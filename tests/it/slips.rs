@@ -74,6 +74,8 @@ async fn a_slip_is_refused_and_nothing_is_sent() {
         ("call/capabilities/hangup", String::new(), word),
         ("call/callaction/hangup", String::new(), word),
         ("directory/query/initial/delete", String::new(), word),
+        ("directory/queries/entry/e/get", String::new(), word),
+        ("directory/import/entry/e/dial", String::new(), word),
         ("audio/dtmf/play", "1".repeat(65), "1 to 64 of the keys"),
     ] {
         doors.device.clear_journal();

@@ -209,6 +209,7 @@ async fn check(name: &str) {
                 let answer = crate::device::DeviceResponse {
                     status,
                     content_type: None,
+                    retry_after: None,
                     body: bytes::Bytes::new(),
                 };
                 let system = operations().find(|it| it.path == "/rest/system").unwrap();

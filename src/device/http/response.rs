@@ -2,11 +2,15 @@
 //!
 //! Owns which heads are accepted, and what of their headers is used.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, SET_COOKIE};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER, SET_COOKIE};
+use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 use super::HttpError;
+use super::retry_after::retry_after;
 use super::surplus::SurplusMeter;
 
 /// The largest head of a response. reqwest's own limit is about 400 KB, and a device needs 1 KB.
@@ -64,6 +68,12 @@ impl HttpResponse {
     /// The size of the body in bytes, if the device gave it.
     pub fn length(&self) -> Option<u64> {
         self.response.content_length()
+    }
+
+    /// How long the device asks to wait before the next request, if it says so. At most an hour.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let text = |name| printable(self.response.headers().get(name)?);
+        retry_after(text(RETRY_AFTER)?, text(DATE), OffsetDateTime::now_utc())
     }
 
     /// The cookies it sets: the values of `Set-Cookie`.

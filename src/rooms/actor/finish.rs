@@ -52,10 +52,12 @@ impl Actor {
             }
             Done::Checked(executed) => self.checked(*executed),
         }
+        self.follow_pace(Instant::now());
     }
 
     fn retry_stop(&mut self, sent: &SentStop, failure: &Failure) {
-        if !self.stops.retry(sent, Instant::now()) {
+        let now = Instant::now();
+        if !self.stops.retry(sent, self.wait_of_stop(now), now) {
             let telemetry = self.telemetry();
             telemetry.camera_not_stopped(&self.room, failure);
         }
@@ -65,7 +67,7 @@ impl Actor {
         let polled = self.poller.finish(poll, response, Instant::now());
         self.note_understanding();
         match polled {
-            Polled::Unchanged => self.availability.answered(),
+            Polled::Unchanged | Polled::Postponed => self.availability.answered(),
             Polled::Read(reading) => {
                 self.availability.answered();
                 self.take(reading);
@@ -118,6 +120,7 @@ impl Actor {
                 Evidence::NotPoly => self.take(reading),
                 // Also while the room is not online yet: the state comes before the result.
                 Evidence::Poly | Evidence::Neutral => self.apply(&reading),
+                Evidence::Postponed => {}
             }
         }
         if let Some((topic, index)) = spelled {
@@ -174,7 +177,7 @@ impl Actor {
         let is_certain = match reading.evidence {
             Evidence::Poly => true,
             Evidence::Neutral => self.availability.is_online() && says_something,
-            Evidence::NotPoly => false,
+            Evidence::NotPoly | Evidence::Postponed => false,
         };
         if is_certain {
             self.apply(&reading);
@@ -269,6 +272,11 @@ impl Actor {
         let Some(went_offline) = failed else {
             return;
         };
+        if let Some(until) = self.device.requested_pace().paused_until
+            && !camera_may_move
+        {
+            self.availability.put_off(until);
+        }
         self.doubtful.clear();
         let code = problem.code.error_code();
         self.queue.close(Failure::new(code, &*problem.message));

@@ -67,6 +67,7 @@ impl Fixture {
         let response = Ok(DeviceResponse {
             status,
             content_type: None,
+            retry_after: None,
             body: body.into(),
         });
         self.actor.finish(Done::Polled { poll, response });
@@ -88,6 +89,7 @@ impl Fixture {
         let response = Ok(DeviceResponse {
             status,
             content_type: None,
+            retry_after: None,
             body: body.into(),
         });
         self.actor.finish(Done::Polled { poll, response });

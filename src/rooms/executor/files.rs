@@ -5,12 +5,16 @@ use serde_json::Value;
 use super::Executor;
 use super::answer::is_success;
 use crate::catalogue::{
-    FileAnswerKind, FileSpec, Operation, Request, is_web_page, read_body, refusal_reason, refuses,
+    FileAnswerKind, FileSpec, Operation, Request, read_body, refusal_reason, refuses,
 };
 use crate::command::{Download, ErrorCode, Failure, FileAnswer, Success, Transfer, Upload};
-use crate::device::{DeviceResponse, DownloadError, Downloaded, LARGEST_UPLOAD, RequestError};
+use crate::device::{
+    DeviceResponse, DownloadError, Downloaded, Fetched, LARGEST_UPLOAD, RequestError,
+};
 use crate::rooms::reading::LARGEST_JSON_ANSWER;
-use crate::rooms::refusal::{invalid_body, not_carried_out, refusal, upload_too_large};
+use crate::rooms::refusal::{
+    invalid_body, not_carried_out, refusal, unsupported, upload_too_large,
+};
 
 /// What a result says while the device still prepares the file (204).
 const NOT_READY: &str = "the file is not ready yet: ask again";
@@ -52,13 +56,13 @@ impl Executor<'_> {
             }
             _ => {
                 let limit = self.environment.max_payload;
-                match self.device.send(request, limit, self.deadline).await {
-                    Ok(response) => response,
-                    Err(RequestError::TooLarge(large))
-                        if !spec.is_state
-                            && is_success(large.status)
-                            && !is_web_page(large.content_type.as_deref(), b"") =>
-                    {
+                let fetched = self.device.fetch(request, limit, spec, self.deadline);
+                match fetched.await {
+                    Ok(Fetched::Response(response)) => response,
+                    Ok(Fetched::Large(large)) if spec.is_state => {
+                        return Err(self.fail(RequestError::TooLarge(large), request.repeatable));
+                    }
+                    Ok(Fetched::Large(large)) => {
                         let content_type = large.content_type.as_deref();
                         let file = without_bytes(spec, content_type, large.length);
                         return Ok(Success::file(large.status, file));
@@ -67,6 +71,9 @@ impl Executor<'_> {
                 }
             }
         };
+        if self.lacks(&response) {
+            return Err(unsupported(response.status));
+        }
         if !is_success(response.status) {
             let named = operation.path.contains('{');
             return Err(refusal(&response, operation, named));

@@ -58,6 +58,7 @@ impl Fixture {
             },
             preset_offset: None,
             conference: None,
+            lacks_branch: false,
             max_payload: 1 << 20,
             stored,
             setting_names: Arc::default(),

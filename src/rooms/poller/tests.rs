@@ -22,6 +22,7 @@ fn response(status: u16, body: &'static str) -> Result<DeviceResponse, RequestEr
     Ok(DeviceResponse {
         status,
         content_type: None,
+        retry_after: None,
         body: body.into(),
     })
 }

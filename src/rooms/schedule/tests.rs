@@ -1,5 +1,6 @@
 //! When states are read, over a minute of simulated time.
 
+use super::scheduled_read::UNSUPPORTED_BEFORE_DROPPED;
 use super::*;
 use crate::rooms::testing::INTERVALS;
 
@@ -360,4 +361,102 @@ fn without_settings_they_are_not_read() {
 #[test]
 fn an_entry_is_small() {
     assert!(size_of::<ScheduledRead>() <= 64);
+}
+
+fn slowed(slowdown: u32, paused_until: Option<Instant>) -> RequestedPace {
+    RequestedPace {
+        is_throttled: slowdown > 1,
+        slowdown,
+        paused_until,
+    }
+}
+
+#[test]
+fn a_device_that_asks_for_fewer_requests_is_read_less_until_it_does_not() {
+    let start = Instant::now();
+    let took = Duration::from_millis(10);
+    let mut schedule = schedule(start);
+    let mut now = start + Duration::from_secs(300);
+    reads_until(&mut schedule, start, now, took);
+    let usual = minute(&mut schedule, now, took).len();
+    now += Duration::from_secs(60);
+    let pause = now + Duration::from_secs(9);
+    schedule.set_pace(slowed(2, Some(pause)), now);
+    let reads = minute(&mut schedule, now, took);
+    assert!(reads.iter().all(|(at, _)| *at >= pause));
+    // What the pause left undone does not come all at its end.
+    let soon = pause + Duration::from_secs(5);
+    let first = reads.iter().filter(|(at, _)| *at < soon).count();
+    assert!(first <= 8, "{first}");
+    now += Duration::from_secs(60);
+    for slowdown in [2, 4] {
+        schedule.set_pace(slowed(slowdown, Some(pause)), now);
+        let before = now;
+        now += Duration::from_secs(300);
+        reads_until(&mut schedule, before, now, took);
+        let reads = minute(&mut schedule, now, took).len();
+        now += Duration::from_secs(60);
+        let most = usual / usize::try_from(slowdown).unwrap() + 5;
+        assert!(
+            reads <= most && reads * 2 > most,
+            "{slowdown}: {reads} of {usual}"
+        );
+    }
+    schedule.set_pace(slowed(1, None), now);
+    let reads = minute(&mut schedule, now, took).len();
+    assert!(reads * 10 > usual * 9, "{reads} of {usual}");
+}
+
+#[test]
+fn a_gentle_room_is_not_read_even_less() {
+    let (start, took) = (Instant::now(), Duration::from_millis(10));
+    let intervals = PollIntervals {
+        gentle: true,
+        ..INTERVALS
+    };
+    let counts = [1, 2, 4].map(|slowdown| {
+        let mut schedule = Schedule::new(intervals, PollPhase::default(), false, start);
+        schedule.set_pace(slowed(slowdown, None), start);
+        let steady = start + Duration::from_secs(20 * 60);
+        reads_until(&mut schedule, start, steady, took);
+        let end = steady + Duration::from_secs(20 * 60);
+        reads_until(&mut schedule, steady, end, took).len()
+    });
+    let [own, ..] = counts;
+    assert!(
+        counts.iter().all(|count| count.abs_diff(own) * 20 < own),
+        "{counts:?}"
+    );
+}
+
+#[test]
+fn a_branch_is_missing_if_nothing_of_it_was_there() {
+    let now = Instant::now();
+    let mut schedule = schedule(now);
+    let (call, camera) = (
+        "/rest/conferences/{conf_id}",
+        "/rest/cameras/near/{camera_id}",
+    );
+    assert!(!schedule.lacks_branch(call));
+    let indexes = |schedule: &mut Schedule, branch: &str| -> Vec<usize> {
+        let all = 0..schedule.entries.len();
+        all.filter(|index| {
+            let path = schedule.entries[*index].operation.path;
+            path.starts_with(branch) && schedule.is_read(*index)
+        })
+        .collect()
+    };
+    let calls = indexes(&mut schedule, "/rest/conferences");
+    assert!(calls.len() > 1);
+    for index in calls.clone() {
+        schedule.unsupported(index, now);
+        schedule.read_ended(index);
+    }
+    assert!(schedule.lacks_branch(call));
+    assert!(!schedule.lacks_branch(camera));
+    schedule.is_there(calls[0]);
+    assert!(!schedule.lacks_branch(call));
+    // The device was logged in to anew.
+    schedule.restart(now);
+    assert!(!schedule.lacks_branch(call));
 }

@@ -246,3 +246,50 @@ fn a_problem_names_each_kind_of_answer_once_and_is_short() {
     assert!(problem.contains("kind 2") && !problem.contains("kind 3"));
     assert!(problem.len() < 1000, "{}", problem.len());
 }
+
+#[test]
+fn a_device_that_is_not_understood_after_one_log_in_is_useless_again_after_the_next() {
+    let mut device = new();
+    fail(&mut device, AUDIO);
+    assert!(!device.is_useless_again());
+    for _ in 0..2 {
+        device.restart();
+        assert!(device.is_useless_again());
+        fail(&mut device, AUDIO);
+    }
+    poly(&mut device, STATUS);
+    assert!(!device.is_useless_again());
+    device.restart();
+    assert!(!device.is_useless_again());
+}
+
+#[test]
+fn a_device_that_asks_for_fewer_requests_is_understood_unless_it_answers_nothing_else() {
+    let (mut device, start) = (new(), Instant::now());
+    let wait = DeviceTimings::default().loss_before_offline;
+    let postpone = |device: &mut Understanding, index, now| {
+        let seen = Some(UnusableAnswer::status(429));
+        device.answered(Some(index), Evidence::Postponed, seen, now);
+    };
+    poly(&mut device, AUDIO);
+    for index in 0..40 {
+        postpone(&mut device, index, start);
+    }
+    assert!(device.is_understood());
+    assert_eq!(device.problem(true, true, start), None);
+    let almost = start + wait.checked_sub(Duration::from_secs(1)).unwrap();
+    assert_eq!(device.problem(true, true, almost), None);
+    // One answer is enough.
+    device.answered(Some(AUDIO), Evidence::Poly, None, almost);
+    postpone(&mut device, STATUS, almost);
+    assert_eq!(device.problem(true, true, start + wait), None);
+    let problem = device.problem(true, true, almost + wait).unwrap();
+    assert!(problem.message.contains("answered 429"), "{problem}");
+    assert!(problem.message.contains("poll = \"gentle\""), "{problem}");
+    // Also right after the next log-in.
+    device.restart();
+    postpone(&mut device, AUDIO, almost + wait);
+    assert!(device.problem(false, false, almost + wait).is_some());
+    poly(&mut device, AUDIO);
+    assert_eq!(device.problem(true, false, almost + wait), None);
+}

@@ -99,6 +99,8 @@ pub enum Subject {
     FailedCommands(DoorKind, ErrorCode, Option<Arc<str>>),
     /// A room goes online and offline. Rooms are configured, so their number is limited.
     RoomChanges(Arc<str>),
+    /// A room's device asks for fewer requests, or does not any more.
+    PaceChanges(Arc<str>),
     Messages(MessageProblem),
 }
 
@@ -109,6 +111,7 @@ impl Subject {
             Self::WrongSecret(_) => "wrong token or password",
             Self::FailedCommands(..) => "command failed",
             Self::RoomChanges(_) => "online or offline",
+            Self::PaceChanges(_) => "the device asks for fewer requests, or does not any more",
             Self::Messages(problem) => problem.text(),
         }
     }
@@ -118,7 +121,10 @@ impl Subject {
         match self {
             Self::Clients(..) => 1,
             Self::WrongSecret(_) => WRONG_SECRETS_PER_MINUTE,
-            Self::FailedCommands(..) | Self::RoomChanges(_) | Self::Messages(_) => LINES_PER_MINUTE,
+            Self::FailedCommands(..)
+            | Self::RoomChanges(_)
+            | Self::PaceChanges(_)
+            | Self::Messages(_) => LINES_PER_MINUTE,
         }
     }
 
@@ -126,7 +132,10 @@ impl Subject {
     pub fn counted_causes(&self) -> usize {
         match self {
             Self::Clients(..) | Self::WrongSecret(_) => COUNTED_ADDRESSES,
-            Self::FailedCommands(..) | Self::RoomChanges(_) | Self::Messages(_) => COUNTED_TEXTS,
+            Self::FailedCommands(..)
+            | Self::RoomChanges(_)
+            | Self::PaceChanges(_)
+            | Self::Messages(_) => COUNTED_TEXTS,
         }
     }
 
@@ -142,7 +151,7 @@ impl Subject {
                 let (door, code) = (door.as_str(), code.as_str());
                 tracing::info!(target: ROOMS, door, code, count, total, worst, "again in the last minute: {text}");
             }),
-            Self::RoomChanges(room) => in_room(Some(room), || {
+            Self::RoomChanges(room) | Self::PaceChanges(room) => in_room(Some(room), || {
                 tracing::warn!(target: ROOMS, count, total, worst, "again in the last minute: {text}");
             }),
             Self::Messages(_) => {
@@ -163,7 +172,7 @@ impl Subject {
                 let (door, code) = (door.as_str(), code.as_str());
                 tracing::info!(target: ROOMS, door, code, total, "not in the last minute any more: {text}");
             }),
-            Self::RoomChanges(room) => in_room(Some(room), || {
+            Self::RoomChanges(room) | Self::PaceChanges(room) => in_room(Some(room), || {
                 tracing::info!(target: ROOMS, total, "not in the last minute any more: {text}");
             }),
             Self::Messages(_) => {

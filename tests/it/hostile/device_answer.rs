@@ -43,6 +43,7 @@ fn answer(operation: &Operation, status: u16, body: &[u8]) {
     let answer = DeviceResponse {
         status,
         content_type: None,
+        retry_after: None,
         body: Bytes::copy_from_slice(body),
     };
     let value = match ReadOutcome::of(operation, &answer) {

@@ -41,6 +41,7 @@ pub fn timings() -> DeviceTimings {
         first_reconnect_delay: Duration::from_millis(100),
         loss_before_offline: Duration::from_secs(15),
         trust_after_loss: Duration::from_secs(60),
+        quiet_before_faster_reads: Duration::from_secs(2),
     }
 }
 

@@ -35,3 +35,30 @@ async fn an_upload_that_lacked_a_token_can_be_sent_again() {
     room.fault("POST", "/rest/directory/import", FaultKind::Status(403));
     assert_eq!(import(&room).await.unwrap_err().code, ErrorCode::Forbidden);
 }
+
+/// However large an answer is, its start shows what it is. A file that is too large to be held is described.
+#[tokio::test]
+async fn what_is_larger_than_what_is_held_is_judged_like_what_is_not() {
+    let room = Fixture::new(Options::default()).await;
+    let padded = |start: &str, end: &str| start.to_owned() + &" ".repeat(2 << 20) + end;
+    let page = padded("<!DOCTYPE html><html>", "</html>");
+    let refusal = padded(r#"{"success":false,"reason":"busy","#, r#""x":1}"#);
+    for command in [
+        "system/logs/get",
+        "directory/export",
+        "camera/snapshot/near/get",
+    ] {
+        for (body, words) in [(&page, "a web page"), (&refusal, "JSON, not with the file")] {
+            room.simulated.clear_faults();
+            room.fault("GET", "/rest/", FaultKind::Body(body.clone()));
+            let failure = room.execute(command, "").await.result.unwrap_err();
+            assert_eq!(failure.code, ErrorCode::DeviceError, "{command}");
+            assert!(failure.message.contains(words), "{}", failure.message);
+        }
+    }
+    room.simulated.clear_faults();
+    room.fault("GET", "/rest/", FaultKind::Huge(2 << 20));
+    let logs = room.execute("system/logs/get", "").await.result.unwrap();
+    let file = logs.file.unwrap();
+    assert_eq!((file.size, file.bytes), (Some(2 << 20), None));
+}
