@@ -44,7 +44,7 @@ pub struct FilterEnds {
 struct EndsAtFilter {
     first: Instant,
     last: Instant,
-    /// Those where it can only be the filter.
+    /// Of these ends, the ones that only the filter can have caused.
     certain: u32,
     /// It is not asked for until then.
     left_out_until: Option<Instant>,
