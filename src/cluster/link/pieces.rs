@@ -242,8 +242,8 @@ pub struct ReceivedPieces {
 }
 
 impl ReceivedPieces {
-    /// Takes a message of the link: a frame, or a piece of one, for which it calls `piece_came`. Gives the frame that is
-    /// whole with it.
+    /// Takes a message of the link: a frame, or a piece of one, for which it calls `piece_came`. Gives the frame that
+    /// is whole with it.
     ///
     /// # Errors
     /// The member has begun more frames than it may, or this is no frame.
