@@ -3,6 +3,11 @@
 //! `start` builds broker, rooms and doors from a configuration, `reload` takes over a changed one,
 //! `stop` ends the rooms first and the doors after them. Each subsystem has a file here that says what the
 //! configuration means for it. Reads no files but certificates, and handles no signals.
+//!
+//! Of the subsystems are `clients` (HTTP and plain lines), `mqtt`, `home_assistant` and `cluster`; `core` is what every
+//! door works with. `health` and `gateway_log` publish `gateway/health` and `gateway/log`, `own_certificates` warns
+//! before one expires, `broker_topics` remembers where at the broker this gateway publishes. `files` shares out the
+//! limit of open files, `own_thread` is for what must not wait for rooms.
 
 mod broker;
 mod broker_topics;

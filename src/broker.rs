@@ -19,6 +19,15 @@
 //! bounds, `answers` the packets that refuse, `frames` and `message` the form of packets. `rules`,
 //! `connect_rules` and `properties` know what MQTT forbids a client to send, `corrections` what the library
 //! must not send, `unsupported_protocol` what is said to clients of other protocols and versions.
+//!
+//! Of the packets of one connection, `subscriptions` answers SUBSCRIBE, `qos2_inflight` holds what is not released,
+//! `large_packet` bounds what is coming, `property_size` and `topic_size` what one message may be; `refusals` slows
+//! down a client whose messages are refused, `pace` those that do not take what they subscribed to, and `keep_alive`
+//! tells the library of clients that are answered without it. Of all clients, `client_owner` says whom something is
+//! counted for, `client_quotas` counts connections and sessions, `filters` the filters, `retained` what is retained.
+//! For the gateway, `gateway_stream` is its own connection, `gateway_mail` what goes to it past the library,
+//! `gateway_retained` what it retains; `replays` sends that to who subscribes, and `replay` bounds what of it is on its
+//! way.
 
 mod acceptor;
 mod answers;
@@ -65,6 +74,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use mqtt5::broker::config::BrokerConfig;
 use mqtt5::broker::router::MessageRouter;
 use mqtt5::broker::storage::{DynamicStorage, MemoryBackend, QueueLimits};
@@ -268,6 +278,5 @@ fn library_config(largest_packet: usize) -> BrokerConfig {
 
 fn random_password() -> Result<SecretString, String> {
     let bytes: [u8; 32] = random_bytes().map_err(|error| error.to_string())?;
-    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(text.into())
+    Ok(HEXLOWER.encode(&bytes).into())
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
-/// So many bytes may wait. A clone is the same budget.
+/// How many bytes may wait, and how many do. A clone is the same budget.
 #[derive(Debug, Clone)]
 pub struct ByteBudget {
     most: usize,
@@ -27,11 +27,11 @@ impl ByteBudget {
         let size = bytes.len();
         let before = self.waiting.fetch_add(size, Ordering::Relaxed);
         // Gives them back if they are too many.
-        let counted = CountedBytes {
-            bytes,
+        let count = Count {
+            size,
             waiting: self.waiting.clone(),
         };
-        (before + size <= self.most).then(|| Bytes::from_owner(counted))
+        (before + size <= self.most).then(|| holding(bytes, count))
     }
 
     /// How many bytes wait.
@@ -41,21 +41,29 @@ impl ByteBudget {
     }
 }
 
-struct CountedBytes {
-    bytes: Bytes,
+struct Count {
+    size: usize,
     waiting: Arc<AtomicUsize>,
 }
 
-impl AsRef<[u8]> for CountedBytes {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
+impl Drop for Count {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(self.size, Ordering::Relaxed);
     }
 }
 
-impl Drop for CountedBytes {
-    fn drop(&mut self) {
-        self.waiting.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+/// The same bytes, with something that is dropped together with the last of them.
+pub fn holding<T: Send + 'static>(bytes: Bytes, held: T) -> Bytes {
+    struct Holder<T> {
+        bytes: Bytes,
+        _held: T,
     }
+    impl<T> AsRef<[u8]> for Holder<T> {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+    Bytes::from_owner(Holder { bytes, _held: held })
 }
 
 #[cfg(test)]

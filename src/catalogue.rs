@@ -14,7 +14,7 @@
 //! command      a topic that carries an operation out: payload, plan, read-back, urgency
 //! payload      what a payload may be; field, list: one value of it; advice: what a wrong one was meant to be
 //! evidence     whether an answer is one that a Poly device gives
-//! entity       what Home Assistant shows
+//! entity       what Home Assistant shows; up_down: its template for words such as `up`
 //! references   how entries refer to each other, so that a misspelt reference does not compile
 //! areas/       the entries: audio, calendar, cameras …
 //! quirks       every deviation of firmware from the guide

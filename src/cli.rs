@@ -2,6 +2,11 @@
 //!
 //! Owns the tokio runtime and the exit status: 0 when the command did what it was asked for, 2 when
 //! the configuration is wrong, 1 for anything else.
+//!
+//! `run` is the gateway (`setup`: its page of the first start), `demo` the gateway with devices of its own, `simulate`
+//! only the devices. `check`, `discover`, `add`, `clear` and `cluster` are for operators; `topics`, `asyncapi`,
+//! `schema`, `man` and `completions` print documents. They share `config_file` (the configuration they work with),
+//! `log`, `output`, `progress` (how far a long one is) and `signals`.
 
 mod add;
 mod asyncapi;

@@ -7,6 +7,16 @@
 //!
 //! All errors are reported at once, each with its key and place, and none holds a secret. Starts
 //! nothing, and opens no files but those it names. Relative paths are beside the file.
+//!
+//! | | |
+//! |---|---|
+//! | sections | `mqtt` and `mqtt_user`, `http` and `http_token`, `tcp`, `home_assistant`, `cluster` |
+//! | of rooms | `room`, `poll`, `presets`, `room_id`; `room_configs`: all; `room_digest`: whether two gateways agree |
+//! | tables of keys | `key`; `generate` and `info` make documents of them, `forms` the schema's patterns |
+//! | reading | `sources` (file and `environment`), `reader`, `text_file`; `error` says what is wrong |
+//! | warnings | `exposed` (files of secrets that others can read), `oddities` (what looks like a mistake) |
+//! | values | `broker_url`, `server_url`, `certificate`, `ip_network`, `secret`, `time_of_day`, `units`, `values` |
+//! | changes | `reload`; `edit` adds a room to the file; `replaced`: files that were replaced behind a mount |
 
 mod broker_url;
 mod certificate;

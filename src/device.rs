@@ -10,10 +10,11 @@
 //! identity        what does the device say it is?            session_holders: who holds its sessions
 //! login_memory    what of log-ins outlives a room            session_writers: who may write it
 //! probe           is a session valid? what does a 403 mean?     unauthenticated: a read without a log-in
-//! endpoint        one request, one response; two at a time   sessions; session_store: _file, _memory
+//! endpoint        one request, one response; two at a time   sessions; session_store: session_file, session_memory
 //! fence           may requests begin, where several gateways share the device?
 //! throttle        does the device ask for fewer requests?
 //! http            reqwest, with a limit on what is no answer tls: which certificate is trusted
+//! problem         why the device cannot be used              settings, timings: how it is reached, and how fast
 //! ```
 
 mod admission;

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use ring::digest::{SHA256, digest};
+use crate::digest::hex_digest;
 
 /// How many bytes of the digest an id has: no two gateways of one site have the same by chance.
 const ID_BYTES: usize = 6;
@@ -23,7 +23,7 @@ impl GatewayId {
     /// The id of the gateway with this MQTT client id.
     pub fn of_client(client_id: &str) -> Self {
         let text = format!("poly2mqtt gateway {client_id}");
-        Self(hexadecimal(&text, ID_BYTES))
+        Self(hex_digest(text.as_bytes(), ID_BYTES))
     }
 
     /// Whether a text has the form of an id.
@@ -64,15 +64,9 @@ pub fn prefix_in_id(prefix: &str, fits: impl Fn(char) -> bool) -> String {
     }
     let fitting = |c: char| [c, c.to_ascii_lowercase()].into_iter().find(|c| fits(*c));
     let text: String = prefix.chars().map(|c| fitting(c).unwrap_or('-')).collect();
-    let digits = hexadecimal(&format!("poly2mqtt prefix {prefix}"), PREFIX_DIGEST_BYTES);
+    let prefix = format!("poly2mqtt prefix {prefix}");
+    let digits = hex_digest(prefix.as_bytes(), PREFIX_DIGEST_BYTES);
     format!("{text}-{digits}")
-}
-
-/// The first bytes of a text's digest.
-fn hexadecimal(text: &str, bytes: usize) -> String {
-    let digest = digest(&SHA256, text.as_bytes());
-    let bytes = digest.as_ref().iter().take(bytes);
-    bytes.map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -31,10 +31,10 @@ use penalties::{Counted, Penalties};
 
 /// Answers that may wait for one address at a time. Each holds a connection; a person with some panels
 /// behind one address has fewer.
-const MAX_WAITING_PER_ADDRESS: usize = 8;
+const MOST_WAITING_OF_ADDRESS: usize = 8;
 /// Answers that may wait for all addresses together: a quarter of the connections that the HTTP door
 /// has, so that guesses leave the rest to others.
-const MAX_WAITING: usize = 256;
+const MOST_WAITING: usize = 256;
 /// No guessing finds a password of this length, also one that a person has made of words.
 const UNGUESSABLE_PASSWORD: usize = 32;
 
@@ -198,11 +198,11 @@ impl Guesses {
 impl State {
     /// Reserves the place of one more answer that waits, if there is one.
     fn wait(&mut self, network: Network) -> bool {
-        if self.waiting.values().sum::<usize>() >= MAX_WAITING {
+        if self.waiting.values().sum::<usize>() >= MOST_WAITING {
             return false;
         }
         let waiting = self.waiting.entry(network).or_default();
-        let free = *waiting < MAX_WAITING_PER_ADDRESS;
+        let free = *waiting < MOST_WAITING_OF_ADDRESS;
         *waiting += usize::from(free);
         free
     }
@@ -349,8 +349,8 @@ mod tests {
                     delays.push(delay);
                 }
             }
-            let most = MAX_WAITING_PER_ADDRESS * (usize::from(network) + 1);
-            assert_eq!(delays.len(), most.min(MAX_WAITING));
+            let most = MOST_WAITING_OF_ADDRESS * (usize::from(network) + 1);
+            assert_eq!(delays.len(), most.min(MOST_WAITING));
         }
         for delay in delays {
             delay.over().await;
@@ -364,12 +364,12 @@ mod tests {
     fn the_page_says_these_limits() {
         let page = include_str!("../docs/http.md");
         for wanted in [
-            format!("| {MAX_WAITING_PER_ADDRESS} of an address, {MAX_WAITING} together;"),
+            format!("| {MOST_WAITING_OF_ADDRESS} of an address, {MOST_WAITING} together;"),
             format!("if it has {UNGUESSABLE_TOKEN_LENGTH} characters or more"),
-            format!("from addresses beyond {}", penalties::MAX_PENALTIES),
+            format!("from addresses beyond {}", penalties::MOST_PENALTIES),
             format!(
                 "More than {} of these from one /48",
-                penalties::MAX_NETWORKS_PER_SITE
+                penalties::MOST_NETWORKS_OF_SITE
             ),
             format!("more than {} s of", penalties::ALLOWANCE.as_secs()),
         ] {

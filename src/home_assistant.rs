@@ -8,6 +8,10 @@
 //! facts ──▶ room, gateway (entities, document) ──▶ merge, fitting ──▶ announcer ──▶ publisher ──▶ broker
 //!                                                                           hold ────▲
 //! ```
+//!
+//! `readiness` and `triggers` are parts of a room's document, `clashes` finds rooms whose entities would get equal ids.
+//! `inbound` is what the MQTT door passes on, `sharing` what is known of other gateways, `kept` documents in memory,
+//! `document_limits` how large they may be.
 
 mod announcer;
 mod clashes;

@@ -24,11 +24,12 @@
 //! (listening, dialling, TLS), `network` (what counts as one address), `setup` (finding and adding devices),
 //! `gateway_id` (whose message at a broker it is), `guesses` (slowing down wrong tokens and passwords), `json`
 //! (numbers, ids and flaws of JSON), `listed` (lists and counts in words), `nearest` (the known names nearest to an
-//! unknown one), `secret` (random bytes, comparing secrets), `deflate` (compression of what stays in memory),
-//! `os_error` (errors of the system in words), `visible` (characters that cannot be seen), `sleep` (a time that there
-//! may not be), `boot_instant` (a clock that also runs while the machine sleeps), `standstill` (whether the process ran
-//! all the time), `clock` (the time of day), `byte_budget` (a bound for bytes that wait) and `telemetry` (log lines,
-//! counters, health). Simulated devices are a package of their own, `simulator/`.
+//! unknown one), `secret` (random bytes, comparing secrets), `digest` (digests as text), `deflate` (compression of what
+//! stays in memory), `os_error` (errors of the system in words), `visible` (characters that cannot be seen), `sleep`
+//! (ticks, and a time that there may not be), `boot_instant` (a clock that also runs while the machine sleeps),
+//! `standstill` (whether the process ran all the time), `clock` (the time of day), `byte_budget` (a bound for bytes
+//! that wait) and `telemetry` (log lines, counters, health). Simulated devices are a package of their own,
+//! `simulator/`.
 //!
 //! `ARCHITECTURE.md` follows one command through the code and answers "where do I find…".
 
@@ -45,6 +46,7 @@ pub mod config;
 pub mod dashboard;
 mod deflate;
 pub mod device;
+mod digest;
 pub mod doors;
 pub mod gateway_id;
 pub mod guesses;

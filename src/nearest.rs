@@ -6,13 +6,13 @@
 
 use std::cmp::Reverse;
 
-/// So many names are all given: a person takes them in at a glance.
+/// Up to this many names are all given: a person takes them in at a glance.
 const FEW: usize = 5;
-/// At most so many names are given where there are more.
+/// The names that are given where there are more.
 const MOST_NEAR: usize = 3;
 /// A longer name, in bytes, is not compared.
 const LONGEST_COMPARED: usize = 128;
-/// So many letters must be the same for a name that only begins alike.
+/// The letters that must be the same of a name that only begins alike.
 const SHORTEST_PREFIX: usize = 2;
 
 /// The names that a message gives.

@@ -3,11 +3,24 @@
 //!
 //! Of the protocols above it, it knows only how each begins (`protocol`), so that a door can name one that is not its
 //! own. A listener has the name of its door only to tell telemetry.
+//!
+//! ```text
+//! listen        accepting connections; listen_error: why an address cannot be had; port_holder: which program has it
+//! places        who gives way when there are too many connections; files: the limit of open files
+//! dial          connecting to a host, whichever of its addresses answers
+//! guarded       a client's socket: its place, and an end for one that reads nothing; lingering: an end it can see
+//! flush_rule    when to write; turn: fairness between peers
+//! tls_server    TLS towards clients; validity: how long the certificate shown is valid
+//! tls_client    TLS towards servers; trust: whether a certificate is trusted, and why not
+//! http_client   what all HTTP clients of the gateway have in common
+//! tls_failure   words for TLS that fails otherwise; pem: files of certificates; x509: what one says of itself
+//! ```
 
 mod dial;
 mod files;
 mod flush_rule;
 mod guarded;
+mod http_client;
 mod lingering;
 mod listen;
 mod listen_error;
@@ -29,6 +42,7 @@ pub use dial::dial;
 pub use files::{open_file_limit, share_files};
 pub use flush_rule::FlushRule;
 pub use guarded::Guarded;
+pub use http_client::http_client;
 pub use lingering::{LingerLimits, Lingering, linger};
 pub use listen::{Accepted, Listener, Peer, accept, bind, try_bind};
 pub use listen_error::ListenSetting;

@@ -10,6 +10,14 @@
 //! into states and events, which `publisher` writes; `calls` and `paired` find the events, `boot_time` tells when the
 //! device started. `spellings` remembers which of two requests for the same the device has;
 //! `rest` tells whether it is asleep or used otherwise.
+//!
+//! What a room is given: `settings`, `sharing` (the gateways that share it) and `session_places` (where its sessions
+//! are kept). What it reads: `schedule` says when, `first_reads` holds back at a start of thousands, `spread` spreads
+//! rooms over time; `reading` makes states of an answer, `new_readings` those of commands, `doubtful` keeps what may be
+//! wrong, `understanding` tells whether it is a Poly device, and `lacking` what it does not answer. What its commands
+//! get: `refusal` is the error for a device's refusal, `mode_lock` what another provider refuses, `long_commands` who
+//! takes long; `readiness` checks the room. At its end: `stop_signal` asks its task to stop, `ending` waits for it,
+//! `replacement` says which room starts when.
 
 mod actor;
 mod applying;

@@ -7,6 +7,11 @@
 //! line must not name them again. The names and labels of metrics are a contract: dashboards use
 //! them. The newest lines and the events of rooms stay in memory for the dashboard (`log_ring`). Decides nothing,
 //! and never gets a secret.
+//!
+//! `log_layer` fills the ring, `log_limits` bounds what `gateway/log` publishes, `lost_log_lines` counts what could not
+//! be written. `metrics` holds the counters and `sample` what is looked up when they are asked for; `metrics_format`
+//! writes both. `room_events` are commands, availability and calls. `start_date` and `uptime` say since when the
+//! gateway runs.
 
 mod events;
 mod floods;

@@ -2,9 +2,32 @@
 
 use serde_json::{Value, json};
 
-use super::check::{DeviceRequest, Handled, bad, done, not_allowed, not_found, ok};
+use super::check::{DeviceRequest, Handled, bad, done, ok};
 use super::condition::{Condition, Conditions};
 use super::profile::{Feature, Profile};
+use super::routes::{Route, get, post};
+
+pub const ROUTES: &[Route] = &[
+    get("audio", |world, _| world.audio.summary(&world.conditions)),
+    post("audio", |world, request| world.audio.act(request, "")),
+    post("audio/acousticfence", |world, request| {
+        world.audio.act(request, "fence ")
+    }),
+    // Not in the guide; known from newer devices.
+    post("audio/playdtmf", |world, request| {
+        world.audio.play_dtmf(request)
+    }),
+    get("audio/audiometers", |_, _| audio_meters()),
+    get("audio/microphones", |world, _| {
+        world.audio.microphones(&world.conditions)
+    }),
+    get("audio/muted", |world, _| ok(&json!(world.audio.muted))),
+    post("audio/muted", |world, request| world.audio.mute(request)),
+    get("audio/volume", |world, _| ok(&json!(world.audio.volume))),
+    post("audio/volume", |world, request| {
+        world.audio.set_volume(request)
+    }),
+];
 
 #[derive(Debug)]
 pub struct Audio {
@@ -29,102 +52,60 @@ impl Audio {
         json!({"muted": self.muted, "volume": self.volume, "played": self.played})
     }
 
-    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str], now: &Conditions) -> Handled {
-        let method = request.method.as_str();
-        let connected = !now.has(Condition::NoMicrophones);
-        match (path, method) {
-            ([], "GET") => {
-                request.plain()?;
-                ok(&json!({
-                    "muteLocked": false,
-                    "muted": self.muted,
-                    "numOfMicsConnected": i64::from(connected),
-                    "volume": self.volume,
-                }))
-            }
-            ([], "POST") => self.act(request, ""),
-            (["acousticfence"], "POST") => self.act(request, "fence "),
-            // Not in the guide; known from newer devices.
-            (["playdtmf"], "POST") => {
-                let fields = request.object(&["dtmfChar"])?;
-                let key = fields.text("dtmfChar")?;
-                self.played.push(key_of(&key)?);
-                done()
-            }
-            (["audiometers"], "GET") => {
-                request.plain()?;
-                let meter = |port: i64, direction: &str, name: &str| {
-                    json!({
-                        "isValid": true, "levelBack": -20, "levelCenter": -20, "levelLeft": -20,
-                        "levelRight": -20, "meterIndex": -1, "nameInstance": -1,
-                        "portDirection": direction, "portInstance": port, "portName": name,
-                        "validChanMode": "left_and_right",
-                    })
-                };
-                ok(&json!([
-                    meter(0, "IN", "FAR_IN"),
-                    meter(0, "OUT", "LINE_OUT")
-                ]))
-            }
-            (["microphones"], "GET") => {
-                request.plain()?;
-                let newer = self.profile.has(Feature::Lists);
-                if !connected {
-                    return ok(&json!([]));
-                }
-                let mute = if newer {
-                    json!(i64::from(self.muted))
-                } else {
-                    json!(self.muted)
-                };
-                let microphone = json!({
-                    "number": 0, "mute": mute, "type": 0,
-                    "typeInString": "Polycom IP Table Microphone", "hwVersion": "1",
-                    "swVersion": "1", "parentID": 0, "state": "MIC_STATE_GREEN",
-                });
-                // The guide's sample is one object; devices send a list.
-                ok(&if newer {
-                    json!([microphone])
-                } else {
-                    microphone
-                })
-            }
-            (["muted"], "GET") => {
-                request.plain()?;
-                ok(&json!(self.muted))
-            }
-            (["muted"], "POST") => {
-                request.no_query()?;
-                let Value::Bool(muted) = request.json()? else {
-                    return Err(bad("the body is not a boolean"));
-                };
-                self.muted = muted;
-                done()
-            }
-            (["volume"], "GET") => {
-                request.plain()?;
-                ok(&json!(self.volume))
-            }
-            (["volume"], "POST") => {
-                request.no_query()?;
-                let body = request.json()?;
-                let limits = self.profile.has(Feature::VolumeWithoutRange);
-                let volume = body.as_i64();
-                let volume = volume.filter(|volume| limits || (0..=100).contains(volume));
-                let volume = volume.ok_or_else(|| bad("the body is not a volume"))?;
-                self.volume = volume.clamp(0, 100);
-                done()
-            }
-            (
-                []
-                | [
-                    "acousticfence" | "audiometers" | "microphones" | "muted" | "playdtmf"
-                    | "volume",
-                ],
-                _,
-            ) => not_allowed(),
-            _ => Err(not_found()),
+    fn summary(&self, now: &Conditions) -> Handled {
+        ok(&json!({
+            "muteLocked": false,
+            "muted": self.muted,
+            "numOfMicsConnected": i64::from(!now.has(Condition::NoMicrophones)),
+            "volume": self.volume,
+        }))
+    }
+
+    fn play_dtmf(&mut self, request: &DeviceRequest) -> Handled {
+        let key = request.object(&["dtmfChar"])?.text("dtmfChar")?;
+        self.played.push(key_of(&key)?);
+        done()
+    }
+
+    fn microphones(&self, now: &Conditions) -> Handled {
+        if now.has(Condition::NoMicrophones) {
+            return ok(&json!([]));
         }
+        let newer = self.profile.has(Feature::Lists);
+        let mute = match newer {
+            true => json!(i64::from(self.muted)),
+            false => json!(self.muted),
+        };
+        let microphone = json!({
+            "number": 0, "mute": mute, "type": 0,
+            "typeInString": "Polycom IP Table Microphone", "hwVersion": "1",
+            "swVersion": "1", "parentID": 0, "state": "MIC_STATE_GREEN",
+        });
+        // The guide's sample is one object; devices send a list.
+        ok(&match newer {
+            true => json!([microphone]),
+            false => microphone,
+        })
+    }
+
+    fn mute(&mut self, request: &DeviceRequest) -> Handled {
+        request.no_query()?;
+        let Value::Bool(muted) = request.json()? else {
+            return Err(bad("the body is not a boolean"));
+        };
+        self.muted = muted;
+        done()
+    }
+
+    fn set_volume(&mut self, request: &DeviceRequest) -> Handled {
+        request.no_query()?;
+        let body = request.json()?;
+        let limits = self.profile.has(Feature::VolumeWithoutRange);
+        let volume = body.as_i64();
+        let volume = volume.filter(|volume| limits || (0..=100).contains(volume));
+        let volume = volume.ok_or_else(|| bad("the body is not a volume"))?;
+        self.volume = volume.clamp(0, 100);
+        done()
     }
 
     /// `POST /rest/audio` and `POST /rest/audio/acousticfence`: both take the same body.
@@ -152,6 +133,21 @@ impl Audio {
         self.played.push(format!("{on}{what}"));
         done()
     }
+}
+
+fn audio_meters() -> Handled {
+    let meter = |port: i64, direction: &str, name: &str| {
+        json!({
+            "isValid": true, "levelBack": -20, "levelCenter": -20, "levelLeft": -20,
+            "levelRight": -20, "meterIndex": -1, "nameInstance": -1,
+            "portDirection": direction, "portInstance": port, "portName": name,
+            "validChanMode": "left_and_right",
+        })
+    };
+    ok(&json!([
+        meter(0, "IN", "FAR_IN"),
+        meter(0, "OUT", "LINE_OUT")
+    ]))
 }
 
 /// Reads `dtmfChar`. The guide allows one key in a request.

@@ -5,9 +5,29 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::calls::Calls;
-use super::check::{DeviceRequest, Handled, bad, not_allowed, not_found, ok};
+use super::check::{DeviceReply, DeviceRequest, Handled, bad, not_found, ok};
 use super::condition::{Condition, Conditions};
 use super::profile::{Feature, Profile};
+use super::routes::{Route, get, post};
+
+pub const ROUTES: &[Route] = &[
+    get("calendar", |world, _| {
+        world.calendar.server(&world.conditions)
+    }),
+    get("calendar/meetings", |world, request| {
+        world.calendar.list(request)
+    })
+    .with_input(),
+    get("calendar/meetings/<meeting>", |world, request| {
+        ok(&world.calendar.meeting(request.segment("meeting"))?)
+    }),
+    post("calendar/meetings/<meeting>", |world, request| {
+        let meeting = world.calendar.meeting(request.segment("meeting"))?;
+        dial(&meeting, &mut world.calls)
+    })
+    .without_input(),
+    post("calendar/discover", |_, request| discover(request)),
+];
 
 #[derive(Debug)]
 pub struct Calendar {
@@ -46,73 +66,53 @@ impl Calendar {
         ]
     }
 
-    pub fn handle(
-        &mut self,
-        request: &DeviceRequest,
-        path: &[&str],
-        calls: &mut Calls,
-        now: &Conditions,
-    ) -> Handled {
-        let meetings = self.meetings();
-        let find = |id: &str| {
-            let found = meetings.iter().find(|meeting| meeting["id"] == id);
-            found.ok_or_else(not_found)
-        };
-        match (path, request.method.as_str()) {
-            ([], "GET") => {
-                request.plain()?;
-                let lower = self.profile.has(Feature::LowerCaseCalendar);
-                let name = if lower { "status" } else { "Status" };
-                let offline = now.has(Condition::CalendarOffline);
-                ok(&json!({name: if offline { "OFFLINE" } else { "ONLINE" }}))
-            }
-            (["meetings"], "GET") => {
-                request.only(&["number", "start", "end"])?;
-                let number = request.number("number", 1)?;
-                let range = (request.number("start", 0)?, request.number("end", 0)?);
-                let wanted: Vec<_> = match (number, range) {
-                    (Some(number), (None, None)) => {
-                        let number = usize::try_from(number).unwrap_or(usize::MAX);
-                        meetings.iter().take(number).collect()
-                    }
-                    (None, (Some(start), Some(end))) => meetings
-                        .iter()
-                        .filter(|meeting| {
-                            let at = meeting["startTime"].as_u64().unwrap_or(0);
-                            (start..=end).contains(&at)
-                        })
-                        .collect(),
-                    (None, (None, None)) => meetings.iter().collect(),
-                    _ => return Err(bad("number and start with end exclude each other")),
-                };
-                ok(&json!(wanted))
-            }
-            (["meetings", id], "GET") => {
-                request.plain()?;
-                ok(find(id)?)
-            }
-            (["meetings", id], "POST") => {
-                request.plain()?;
-                let action = find(id)?["actions"][0]
-                    .as_str()
-                    .unwrap_or_default()
-                    .to_owned();
-                let connection = calls.dial(action.trim_start_matches("sip:"));
-                let number: i64 = connection.parse().unwrap_or(0);
-                ok(&json!({"connectionId": number, "success": true}))
-            }
-            (["discover"], "POST") => {
-                let known = ["domain", "email", "username", "password", "userdomain"];
-                let fields = request.object(&known)?;
-                fields.text("domain")?;
-                fields.word("domain", &["sip", "email"])?;
-                for name in &known[1..] {
-                    fields.maybe_text(name)?;
-                }
-                ok(&json!({"error": "NOERROR", "serverUrl": "https://calendar.example.com"}))
-            }
-            ([] | ["meetings" | "discover"] | ["meetings", _], _) => not_allowed(),
-            _ => Err(not_found()),
-        }
+    fn meeting(&self, id: &str) -> Result<Value, DeviceReply> {
+        let mut meetings = self.meetings().into_iter();
+        let found = meetings.find(|meeting| meeting["id"] == id);
+        found.ok_or_else(not_found)
     }
+
+    fn server(&self, now: &Conditions) -> Handled {
+        let lower = self.profile.has(Feature::LowerCaseCalendar);
+        let name = if lower { "status" } else { "Status" };
+        let offline = now.has(Condition::CalendarOffline);
+        ok(&json!({name: if offline { "OFFLINE" } else { "ONLINE" }}))
+    }
+
+    fn list(&self, request: &DeviceRequest) -> Handled {
+        request.only(&["number", "start", "end"])?;
+        let number = request.number("number", 1)?;
+        let range = (request.number("start", 0)?, request.number("end", 0)?);
+        let mut meetings = self.meetings();
+        match (number, range) {
+            (Some(number), (None, None)) => {
+                meetings.truncate(usize::try_from(number).unwrap_or(usize::MAX));
+            }
+            (None, (Some(start), Some(end))) => meetings.retain(|meeting| {
+                let at = meeting["startTime"].as_u64().unwrap_or(0);
+                (start..=end).contains(&at)
+            }),
+            (None, (None, None)) => {}
+            _ => return Err(bad("number and start with end exclude each other")),
+        }
+        ok(&Value::Array(meetings))
+    }
+}
+
+fn dial(meeting: &Value, calls: &mut Calls) -> Handled {
+    let action = meeting["actions"][0].as_str().unwrap_or_default();
+    let connection = calls.dial(action.trim_start_matches("sip:"));
+    let number: i64 = connection.parse().unwrap_or(0);
+    ok(&json!({"connectionId": number, "success": true}))
+}
+
+fn discover(request: &DeviceRequest) -> Handled {
+    let known = ["domain", "email", "username", "password", "userdomain"];
+    let fields = request.object(&known)?;
+    fields.text("domain")?;
+    fields.word("domain", &["sip", "email"])?;
+    for name in &known[1..] {
+        fields.maybe_text(name)?;
+    }
+    ok(&json!({"error": "NOERROR", "serverUrl": "https://calendar.example.com"}))
 }

@@ -2,7 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::check::{DeviceRequest, Handled, not_allowed, not_found, ok};
+use super::check::{DeviceRequest, Handled, ok};
+use super::routes::{Route, get};
+
+pub const ROUTES: &[Route] = &[get("calllog/entries", |world, request| {
+    world.calls.log.list(request)
+})
+.with_input()];
 
 /// The most entries that a device gives at once.
 const MOST_ENTRIES: u64 = 500;
@@ -66,18 +72,12 @@ impl CallLog {
     }
 
     /// `GET calllog/entries?limit=n`.
-    pub fn handle(&self, request: &DeviceRequest, path: &[&str]) -> Handled {
-        match (path, request.method.as_str()) {
-            (["entries"], "GET") => {
-                request.only(&["limit"])?;
-                request.no_body()?;
-                let limit = request.number("limit", 1)?.unwrap_or(MOST_ENTRIES);
-                let limit = usize::try_from(limit.min(MOST_ENTRIES)).unwrap_or(0);
-                let newest = self.calls.iter().enumerate().rev().take(limit);
-                ok(&newest.map(Self::entry).collect())
-            }
-            (["entries"], _) => not_allowed(),
-            _ => Err(not_found()),
-        }
+    fn list(&self, request: &DeviceRequest) -> Handled {
+        request.only(&["limit"])?;
+        request.no_body()?;
+        let limit = request.number("limit", 1)?.unwrap_or(MOST_ENTRIES);
+        let limit = usize::try_from(limit.min(MOST_ENTRIES)).unwrap_or(0);
+        let newest = self.calls.iter().enumerate().rev().take(limit);
+        ok(&newest.map(Self::entry).collect())
     }
 }

@@ -6,11 +6,129 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::call_log::{CallLog, EndedCall};
-use super::check::{DeviceReply, DeviceRequest, Handled, bad, done, not_allowed, not_found, ok};
+use super::check::{DeviceReply, DeviceRequest, Handled, bad, done, not_found, ok};
 use super::connection::{CONFERENCE, Connection, PENDING, conference};
 use super::dialling::{blast_addresses, dial_fields, self_link};
 use super::nameplate::now_ms;
 use super::profile::{Feature, Profile};
+use super::routes::{Route, RoutedRequest, delete, get, post};
+use super::world::World;
+
+pub const ROUTES: &[Route] = &[
+    get("conferences", |world, _| ok(&world.calls.list())),
+    post("conferences", |world, request| {
+        world.calls.dial_one(request)
+    }),
+    post("conferences/blast", |world, request| {
+        world.calls.blast(request)
+    }),
+    get("conferences/capabilities", |_, _| {
+        ok(&json!({
+            "canBlastDial": true, "canMakeAudioCall": true, "canMakeVideoCall": true,
+        }))
+    }),
+    post("conferences/callaction", |world, request| {
+        world.calls.act(request)
+    }),
+    get("conferences/<conference>", |world, request| {
+        let conference = world.calls.conference(request.segment("conference"));
+        ok(&conference.ok_or_else(not_found)?)
+    }),
+    delete("conferences/<conference>", |world, request| {
+        world.calls.end_conference(request.segment("conference"))
+    }),
+    get("conferences/<conference>/connections", |world, request| {
+        world
+            .calls
+            .connections(request.segment("conference"), request)
+    })
+    .with_input(),
+    post("conferences/<conference>/connections", |world, request| {
+        world.calls.has(request.segment("conference"))?;
+        world.calls.dial_one(request)
+    }),
+    get(
+        "conferences/<conference>/connections/<connection>",
+        |world, request| {
+            let full = world.calls.full;
+            ok(&connection(world, request)?.describe(full))
+        },
+    ),
+    delete(
+        "conferences/<conference>/connections/<connection>",
+        |world, request| {
+            let id = connection(world, request)?.id.clone();
+            world.calls.end(&id)
+        },
+    ),
+    get(
+        "conferences/<conference>/connections/<connection>/mediastat",
+        |world, request| ok(&json!([connection(world, request)?.media()])),
+    ),
+    get("conferences/<conference>/terminals", |world, request| {
+        of_each(world, request, Connection::terminal)
+    }),
+    get(
+        "conferences/<conference>/terminals/<terminal>",
+        |world, request| ok(&terminal(world, request)?.terminal()),
+    ),
+    delete(
+        "conferences/<conference>/terminals/<terminal>",
+        |world, request| {
+            let id = terminal(world, request)?.id.clone();
+            world.calls.end(&id)
+        },
+    ),
+    get("conferences/<conference>/mediastats", |world, request| {
+        of_each(world, request, Connection::media)
+    }),
+    get(
+        "conferences/<conference>/mediastats/terminals/<terminal>",
+        |world, request| ok(&json!([terminal(world, request)?.media()])),
+    ),
+    get(
+        "conferences/<conference>/termmediastats",
+        |world, request| {
+            of_each(
+                world,
+                request,
+                |one| json!({"id": one.terminal()["id"], "quality": 100}),
+            )
+        },
+    ),
+];
+
+/// The connection that the path names.
+fn connection<'a>(
+    world: &'a World,
+    request: &RoutedRequest<'_>,
+) -> Result<&'a Connection, DeviceReply> {
+    let conference = request.segment("conference");
+    world
+        .calls
+        .member(conference, request.segment("connection"))
+}
+
+/// The connection of the terminal that the path names: `t1` is that of connection `1`.
+fn terminal<'a>(
+    world: &'a World,
+    request: &RoutedRequest<'_>,
+) -> Result<&'a Connection, DeviceReply> {
+    let conference = request.segment("conference");
+    world.calls.has(conference)?;
+    let id = request.segment("terminal").strip_prefix('t');
+    world.calls.member(conference, id.ok_or_else(not_found)?)
+}
+
+/// A list with an entry for each connection of the conference that the path names.
+fn of_each(
+    world: &World,
+    request: &RoutedRequest<'_>,
+    describe: impl Fn(&Connection) -> Value,
+) -> Handled {
+    let members = world.calls.members(request.segment("conference"))?;
+    ok(&members.into_iter().map(describe).collect())
+}
 
 #[derive(Debug)]
 pub struct Calls {
@@ -133,111 +251,39 @@ impl Calls {
         mine.find(|one| one.id == id).ok_or_else(not_found)
     }
 
-    fn terminal(&self, conference: &str, id: &str) -> Result<&Connection, DeviceReply> {
-        self.member(conference, id.strip_prefix('t').ok_or_else(not_found)?)
-    }
-
     fn end(&mut self, id: &str) -> Handled {
         self.end_where(|connection| connection.id == id);
         ok(&json!(0))
     }
 
-    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str]) -> Handled {
-        let method = request.method.as_str();
-        if method == "GET" && path.last() != Some(&"connections") {
-            request.plain()?;
+    fn end_conference(&mut self, id: &str) -> Handled {
+        self.has(id)?;
+        let pending = id == PENDING;
+        self.end_where(|connection| connection.ringing == pending);
+        ok(&json!(0))
+    }
+
+    /// `GET …/connections?filter=`.
+    fn connections(&self, conference: &str, request: &DeviceRequest) -> Handled {
+        request.only(&["filter"])?;
+        let filters = ["ALL", "ACTIVE", "ANSWERABLE", "INCOMING", "PENDING"];
+        let filter = request.param("filter");
+        if filter.is_some_and(|filter| !filters.contains(&filter)) {
+            return Err(bad("filter is none of its words"));
         }
-        if method == "DELETE" {
-            request.plain()?;
-        }
-        match (path, method) {
-            ([], "GET") => ok(&self.list()),
-            ([], "POST") => {
-                let address = dial_fields(request)?;
-                let connection = self.dial(&address);
-                ok(&self_link(&connection))
-            }
-            (["blast"], "POST") => self.blast(request),
-            (["capabilities"], "GET") => ok(&json!({
-                "canBlastDial": true, "canMakeAudioCall": true, "canMakeVideoCall": true,
-            })),
-            (["callaction"], "POST") => self.act(request),
-            ([id], "GET") => ok(&self.conference(id).ok_or_else(not_found)?),
-            ([id], "DELETE") => {
-                self.members(id)?;
-                let pending = *id == PENDING;
-                self.end_where(|connection| connection.ringing == pending);
-                ok(&json!(0))
-            }
-            ([id, "connections"], "GET") => {
-                request.only(&["filter"])?;
-                let filters = ["ALL", "ACTIVE", "ANSWERABLE", "INCOMING", "PENDING"];
-                let filter = request.param("filter");
-                if filter.is_some_and(|filter| !filters.contains(&filter)) {
-                    return Err(bad("filter is none of its words"));
-                }
-                let fits = |one: &&Connection| match filter {
-                    Some("ACTIVE") => one.up(),
-                    Some("ANSWERABLE" | "PENDING") => one.ringing,
-                    Some("INCOMING") => one.incoming,
-                    _ => true,
-                };
-                let mine = self.members(id)?.into_iter().filter(fits);
-                ok(&mine.map(|one| one.describe(self.full)).collect())
-            }
-            ([id, "connections"], "POST") => {
-                self.members(id)?;
-                let address = dial_fields(request)?;
-                let connection = self.dial(&address);
-                ok(&self_link(&connection))
-            }
-            ([id, "connections", connection], "GET") => {
-                ok(&self.member(id, connection)?.describe(self.full))
-            }
-            ([id, "connections", connection], "DELETE") => {
-                let connection = self.member(id, connection)?.id.clone();
-                self.end(&connection)
-            }
-            ([id, "connections", connection, "mediastat"], "GET") => {
-                ok(&json!([self.member(id, connection)?.media()]))
-            }
-            ([id, "terminals"], "GET") => ok(&self
-                .members(id)?
-                .into_iter()
-                .map(Connection::terminal)
-                .collect()),
-            ([id, "terminals", terminal], "GET") => ok(&self.terminal(id, terminal)?.terminal()),
-            ([id, "terminals", terminal], "DELETE") => {
-                let connection = self.terminal(id, terminal)?.id.clone();
-                self.end(&connection)
-            }
-            ([id, "mediastats"], "GET") => ok(&self
-                .members(id)?
-                .into_iter()
-                .map(Connection::media)
-                .collect()),
-            ([id, "mediastats", "terminals", terminal], "GET") => {
-                ok(&json!([self.terminal(id, terminal)?.media()]))
-            }
-            ([id, "termmediastats"], "GET") => {
-                let quality =
-                    |one: &Connection| json!({"id": one.terminal()["id"], "quality": 100});
-                ok(&self.members(id)?.into_iter().map(quality).collect())
-            }
-            (
-                []
-                | [_]
-                | [
-                    _,
-                    "connections" | "terminals" | "mediastats" | "termmediastats",
-                ]
-                | [_, "connections" | "terminals", _]
-                | [_, "connections", _, "mediastat"]
-                | [_, "mediastats", "terminals", _],
-                _,
-            ) => not_allowed(),
-            _ => Err(not_found()),
-        }
+        let fits = |one: &&Connection| match filter {
+            Some("ACTIVE") => one.up(),
+            Some("ANSWERABLE" | "PENDING") => one.ringing,
+            Some("INCOMING") => one.incoming,
+            _ => true,
+        };
+        let mine = self.members(conference)?.into_iter().filter(fits);
+        ok(&mine.map(|one| one.describe(self.full)).collect())
+    }
+
+    fn dial_one(&mut self, request: &DeviceRequest) -> Handled {
+        let connection = self.dial(&dial_fields(request)?);
+        ok(&self_link(&connection))
     }
 
     fn blast(&mut self, request: &DeviceRequest) -> Handled {

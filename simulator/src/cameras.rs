@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::check::{
-    DeviceReply, DeviceRequest, Fields, Handled, bad, done, not_allowed, not_found, ok,
-};
-use super::condition::{Condition, Conditions};
+use super::check::{DeviceReply, DeviceRequest, Fields, Handled, bad, done, not_found, ok};
+use super::condition::Condition;
 use super::model::{Model, Source};
 use super::profile::{Feature, Profile};
+use super::routes::{Route, delete, get, post};
+use super::world::World;
 
 const DIRECTIONS: &[&str] = &[
     "MOVE_LEFT",
@@ -29,6 +29,101 @@ const KNOWN: [&str; 4] = ["action", "direction", "message", "withImage"];
 /// The picture of every snapshot: a drawn meeting room.
 const JPEG: &[u8] = include_bytes!("snapshot.jpg");
 
+pub const ROUTES: &[Route] = &[
+    get("cameras/sourceselectable", |_, _| ok(&json!(true))),
+    get("cameras/contentstatus", |world, _| {
+        match world.profile.has(Feature::BareWords) {
+            // Newer devices send the word without quotes, which is not JSON.
+            true => Ok(DeviceReply::new(200, "application/json", "CONTENT_IDLE")),
+            false => ok(&json!("CONTENT_IDLE")),
+        }
+    }),
+    get("cameras/near/all", |world, _| {
+        ok(&near(world).list(|_| true))
+    }),
+    get("cameras/near/people", |world, _| {
+        ok(&near(world).list(|source| !source.content))
+    }),
+    get("cameras/near/content", |world, _| {
+        ok(&near(world).list(|source| source.content))
+    }),
+    get("cameras/near/selectedpeople", |world, _| {
+        near(world).selected(world.cameras.people)
+    }),
+    post("cameras/near/selectedpeople", |world, request| {
+        world.cameras.act(request, "near/selectedpeople", None)
+    }),
+    get("cameras/near/selectedcontent", |world, _| {
+        near(world).selected(world.cameras.content)
+    }),
+    post("cameras/near/selectedcontent", |world, request| {
+        world.cameras.act(request, "near/selectedcontent", None)
+    }),
+    get("cameras/near/<source>", |world, request| {
+        near(world).one(request.segment("source"))
+    }),
+    post("cameras/near/<source>", |world, request| {
+        world.cameras.act_near(request, request.segment("source"))
+    }),
+    get("cameras/near/presets/all", |world, _| {
+        ok(&world.cameras.presets())
+    }),
+    get("cameras/near/presets/<preset>", |world, request| {
+        let cameras = &world.cameras;
+        ok(&cameras.preset(cameras.place(request.segment("preset"))?))
+    }),
+    post("cameras/near/presets/<preset>", |world, request| {
+        let preset = request.segment("preset");
+        let place = world.cameras.place(preset)?;
+        let on = format!("near/presets/{preset}");
+        world.cameras.act(request, &on, Some(place))
+    }),
+    post(
+        "cameras/near/position/<source>",
+        |world, request| match request.segment("source") {
+            "SELECTED_PEOPLE" => world.cameras.move_to(request),
+            _ => Err(not_found()),
+        },
+    ),
+    post(
+        "cameras/near/<source>/control/tracking",
+        |world, request| world.cameras.track(request.segment("source"), true),
+    )
+    .without_input(),
+    delete(
+        "cameras/near/<source>/control/tracking",
+        |world, request| world.cameras.track(request.segment("source"), false),
+    ),
+    get(
+        "cameras/far/all",
+        |world, _| ok(&far(world)?.list(|_| true)),
+    ),
+    get("cameras/far/selectedpeople", |world, _| {
+        far(world)?.selected(world.cameras.people)
+    }),
+    post("cameras/far/selectedpeople", |world, request| {
+        far(world)?;
+        world.cameras.act(request, "far/selectedpeople", None)
+    }),
+    get("cameras/far/<source>", |world, request| {
+        far(world)?.one(request.segment("source"))
+    }),
+    post("cameras/far/<source>", |world, request| {
+        far(world)?;
+        let source = request.segment("source");
+        world.cameras.source(source)?;
+        world.cameras.act(request, &format!("far/{source}"), None)
+    }),
+    get("cameras/snapshot/<picture>", |_, request| {
+        match request.segment("picture") {
+            "near_image_1.jpg" | "far_image_1.jpg" | "content_image_1.jpg" => {
+                Ok(DeviceReply::new(200, "image/jpeg", JPEG))
+            }
+            _ => Err(bad("no such snapshot")),
+        }
+    }),
+];
+
 #[derive(Debug)]
 pub struct Cameras {
     profile: Profile,
@@ -46,7 +141,6 @@ pub struct Cameras {
     moves: Vec<String>,
     position: Value,
     tracking: bool,
-    disconnected: bool,
 }
 
 impl Cameras {
@@ -67,7 +161,6 @@ impl Cameras {
             moves: Vec::new(),
             position: json!({"pan": 0, "tilt": 0, "zoom": 0}),
             tracking: false,
-            disconnected: false,
         }
     }
 
@@ -84,47 +177,10 @@ impl Cameras {
         })
     }
 
-    fn describe_source(&self, source: &Source, near: bool) -> Value {
-        let camera = source.camera() && !self.disconnected;
-        let connected = source.connected && (source.content || !self.disconnected);
-        let kind = if source.content {
-            "SRC_CONTENT"
-        } else {
-            "SRC_PEOPLE"
-        };
-        let mut described = json!({
-            "cameraIndex": source.index, "iconName": null, "model": source.model,
-            "name": source.name, "sessionID": 0, "sourceType": kind, "stateAutoFocus": "off",
-            "stateFreeze": "off", "stateMarker": "off", "connected": connected,
-            "hasAutoFocus": false, "hasFocus": camera, "hasFreeze": false, "hasMarker": false,
-            "hasPan": camera, "hasTilt": camera, "hasZoom": camera, "nearCamera": near,
-            "ptzcapable": camera, "selected": source.index == self.people, "trackable": camera,
-        });
-        if self.profile.has(Feature::TrackingState) {
-            let tracks = self.tracking && source.index == self.people;
-            described["trackingstate"] = json!(if tracks { "on" } else { "off" });
-        }
-        described
-    }
-
-    fn list(&self, near: bool, listed: impl Fn(&Source) -> bool) -> Value {
-        let mine = self.sources.iter().filter(|source| listed(source));
-        mine.map(|source| self.describe_source(source, near))
-            .collect()
-    }
-
     fn source(&self, index: &str) -> Result<Source, DeviceReply> {
         let index: i64 = index.parse().map_err(|_| not_found())?;
         let found = self.sources.iter().find(|source| source.index == index);
         found.copied().ok_or_else(not_found)
-    }
-
-    fn find(&self, index: &str, near: bool) -> Handled {
-        ok(&self.describe_source(&self.source(index)?, near))
-    }
-
-    fn selected(&self, index: i64, near: bool) -> Handled {
-        self.find(&index.to_string(), near)
     }
 
     fn place(&self, index: &str) -> Result<usize, DeviceReply> {
@@ -143,98 +199,30 @@ impl Cameras {
         })
     }
 
-    pub fn handle(
-        &mut self,
-        request: &DeviceRequest,
-        path: &[&str],
-        in_call: bool,
-        now: &Conditions,
-    ) -> Handled {
-        self.disconnected = now.has(Condition::NoCameras);
-        let method = request.method.as_str();
-        if method == "GET" || method == "DELETE" {
-            request.plain()?;
+    fn presets(&self) -> Value {
+        let places = 0..self.stored.len();
+        places.map(|place| self.preset(place)).collect()
+    }
+
+    fn track(&mut self, index: &str, on: bool) -> Handled {
+        self.source(index)?;
+        self.tracking = on;
+        done()
+    }
+
+    fn act_near(&mut self, request: &DeviceRequest, index: &str) -> Handled {
+        let source = self.source(index)?;
+        let active = self.active;
+        let reply = self.act(request, &format!("near/{index}"), None)?;
+        // A source that is activated is the one in use. It is no preset.
+        if request.object(&KNOWN)?.text("action")? == "activate" {
+            self.active = active;
+            match source.content {
+                true => self.content = source.index,
+                false => self.people = source.index,
+            }
         }
-        if path.first() == Some(&"far") && !in_call && path.len() == 2 {
-            // Far cameras exist only in a call.
-            return match method {
-                "GET" | "POST" => Err(not_found()),
-                _ => not_allowed(),
-            };
-        }
-        match (path, method) {
-            (["sourceselectable"], "GET") => ok(&json!(true)),
-            (["contentstatus"], "GET") if self.profile.has(Feature::BareWords) => {
-                // Newer devices send the word without quotes, which is not JSON.
-                Ok(DeviceReply::new(200, "application/json", "CONTENT_IDLE"))
-            }
-            (["contentstatus"], "GET") => ok(&json!("CONTENT_IDLE")),
-            ([side @ ("near" | "far"), "all"], "GET") => ok(&self.list(*side == "near", |_| true)),
-            (["near", "people"], "GET") => ok(&self.list(true, |source| !source.content)),
-            (["near", "content"], "GET") => ok(&self.list(true, |source| source.content)),
-            ([side @ ("near" | "far"), "selectedpeople"], "GET") => {
-                self.selected(self.people, *side == "near")
-            }
-            (["near", "selectedcontent"], "GET") => self.selected(self.content, true),
-            (["near", "presets", "all"], "GET") => ok(&(0..self.stored.len())
-                .map(|place| self.preset(place))
-                .collect()),
-            (["near", "presets", index], "GET") => ok(&self.preset(self.place(index)?)),
-            (["near", "presets", index], "POST") => {
-                let place = self.place(index)?;
-                self.act(request, &path.join("/"), Some(place))
-            }
-            (["near", "position", "SELECTED_PEOPLE"], "POST") => self.move_to(request),
-            (["near", "position", _], "POST") => Err(not_found()),
-            (["near", index, "control", "tracking"], "POST" | "DELETE") => {
-                request.plain()?;
-                self.source(index)?;
-                self.tracking = method == "POST";
-                done()
-            }
-            (
-                ["near", "selectedpeople" | "selectedcontent"] | ["far", "selectedpeople"],
-                "POST",
-            ) => self.act(request, &path.join("/"), None),
-            (["near" | "far", "all"] | ["near", "people" | "content"], _) => not_allowed(),
-            ([side @ ("near" | "far"), index], "GET") => self.find(index, *side == "near"),
-            (["far", index], "POST") => {
-                self.source(index)?;
-                self.act(request, &path.join("/"), None)
-            }
-            (["near", index], "POST") => {
-                let source = self.source(index)?;
-                let active = self.active;
-                let reply = self.act(request, &path.join("/"), None)?;
-                // A source that is activated is the one in use. It is no preset.
-                if request.object(&KNOWN)?.text("action")? == "activate" {
-                    self.active = active;
-                    let selected = if source.content {
-                        &mut self.content
-                    } else {
-                        &mut self.people
-                    };
-                    *selected = source.index;
-                }
-                Ok(reply)
-            }
-            (
-                [
-                    "snapshot",
-                    "near_image_1.jpg" | "far_image_1.jpg" | "content_image_1.jpg",
-                ],
-                "GET",
-            ) => Ok(DeviceReply::new(200, "image/jpeg", JPEG)),
-            (["snapshot", _], "GET") => Err(bad("no such snapshot")),
-            (
-                ["sourceselectable" | "contentstatus"]
-                | ["near" | "far" | "snapshot", _]
-                | ["near", "presets" | "position", _]
-                | ["near", _, "control", "tracking"],
-                _,
-            ) => not_allowed(),
-            _ => Err(not_found()),
-        }
+        Ok(reply)
     }
 
     /// Reads the field `action` of cameras and presets.
@@ -299,5 +287,69 @@ impl Cameras {
             self.position[name] = reached.into();
         }
         done()
+    }
+}
+
+/// The room's own cameras, or those of the other side, as answers describe them.
+struct Side<'a> {
+    cameras: &'a Cameras,
+    near: bool,
+    disconnected: bool,
+}
+
+fn near(world: &World) -> Side<'_> {
+    Side {
+        cameras: &world.cameras,
+        near: true,
+        disconnected: world.conditions.has(Condition::NoCameras),
+    }
+}
+
+/// Far cameras exist only in a call.
+fn far(world: &World) -> Result<Side<'_>, DeviceReply> {
+    let far = Side {
+        near: false,
+        ..near(world)
+    };
+    world.calls.up().then_some(far).ok_or_else(not_found)
+}
+
+impl Side<'_> {
+    fn list(&self, listed: impl Fn(&Source) -> bool) -> Value {
+        let mine = self.cameras.sources.iter().filter(|source| listed(source));
+        mine.map(|source| self.describe(source)).collect()
+    }
+
+    fn selected(&self, index: i64) -> Handled {
+        self.one(&index.to_string())
+    }
+
+    fn one(&self, index: &str) -> Handled {
+        ok(&self.describe(&self.cameras.source(index)?))
+    }
+
+    fn describe(&self, source: &Source) -> Value {
+        let cameras = self.cameras;
+        let camera = source.camera() && !self.disconnected;
+        let connected = source.connected && (source.content || !self.disconnected);
+        let kind = if source.content {
+            "SRC_CONTENT"
+        } else {
+            "SRC_PEOPLE"
+        };
+        let is_selected = source.index == cameras.people;
+        let mut described = json!({
+            "cameraIndex": source.index, "iconName": null, "model": source.model,
+            "name": source.name, "sessionID": 0, "sourceType": kind, "stateAutoFocus": "off",
+            "stateFreeze": "off", "stateMarker": "off", "connected": connected,
+            "hasAutoFocus": false, "hasFocus": camera, "hasFreeze": false, "hasMarker": false,
+            "hasPan": camera, "hasTilt": camera, "hasZoom": camera, "nearCamera": self.near,
+            "ptzcapable": camera, "selected": is_selected, "trackable": camera,
+        });
+        if cameras.profile.has(Feature::TrackingState) {
+            let tracks = cameras.tracking && is_selected;
+            described["trackingstate"] = json!(if tracks { "on" } else { "off" });
+        }
+        described
     }
 }

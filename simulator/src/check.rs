@@ -89,8 +89,8 @@ pub fn not_found() -> DeviceReply {
 }
 
 /// Refuses a method that the path does not have.
-pub fn not_allowed() -> Handled {
-    Err(DeviceReply::reason(405, "Not Allowed"))
+pub fn not_allowed() -> DeviceReply {
+    DeviceReply::reason(405, "Not Allowed")
 }
 
 pub fn ok(value: &Value) -> Handled {

@@ -5,9 +5,19 @@
 use serde_json::{Value, json};
 
 use super::audio::Audio;
-use super::check::{DeviceReply, DeviceRequest, Fields, Handled, bad, not_allowed, ok};
+use super::check::{DeviceReply, DeviceRequest, Fields, Handled, bad, ok};
 use super::condition::{Condition, Conditions};
 use super::nameplate::Nameplate;
+use super::routes::{Route, post};
+
+pub const ROUTES: &[Route] = &[post("config", |world, request| {
+    let mut reach = Reach {
+        nameplate: &mut world.nameplate,
+        audio: &mut world.audio,
+        conditions: &mut world.conditions,
+    };
+    world.config.act(request, &mut reach)
+})];
 
 const SYSTEM_NAME: &str = "system.info.systemname";
 const VOLUME: &str = "audio.volume.speakervolume";
@@ -82,10 +92,10 @@ pub struct DeviceConfig {
 }
 
 /// What lies outside the configuration and is named in it.
-pub struct Reach<'a> {
-    pub nameplate: &'a mut Nameplate,
-    pub audio: &'a mut Audio,
-    pub conditions: &'a mut Conditions,
+struct Reach<'a> {
+    nameplate: &'a mut Nameplate,
+    audio: &'a mut Audio,
+    conditions: &'a mut Conditions,
 }
 
 impl DeviceConfig {
@@ -151,10 +161,7 @@ impl DeviceConfig {
     }
 
     /// `POST config`: with `names` it reads, with `vars` it writes.
-    pub fn handle(&mut self, request: &DeviceRequest, reach: &mut Reach<'_>) -> Handled {
-        if request.method != "POST" {
-            return not_allowed();
-        }
+    fn act(&mut self, request: &DeviceRequest, reach: &mut Reach<'_>) -> Handled {
         let fields = request.object(&["names", "vars"])?;
         match (list(&fields, "names")?, list(&fields, "vars")?) {
             (Some(names), None) => self.read(&names, reach),

@@ -2,9 +2,27 @@
 
 use serde_json::{Value, json};
 
-use super::check::{DeviceRequest, Handled, bad, not_allowed, not_found, ok};
+use super::check::{bad, ok};
 use super::condition::{Condition, Conditions};
 use super::nameplate::Nameplate;
+use super::routes::{Route, post};
+
+/// A POST that changes nothing.
+pub const ROUTES: &[Route] = &[
+    post("devicemanagement/devices", |world, request| {
+        let fields = request.object(&["deviceState"])?;
+        fields.text("deviceState")?;
+        fields.word("deviceState", &["PAIRED"])?;
+        ok(&list(&world.nameplate, &world.conditions))
+    }),
+    post("current/devicemanagement/devices", |world, request| {
+        request.no_query()?;
+        match request.json()? {
+            Value::Null => ok(&list(&world.nameplate, &world.conditions)),
+            _ => Err(bad("the body is not null")),
+        }
+    }),
+];
 
 /// An entry. What a device does not know of an entry is an empty text.
 #[derive(Default)]
@@ -32,34 +50,6 @@ impl Device<'_> {
             "productName": self.product, "serialNumber": self.serial,
             "softwareVersion": self.version, "systemName": self.name, "uid": self.uid,
         })
-    }
-}
-
-/// Answers to `devicemanagement/devices` with `{"deviceState":"PAIRED"}`, and, where `current` stands
-/// before it, with `null`. It changes nothing, although it is a POST.
-pub fn handle(
-    request: &DeviceRequest,
-    path: &[&str],
-    current: bool,
-    nameplate: &Nameplate,
-    now: &Conditions,
-) -> Handled {
-    match (path, request.method.as_str()) {
-        (["devices"], "POST") if current => {
-            request.no_query()?;
-            match request.json()? {
-                Value::Null => ok(&list(nameplate, now)),
-                _ => Err(bad("the body is not null")),
-            }
-        }
-        (["devices"], "POST") => {
-            let fields = request.object(&["deviceState"])?;
-            fields.text("deviceState")?;
-            fields.word("deviceState", &["PAIRED"])?;
-            ok(&list(nameplate, now))
-        }
-        (["devices"], _) => not_allowed(),
-        _ => Err(not_found()),
     }
 }
 

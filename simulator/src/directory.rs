@@ -5,8 +5,85 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::calls::Calls;
-use super::check::{DeviceReply, DeviceRequest, Handled, bad, not_allowed, not_found, ok, success};
+use super::check::{DeviceReply, DeviceRequest, Handled, bad, not_found, ok, success};
 use super::directory_entry::{entry_fields, page};
+use super::routes::{Route, RoutedRequest, delete, get, post, put};
+
+pub const ROUTES: &[Route] = &[
+    get("directory/favorites", |world, request| {
+        world.directory.favorites(request)
+    })
+    .with_input(),
+    get("directory/global/mtddefaultgroupentry", |_, _| {
+        ok(&json!({
+            "id": "g0", "serverId": "global", "type": "GROUP", "displayName": "Default",
+        }))
+    }),
+    get("directory/local/server", |_, _| server("local")),
+    get("directory/global/server", |_, _| server("global")),
+    post("directory/local/entries", |world, request| {
+        world.directory.add(entry_fields(request)?);
+        Ok(DeviceReply::empty(201))
+    }),
+    post("directory/queries", |world, request| {
+        world.directory.query(request)
+    }),
+    get("directory/queries/initial", |world, _| {
+        Ok(world.directory.start_query(""))
+    }),
+    get("directory/queries/<query>", |world, request| {
+        world.directory.page_of(request, request.segment("query"))
+    })
+    .with_input(),
+    delete("directory/queries/<query>", |world, request| {
+        let query = request.segment("query");
+        world
+            .directory
+            .queries
+            .remove(query)
+            .ok_or_else(not_found)?;
+        Ok(DeviceReply::empty(204))
+    }),
+    put("directory/import", |world, request| {
+        world.directory.import(request)
+    }),
+    get("directory/export", |_, _| {
+        let xml = "<?xml version=\"1.0\"?><directory></directory>";
+        Ok(DeviceReply::new(200, "application/xml", xml))
+    }),
+    // Only the local directory can be changed.
+    get("directory/local/entries/<entry>", |world, request| {
+        ok(&world.directory.entry("local", request.segment("entry"))?)
+    }),
+    post("directory/local/entries/<entry>", |world, request| {
+        world.directory.dial(request, "local", &mut world.calls)
+    }),
+    put("directory/local/entries/<entry>", |world, request| {
+        world.directory.change(request, request.segment("entry"))
+    }),
+    delete("directory/local/entries/<entry>", |world, request| {
+        world.directory.remove(request.segment("entry"))
+    }),
+    get("directory/<server>/entries/<entry>", |world, request| {
+        ok(&world.directory.named_entry(request)?)
+    }),
+    post("directory/<server>/entries/<entry>", |world, request| {
+        let server = request.segment("server");
+        world.directory.dial(request, server, &mut world.calls)
+    }),
+    put(
+        "directory/<server>/entries/<entry>/favorite",
+        |world, request| world.directory.set_favorite(request),
+    ),
+    post(
+        "directory/<server>/entries/<entry>/favorite",
+        |world, request| world.directory.move_favorite(request),
+    ),
+    post(
+        "directory/<server>/entries/<entry>/members",
+        |world, request| world.directory.group(request),
+    ),
+];
 
 const SERVERS: &[&str] = &["local", "global"];
 
@@ -84,153 +161,90 @@ impl Directory {
         Ok(Value::Object(entry))
     }
 
-    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str], calls: &mut Calls) -> Handled {
-        let method = request.method.as_str();
-        match (path, method) {
-            (["favorites"], "GET") => {
-                let list: Vec<_> = self
-                    .favorites
-                    .iter()
-                    .zip(1..)
-                    .filter_map(|(id, index)| {
-                        let mut entry = self.entry("local", id).ok()?;
-                        entry["index"] = json!(index);
-                        Some(entry)
-                    })
-                    .collect();
-                page(request, &list, "/rest/directory/favorites")
-            }
-            (["global", "mtddefaultgroupentry"], "GET") => {
-                request.plain()?;
-                ok(&json!({
-                    "id": "g0", "serverId": "global", "type": "GROUP", "displayName": "Default",
-                }))
-            }
-            ([server @ ("local" | "global"), "server"], "GET") => {
-                request.plain()?;
-                ok(&json!({
-                    "id": server, "address": "", "protocol": "LOCAL", "Status": "REGISTERED",
-                    "presenceServer": {"protocol": "NONE", "Status": "DISABLED"},
-                    "link": {"rel": "self", "href": format!("/rest/directory/{server}/server")},
-                }))
-            }
-            (["local", "entries"], "POST") => {
-                let fields = entry_fields(request)?;
-                self.add(fields);
-                Ok(DeviceReply::empty(201))
-            }
-            (["queries"], "POST") => self.query(request),
-            (["queries", "initial"], "GET") => {
-                request.plain()?;
-                Ok(self.start_query(""))
-            }
-            (["queries", id], "GET") => self.page_of(request, id),
-            (["queries", id], "DELETE") => {
-                request.plain()?;
-                self.queries.remove(*id).ok_or_else(not_found)?;
-                Ok(DeviceReply::empty(204))
-            }
-            (["import"], "PUT") => {
-                request.no_query()?;
-                if !request.body.starts_with(b"<") {
-                    return Err(bad("the body is not XML"));
-                }
-                self.imported += 1;
-                Ok(DeviceReply::empty(204))
-            }
-            (["export"], "GET") => {
-                request.plain()?;
-                let xml = "<?xml version=\"1.0\"?><directory></directory>";
-                Ok(DeviceReply::new(200, "application/xml", xml))
-            }
-            ([server, "entries", id], _) => self.one(request, server, id, calls),
-            ([server, "entries", id, "favorite"], "PUT") => {
-                self.entry(server, id)?;
-                let favorite = request.object(&["favorite"])?.bool("favorite")?;
-                self.favorites.retain(|one| one != id);
-                if favorite {
-                    self.favorites.push((*id).to_owned());
-                }
-                answered(server)
-            }
-            ([server, "entries", id, "favorite"], "POST") => {
-                self.entry(server, id)?;
-                let index = request.object(&["index"])?.integer("index", 1, 1000)?;
-                let before = self.favorites.len();
-                self.favorites.retain(|one| one != id);
-                if self.favorites.len() == before {
-                    return Err(bad("not a favorite"));
-                }
-                let place = usize::try_from(index - 1)
-                    .unwrap_or(0)
-                    .min(self.favorites.len());
-                self.favorites.insert(place, (*id).to_owned());
-                answered(server)
-            }
-            ([server, "entries", id, "members"], "POST") => self.group(request, server, id),
-            (
-                ["favorites" | "queries" | "import" | "export"]
-                | [
-                    "global" | "local",
-                    "server" | "mtddefaultgroupentry" | "entries",
-                ]
-                | ["queries", _]
-                | [_, "entries", _, "favorite" | "members"],
-                _,
-            ) => not_allowed(),
-            _ => Err(not_found()),
-        }
+    /// The entry that the path names, at the server that it names.
+    fn named_entry(&self, request: &RoutedRequest<'_>) -> Result<Value, DeviceReply> {
+        self.entry(request.segment("server"), request.segment("entry"))
     }
 
-    fn one(
-        &mut self,
-        request: &DeviceRequest,
-        server: &str,
-        id: &str,
-        calls: &mut Calls,
-    ) -> Handled {
-        match request.method.as_str() {
-            "GET" => {
-                request.plain()?;
-                ok(&self.entry(server, id)?)
-            }
-            "POST" => {
-                let entry = self.entry(server, id)?;
-                let fields = request.object(&["action", "deviceId"])?;
-                fields.maybe_text("deviceId")?;
-                if fields.text("action")? != "dial" {
-                    return Err(bad("action is none of its words"));
-                }
-                let number = &entry["devices"][0]["addressList"][0]["number"];
-                calls.dial(number.as_str().unwrap_or("unknown"));
-                Ok(DeviceReply::empty(204))
-            }
-            // Only the local directory can be changed.
-            "DELETE" if server == "local" => {
-                request.plain()?;
-                self.entries.remove(id).ok_or_else(not_found)?;
-                self.favorites.retain(|one| one != id);
-                Ok(DeviceReply::empty(204))
-            }
-            "PUT" if server == "local" => {
-                let fields = entry_fields(request)?;
-                let entry = self.entries.get_mut(id).ok_or_else(not_found)?;
-                entry.extend(fields);
-                Ok(DeviceReply::empty(204))
-            }
-            _ => not_allowed(),
-        }
+    fn favorites(&self, request: &DeviceRequest) -> Handled {
+        let entry = |(id, index): (&String, i64)| {
+            let mut entry = self.entry("local", id).ok()?;
+            entry["index"] = json!(index);
+            Some(entry)
+        };
+        let list: Vec<_> = self.favorites.iter().zip(1..).filter_map(entry).collect();
+        page(request, &list, "/rest/directory/favorites")
     }
 
-    fn group(&mut self, request: &DeviceRequest, server: &str, id: &str) -> Handled {
-        self.entry(server, id)?;
+    fn import(&mut self, request: &DeviceRequest) -> Handled {
+        request.no_query()?;
+        if !request.body.starts_with(b"<") {
+            return Err(bad("the body is not XML"));
+        }
+        self.imported += 1;
+        Ok(DeviceReply::empty(204))
+    }
+
+    fn dial(&self, request: &RoutedRequest<'_>, server: &str, calls: &mut Calls) -> Handled {
+        let entry = self.entry(server, request.segment("entry"))?;
+        let fields = request.object(&["action", "deviceId"])?;
+        fields.maybe_text("deviceId")?;
+        if fields.text("action")? != "dial" {
+            return Err(bad("action is none of its words"));
+        }
+        let number = &entry["devices"][0]["addressList"][0]["number"];
+        calls.dial(number.as_str().unwrap_or("unknown"));
+        Ok(DeviceReply::empty(204))
+    }
+
+    fn change(&mut self, request: &DeviceRequest, id: &str) -> Handled {
+        let fields = entry_fields(request)?;
+        let entry = self.entries.get_mut(id).ok_or_else(not_found)?;
+        entry.extend(fields);
+        Ok(DeviceReply::empty(204))
+    }
+
+    fn remove(&mut self, id: &str) -> Handled {
+        self.entries.remove(id).ok_or_else(not_found)?;
+        self.favorites.retain(|one| one != id);
+        Ok(DeviceReply::empty(204))
+    }
+
+    fn set_favorite(&mut self, request: &RoutedRequest<'_>) -> Handled {
+        self.named_entry(request)?;
+        let id = request.segment("entry");
+        let favorite = request.object(&["favorite"])?.bool("favorite")?;
+        self.favorites.retain(|one| one != id);
+        if favorite {
+            self.favorites.push(id.to_owned());
+        }
+        answered(request.segment("server"))
+    }
+
+    fn move_favorite(&mut self, request: &RoutedRequest<'_>) -> Handled {
+        self.named_entry(request)?;
+        let id = request.segment("entry");
+        let index = request.object(&["index"])?.integer("index", 1, 1000)?;
+        let before = self.favorites.len();
+        self.favorites.retain(|one| one != id);
+        if self.favorites.len() == before {
+            return Err(bad("not a favorite"));
+        }
+        let place = usize::try_from(index - 1).unwrap_or(0);
+        let place = place.min(self.favorites.len());
+        self.favorites.insert(place, id.to_owned());
+        answered(request.segment("server"))
+    }
+
+    fn group(&mut self, request: &RoutedRequest<'_>) -> Handled {
+        self.named_entry(request)?;
         let fields = request.object(&["action", "entryId"])?;
         let action = fields.text("action")?;
         match action.as_str() {
             "query" => return Ok(self.start_query("")),
             "add" | "remove" => {
                 let member = fields.text("entryId")?;
-                self.entry(server, &member)?;
+                self.entry(request.segment("server"), &member)?;
                 self.members.retain(|one| *one != member);
                 if action == "add" {
                     self.members.push(member);
@@ -289,6 +303,14 @@ impl Directory {
             &format!("/rest/directory/queries/{id}"),
         )
     }
+}
+
+fn server(id: &str) -> Handled {
+    ok(&json!({
+        "id": id, "address": "", "protocol": "LOCAL", "Status": "REGISTERED",
+        "presenceServer": {"protocol": "NONE", "Status": "DISABLED"},
+        "link": {"rel": "self", "href": format!("/rest/directory/{id}/server")},
+    }))
 }
 
 /// With 200, the local directory answers with an empty body, the others with `{"success":…}`.

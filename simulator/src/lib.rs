@@ -22,16 +22,19 @@
 //! ```text
 //! server    HTTPS: connections, journal, faults around each request; identity: the certificate
 //! session   log-in, log-out, the list and maximum of sessions, the lock-out
-//! world     the whole room, and which area answers which path
+//! world     the whole room, and which requests it lets pass
+//! routes    which function answers which method and path; each area has a table
 //! firmware, profile   the firmwares, and what each has and lacks
 //! model, nameplate    the models with their cameras, and who the device is
 //! check     the strict reading of a request; replies
-//! audio … video   one file for each section of the guide
+//! audio, calendar, cameras, collaboration, directory, system, video   one file for each section of the guide
+//! calls     its section Conferences; connection: one of them, dialling: the bodies that dial
+//! directory_entry, status   parts of the directory and of the system
 //! devices, device_config, providers, call_log   beyond the guide
 //! people    what people in and around the room do
 //! limit     how many requests are answered in which time
 //! condition what can be amiss in the room; fault: what can go wrong with a request
-//! control   the control port of `poly2mqtt simulate`
+//! control   the control port of `poly2mqtt simulate`; options: how a device is set up; journal: what it was asked
 //! ```
 
 mod audio;
@@ -60,6 +63,7 @@ mod options;
 mod people;
 mod profile;
 mod providers;
+mod routes;
 mod server;
 mod session;
 mod status;

@@ -5,10 +5,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::check::{DeviceRequest, Handled, not_allowed, ok};
+use super::check::ok;
 use super::condition::{Condition, Conditions};
 use super::profile::Profile;
+use super::routes::{Route, get};
 use super::{Model, Options};
+
+pub const ROUTES: &[Route] = &[get("system", |world, _| {
+    let state = world.state();
+    ok(&world.nameplate.describe(state, &world.conditions))
+})];
 
 /// The uptime in seconds when the simulator starts: a device has usually run for a while.
 const UPTIME_AT_START: f64 = 12_345.67;
@@ -54,15 +60,6 @@ impl Nameplate {
     pub fn uptime(&self) -> f64 {
         let seconds = self.uptime_at_start + self.started.elapsed().as_secs_f64();
         (seconds * 100.0).round() / 100.0
-    }
-
-    /// `GET /rest/system`.
-    pub fn handle(&self, request: &DeviceRequest, state: &str, now: &Conditions) -> Handled {
-        if request.method != "GET" {
-            return not_allowed();
-        }
-        request.plain()?;
-        ok(&self.describe(state, now))
     }
 
     fn describe(&self, state: &str, now: &Conditions) -> Value {

@@ -8,8 +8,33 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::check::{DeviceReply, DeviceRequest, Handled, bad, not_allowed, not_found, ok};
+use super::check::{DeviceReply, DeviceRequest, Handled, bad, not_allowed, ok};
 use super::profile::{Feature, Profile};
+use super::routes::{Route, get, post};
+
+/// Devices have each path in two spellings.
+pub const ROUTES: &[Route] = &[
+    get("system/apps", |world, _| world.providers.list()),
+    get("current/system/apps", |world, _| world.providers.list()),
+    get("system/apps/state", |world, _| {
+        world.providers.app_states(world.calls.up())
+    }),
+    get("current/system/apps/state", |world, _| {
+        world.providers.app_states(world.calls.up())
+    }),
+    get("system/mode", |world, _| world.providers.mode()),
+    get("current/system/mode", |world, _| world.providers.mode()),
+    // Known of the other spelling only, unless the device lacks that one.
+    post("system/mode", |world, request| {
+        match world.lacks("/rest/current/system/mode") {
+            true => world.providers.switch(request),
+            false => Err(not_allowed()),
+        }
+    }),
+    post("current/system/mode", |world, request| {
+        world.providers.switch(request)
+    }),
+];
 
 /// An app that can run the room.
 struct App {
@@ -136,40 +161,29 @@ impl Providers {
         }
     }
 
-    /// `system/apps`, `system/apps/state` and `system/mode`, and the same below `current`.
-    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str], in_call: bool) -> Handled {
-        match (path, request.method.as_str()) {
-            (["apps"], "GET") => {
-                request.plain()?;
-                let app = |app: &App| {
-                    json!({
-                        "appName": app.name, "appSize": app.size, "ecoMode": true,
-                        "lastUpdatedOn": 1_655_177_675_000_i64, "packageName": app.package,
-                        "personaName": app.persona, "polyCallFeaturesEnabled": app.poly_calls,
-                        "versionInfo": "1.0",
-                    })
-                };
-                ok(&self.apps().iter().map(app).collect())
-            }
-            (["apps", "state"], "GET") => {
-                request.plain()?;
-                let mut states = vec![json!({
-                    "appPackageName": "com.poly.video", "inMeeting": in_call,
-                })];
-                let meetings = self.meetings.iter();
-                states.extend(
-                    meetings.map(|package| json!({"appPackageName": package, "inMeeting": true})),
-                );
-                ok(&Value::Array(states))
-            }
-            (["mode"], "GET") => {
-                request.plain()?;
-                ok(&json!({"activePersona": self.active, "app": self.active, "mode": "APP"}))
-            }
-            (["mode"], "POST") => self.switch(request),
-            (["apps" | "mode"] | ["apps", "state"], _) => not_allowed(),
-            _ => Err(not_found()),
-        }
+    fn list(&self) -> Handled {
+        let app = |app: &App| {
+            json!({
+                "appName": app.name, "appSize": app.size, "ecoMode": true,
+                "lastUpdatedOn": 1_655_177_675_000_i64, "packageName": app.package,
+                "personaName": app.persona, "polyCallFeaturesEnabled": app.poly_calls,
+                "versionInfo": "1.0",
+            })
+        };
+        ok(&self.apps().iter().map(app).collect())
+    }
+
+    fn app_states(&self, in_call: bool) -> Handled {
+        let poly = ("com.poly.video", in_call);
+        let others = self.meetings.iter().map(|package| (*package, true));
+        let states = std::iter::once(poly).chain(others).map(
+            |(package, in_meeting)| json!({"appPackageName": package, "inMeeting": in_meeting}),
+        );
+        ok(&states.collect())
+    }
+
+    fn mode(&self) -> Handled {
+        ok(&json!({"activePersona": self.active, "app": self.active, "mode": "APP"}))
     }
 
     /// `POST current/system/mode` with `{"enabledapps":["Teams"]}`.

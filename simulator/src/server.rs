@@ -140,50 +140,100 @@ fn header(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Option<
     Some(headers.get(name)?.to_str().ok()?.to_owned())
 }
 
+/// A request as it came.
+struct Received {
+    client: SocketAddr,
+    method: String,
+    path: String,
+    query: String,
+    content_type: Option<String>,
+    cookie: Option<String>,
+    token: Option<String>,
+    body: Bytes,
+    came: Instant,
+}
+
+impl Received {
+    /// Reads a request to its end. Its body is empty if that fails.
+    async fn read(
+        request: Request<Incoming>,
+        client: SocketAddr,
+    ) -> (Self, Result<(), axum::Error>) {
+        let came = Instant::now();
+        let (parts, body) = request.into_parts();
+        let read = axum::body::to_bytes(Body::new(body), LARGEST_BODY).await;
+        let (body, end) = match read {
+            Ok(body) => (body, Ok(())),
+            Err(error) => (Bytes::new(), Err(error)),
+        };
+        let received = Self {
+            client,
+            method: parts.method.as_str().to_owned(),
+            path: parts.uri.path().to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            content_type: header(&parts.headers, CONTENT_TYPE),
+            cookie: header(&parts.headers, COOKIE),
+            token: header(&parts.headers, "x-xsrf-token"),
+            body,
+            came,
+        };
+        (received, end)
+    }
+
+    /// What the device does and answers.
+    fn act(&self, shared: &Shared) -> DeviceReply {
+        let credentials = Credentials::new(self.cookie.as_deref(), self.token.as_deref());
+        let (content_type, body) = (self.content_type.clone(), self.body.clone());
+        let read = DeviceRequest::new(&self.method, &self.path, &self.query, content_type, body);
+        let Some(request) = read else {
+            return super::check::not_found();
+        };
+        let answered = lock(&shared.world).answer(&request, &credentials);
+        answered.unwrap_or_else(|refusal| refusal)
+    }
+
+    /// Its entry in the journal, with the status of what is too large.
+    fn entry(self) -> JournalEntry {
+        JournalEntry {
+            client: self.client,
+            method: self.method,
+            path: self.path,
+            query: self.query,
+            content_type: self.content_type,
+            cookie: self.cookie,
+            token: self.token,
+            body: self.body,
+            status: 413,
+            came: self.came,
+            answered: Instant::now(),
+            acted: None,
+            fault: None,
+            session: None,
+        }
+    }
+}
+
 /// The answer; `None` if the connection is to be dropped.
 async fn answer(
     request: Request<Incoming>,
     client: SocketAddr,
     shared: &Shared,
 ) -> Option<DeviceReply> {
-    let came = Instant::now();
-    let (parts, body) = request.into_parts();
-    let body = axum::body::to_bytes(Body::new(body), LARGEST_BODY).await;
-    let (method, path) = (parts.method.as_str(), parts.uri.path());
-    let cookie = header(&parts.headers, COOKIE);
-    let token = header(&parts.headers, "x-xsrf-token");
-    let content_type = header(&parts.headers, CONTENT_TYPE);
-    let query = parts.uri.query().unwrap_or_default();
-    let entry = |body: &Bytes| JournalEntry {
-        client,
-        method: method.to_owned(),
-        path: path.to_owned(),
-        query: query.to_owned(),
-        content_type: content_type.clone(),
-        cookie: cookie.clone(),
-        token: token.clone(),
-        body: body.clone(),
-        status: 413,
-        came,
-        answered: Instant::now(),
-        acted: None,
-        fault: None,
-        session: None,
-    };
-    let body = match body {
-        Ok(body) => body,
+    let (received, end) = Received::read(request, client).await;
+    match end {
+        Ok(()) => {}
         Err(error) if broken(&error) => return None,
         Err(_) => {
-            shared.note(entry(&Bytes::new()));
+            shared.note(received.entry());
             return Some(DeviceReply::reason(413, "more than 10 MB"));
         }
-    };
-    let fault = match lock(&shared.limit)
+    }
+    let wait = lock(&shared.limit)
         .as_mut()
-        .and_then(|limit| limit.count(came))
-    {
+        .and_then(|limit| limit.count(received.came));
+    let fault = match wait {
         Some(wait) => Some(FaultKind::RetryAfter(429, wait.to_string())),
-        None => take(&mut lock(&shared.faults), method, path),
+        None => take(&mut lock(&shared.faults), &received.method, &received.path),
     };
     match fault {
         Some(FaultKind::Delay(late)) => shared.delay(late).await,
@@ -193,15 +243,6 @@ async fn answer(
     if lock(&shared.down_until).is_some_and(|until| until > Instant::now()) {
         return None;
     }
-    let act = || {
-        let credentials = Credentials::new(cookie.as_deref(), token.as_deref());
-        let read = DeviceRequest::new(method, path, query, content_type.clone(), body.clone());
-        let Some(request) = read else {
-            return super::check::not_found();
-        };
-        let answered = lock(&shared.world).answer(&request, &credentials);
-        answered.unwrap_or_else(|refusal| refusal)
-    };
     let acted = match fault {
         Some(
             FaultKind::DropBefore
@@ -210,9 +251,10 @@ async fn answer(
             | FaultKind::Page
             | FaultKind::Redirect,
         ) => None,
-        _ => Some(act()),
+        _ => Some(received.act(shared)),
     };
-    let done = acted.clone();
+    let acted_status = acted.as_ref().map(|reply| reply.status);
+    let session = acted.as_ref().and_then(DeviceReply::session);
     let reply = match &fault {
         Some(FaultKind::DropBefore | FaultKind::DropAfter) => None,
         Some(FaultKind::Status(status)) => {
@@ -227,14 +269,13 @@ async fn answer(
         Some(kind) => acted.map(|reply| spoilt(reply, kind)),
         None => acted,
     };
-    let made = done.as_ref().and_then(DeviceReply::session);
     shared.note(JournalEntry {
         status: reply.as_ref().map_or(0, |reply| reply.status),
         answered: Instant::now(),
-        acted: done.map(|reply| reply.status),
+        acted: acted_status,
         fault,
-        session: made,
-        ..entry(&body)
+        session,
+        ..received.entry()
     });
     reply
 }

@@ -7,9 +7,35 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Options;
-use super::check::{DeviceReply, DeviceRequest, Handled, bad, not_allowed, not_found, ok};
+use super::check::{DeviceReply, DeviceRequest, Handled, bad, not_found, ok};
 use super::nameplate::now_ms;
 use super::profile::{Feature, Profile};
+use super::routes::{Route, RoutedRequest, delete, get, post};
+use super::world::World;
+
+pub const ROUTES: &[Route] = &[
+    post("session", log_in),
+    post("current/session", log_in),
+    delete("session", |world, request| {
+        world.sessions.log_out(request.credentials)
+    }),
+    delete("current/session", |world, request| {
+        world.sessions.log_out(request.credentials)
+    }),
+    get("session/sessions", |world, _| world.sessions.list()),
+    get("current/session/sessions", |world, _| world.sessions.list()),
+    post("security/password/<role>", |world, request| {
+        match request.segment("role") {
+            "ADMIN" => world.sessions.change_password(request),
+            _ => Err(not_found()),
+        }
+    }),
+];
+
+fn log_in(world: &mut World, request: &RoutedRequest<'_>) -> Handled {
+    let uptime = world.nameplate.uptime();
+    world.sessions.log_in(request, request.credentials, uptime)
+}
 
 /// Where the simulator's clients come from.
 const LOCATION: &str = "127.0.0.1";
@@ -153,24 +179,14 @@ impl Sessions {
         }
     }
 
-    /// `GET current/session/sessions`: who holds sessions.
-    pub fn list(&self, request: &DeviceRequest) -> Handled {
-        if request.method != "GET" {
-            return not_allowed();
-        }
-        request.plain()?;
+    /// Who holds sessions.
+    fn list(&self) -> Handled {
         let sessions: Vec<_> = self.live.iter().map(Session::describe).collect();
         ok(&json!({"sessionList": sessions}))
     }
 
-    /// `POST security/password/ADMIN`. Sessions stay valid.
-    pub fn change_password(&mut self, request: &DeviceRequest, role: &str) -> Handled {
-        if role != "ADMIN" {
-            return Err(not_found());
-        }
-        if request.method != "POST" {
-            return not_allowed();
-        }
+    /// Sessions stay valid.
+    fn change_password(&mut self, request: &DeviceRequest) -> Handled {
         let fields = request.object(&["oldPassword", "newPassword"])?;
         let (old, new) = (fields.text("oldPassword")?, fields.text("newPassword")?);
         if old != self.password {
@@ -184,20 +200,6 @@ impl Sessions {
     fn access_error(&self, reason: &str) -> DeviceReply {
         let one = self.profile.has(Feature::OneAccessError);
         DeviceReply::reason(if one { 403 } else { 400 }, reason)
-    }
-
-    /// `POST` and `DELETE /rest/session`.
-    pub fn handle(
-        &mut self,
-        request: &DeviceRequest,
-        credentials: &Credentials,
-        uptime: f64,
-    ) -> Handled {
-        match request.method.as_str() {
-            "POST" => self.log_in(request, credentials, uptime),
-            "DELETE" => self.log_out(request, credentials),
-            _ => not_allowed(),
-        }
     }
 
     fn log_in(
@@ -280,8 +282,7 @@ impl Sessions {
         Ok(reply)
     }
 
-    fn log_out(&mut self, request: &DeviceRequest, credentials: &Credentials) -> Handled {
-        request.plain()?;
+    fn log_out(&mut self, credentials: &Credentials) -> Handled {
         match self.live(credentials).map(|session| session.id.clone()) {
             Some(id) => {
                 self.end(&id);

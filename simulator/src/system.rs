@@ -2,12 +2,106 @@
 
 use serde_json::{Value, json};
 
-use super::check::{
-    DeviceReply, DeviceRequest, Handled, bad, done, not_allowed, not_found, ok, success,
-};
+use super::check::{DeviceReply, DeviceRequest, Handled, bad, done, ok, success};
 use super::condition::{Condition, Conditions};
 use super::profile::{Feature, Profile};
+use super::routes::{Route, delete, get, post};
 use super::status;
+
+pub const ROUTES: &[Route] = &[
+    get("system/apps/environment", |world, _| {
+        ok(&json!([{
+            "macAddress": "00e0db54d243",
+            "environmentControlAppActive": world.system.environment,
+        }]))
+    }),
+    post("system/apps/environment", |world, _| {
+        world.system.environment = true;
+        ok(&json!({"result": true}))
+    })
+    .without_input(),
+    delete("system/apps/environment", |world, _| {
+        world.system.environment = false;
+        ok(&json!({"result": true}))
+    }),
+    get("system/mode/device", |world, _| {
+        ok(&json!({"result": world.system.device}))
+    }),
+    post("system/mode/device", |world, _| {
+        world.system.device = true;
+        success()
+    })
+    .without_input(),
+    delete("system/mode/device", |world, _| {
+        world.system.device = false;
+        success()
+    }),
+    get("system/mode/signage", |world, _| {
+        ok(&json!({"result": world.system.signage}))
+    }),
+    post("system/mode/signage", |world, _| {
+        world.system.signage = true;
+        success()
+    })
+    .without_input(),
+    delete("system/mode/signage", |world, _| {
+        world.system.signage = false;
+        success()
+    }),
+    get("system/h323gatekeepers", |world, _| {
+        let server = world.system.server(&world.conditions);
+        ok(&json!([server]))
+    }),
+    get("system/sipservers", |world, _| {
+        let server = world.system.server(&world.conditions);
+        // The guide's sample is one object; devices send a list.
+        ok(&match world.profile.has(Feature::Lists) {
+            true => json!([server]),
+            false => server,
+        })
+    }),
+    get("system/logs", |_, _| {
+        Ok(DeviceReply::new(
+            200,
+            "application/octet-stream",
+            TAR.to_vec(),
+        ))
+    }),
+    post("system/network/ping", |_, request| {
+        request.object(&["destination"])?.text("destination")?;
+        ok(&json!({
+            "icmpReachable": true, "responseTime": 1, "h323Reachable": false,
+            "sipReachable": true,
+        }))
+    }),
+    // The only GET with a body in the guide.
+    get("system/network/traceroute", |_, request| {
+        let to = request.object(&["destination"])?.text("destination")?;
+        ok(&json!({"success": true, "totalHops": 1, "hops": [
+            {"hopNumber": 1, "address": to, "dnsName": "", "responseTimes": [1]},
+        ]}))
+    })
+    .with_input(),
+    post("system/reboot", |world, request| {
+        reboot(world.profile, request)
+    }),
+    post("system/resetsettings", |world, request| {
+        world.system.reset_settings(request)
+    }),
+    get("system/status", |world, _| {
+        ok(&status::list(world.profile, &world.conditions))
+    }),
+    get("system/time", |world, _| {
+        ok(&json!({"time": world.system.time, "tzOffset": world.system.zone}))
+    }),
+    post("system/time", |world, request| {
+        world.system.set_time(request)
+    }),
+    get("system/time/local", |_, _| {
+        ok(&json!({"time": "2018-08-10T15:00:59.000-0700"}))
+    }),
+    get("mediastats", |_, _| ok(&json!({"vars": []}))),
+];
 
 /// A TAR file without entries: two empty blocks.
 const TAR: [u8; 1024] = [0; 1024];
@@ -44,137 +138,56 @@ impl System {
         })
     }
 
-    pub fn media_stats(&self, request: &DeviceRequest) -> Handled {
-        if request.method != "GET" {
-            return not_allowed();
-        }
-        request.plain()?;
-        ok(&json!({"vars": []}))
+    /// A SIP server or a gatekeeper.
+    fn server(&self, now: &Conditions) -> Value {
+        let newer = self.profile.has(Feature::Lists);
+        let state = match (newer, now.has(Condition::RegistrationsDown)) {
+            (true, false) => "UP",
+            (true, true) => "DOWN",
+            (false, false) => "ON",
+            (false, true) => "OFF",
+        };
+        json!({"state": state, "address": "192.0.2.1", "version": "", "model": ""})
     }
 
-    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str], now: &Conditions) -> Handled {
-        let method = request.method.as_str();
-        if let ["mode" | "apps", ..] = path {
-            request.plain()?;
+    fn reset_settings(&mut self, request: &DeviceRequest) -> Handled {
+        let keep = ["keepCertificates", "keepCdr", "keepDirectory", "keepLogs"];
+        let known: Vec<&str> = keep.into_iter().chain(["action"]).collect();
+        let fields = request.object(&known)?;
+        if fields.text("action")? != "resetsettings" {
+            return Err(bad("action is none of its words"));
         }
-        match (path, method) {
-            (["apps", "environment"], "GET") => ok(&json!([
-                {"macAddress": "00e0db54d243", "environmentControlAppActive": self.environment},
-            ])),
-            (["apps", "environment"], "POST" | "DELETE") => {
-                self.environment = method == "POST";
-                ok(&json!({"result": true}))
-            }
-            (["mode", "device"], "GET") => ok(&json!({"result": self.device})),
-            (["mode", "device"], "POST" | "DELETE") => {
-                self.device = method == "POST";
-                success()
-            }
-            (["mode", "signage"], "GET") => ok(&json!({"result": self.signage})),
-            (["mode", "signage"], "POST" | "DELETE") => {
-                self.signage = method == "POST";
-                success()
-            }
-            (["h323gatekeepers" | "sipservers"], "GET") => {
-                request.plain()?;
-                let newer = self.profile.has(Feature::Lists);
-                let state = match (newer, now.has(Condition::RegistrationsDown)) {
-                    (true, false) => "UP",
-                    (true, true) => "DOWN",
-                    (false, false) => "ON",
-                    (false, true) => "OFF",
-                };
-                let server = json!({
-                    "state": state, "address": "192.0.2.1", "version": "", "model": "",
-                });
-                // The guide's sample of the SIP servers is one object; devices send a list.
-                let list = newer || path[0] == "h323gatekeepers";
-                ok(&if list { json!([server]) } else { server })
-            }
-            (["logs"], "GET") => {
-                request.plain()?;
-                Ok(DeviceReply::new(
-                    200,
-                    "application/octet-stream",
-                    TAR.to_vec(),
-                ))
-            }
-            (["network", "ping"], "POST") => {
-                request.object(&["destination"])?.text("destination")?;
-                ok(&json!({
-                    "icmpReachable": true, "responseTime": 1, "h323Reachable": false,
-                    "sipReachable": true,
-                }))
-            }
-            // The only GET with a body in the guide.
-            (["network", "traceroute"], "GET") => {
-                let to = request.object(&["destination"])?.text("destination")?;
-                ok(&json!({"success": true, "totalHops": 1, "hops": [
-                    {"hopNumber": 1, "address": to, "dnsName": "", "responseTimes": [1]},
-                ]}))
-            }
-            (["reboot"], "POST") => {
-                let spellings = [
-                    (Feature::RebootAction, "action"),
-                    (Feature::RestartAll, "restartAll"),
-                ];
-                let known = spellings.into_iter();
-                let known = known.filter(|(feature, _)| self.profile.has(*feature));
-                let known: Vec<_> = known.map(|(_, field)| field).collect();
-                let fields = request.object(&known)?;
-                let restarts = fields.has("restartAll") && fields.bool("restartAll")?;
-                if !restarts && fields.text("action")? != "reboot" {
-                    return Err(bad("action is none of its words"));
-                }
-                let mut reply = DeviceReply::empty(200);
-                reply.reboots = true;
-                Ok(reply)
-            }
-            (["resetsettings"], "POST") => {
-                let keep = ["keepCertificates", "keepCdr", "keepDirectory", "keepLogs"];
-                let known: Vec<&str> = keep.into_iter().chain(["action"]).collect();
-                let fields = request.object(&known)?;
-                if fields.text("action")? != "resetsettings" {
-                    return Err(bad("action is none of its words"));
-                }
-                for name in keep {
-                    fields.bool(name)?;
-                }
-                self.resets += 1;
-                done()
-            }
-            (["status"], "GET") => {
-                request.plain()?;
-                ok(&status::list(self.profile, now))
-            }
-            (["time"], "GET") => {
-                request.plain()?;
-                ok(&json!({"time": self.time, "tzOffset": self.zone}))
-            }
-            (["time"], "POST") => {
-                let fields = request.object(&["time", "tzOffset"])?;
-                self.time = fields.integer("time", 0, i64::MAX)?;
-                if fields.has("tzOffset") {
-                    self.zone = fields.integer("tzOffset", -840, 840)?;
-                }
-                done()
-            }
-            (["time", "local"], "GET") => {
-                request.plain()?;
-                ok(&json!({"time": "2018-08-10T15:00:59.000-0700"}))
-            }
-            (
-                [
-                    "h323gatekeepers" | "sipservers" | "logs" | "reboot" | "resetsettings"
-                    | "status" | "time",
-                ]
-                | ["apps", "environment"]
-                | ["mode", "device" | "signage"]
-                | ["network", "ping" | "traceroute"]
-                | ["time", "local"],
-                _,
-            ) => not_allowed(),
-            _ => Err(not_found()),
+        for name in keep {
+            fields.bool(name)?;
         }
+        self.resets += 1;
+        done()
     }
+
+    fn set_time(&mut self, request: &DeviceRequest) -> Handled {
+        let fields = request.object(&["time", "tzOffset"])?;
+        self.time = fields.integer("time", 0, i64::MAX)?;
+        if fields.has("tzOffset") {
+            self.zone = fields.integer("tzOffset", -840, 840)?;
+        }
+        done()
+    }
+}
+
+fn reboot(profile: Profile, request: &DeviceRequest) -> Handled {
+    let spellings = [
+        (Feature::RebootAction, "action"),
+        (Feature::RestartAll, "restartAll"),
+    ];
+    let known = spellings.into_iter();
+    let known = known.filter(|(feature, _)| profile.has(*feature));
+    let known: Vec<_> = known.map(|(_, field)| field).collect();
+    let fields = request.object(&known)?;
+    let restarts = fields.has("restartAll") && fields.bool("restartAll")?;
+    if !restarts && fields.text("action")? != "reboot" {
+        return Err(bad("action is none of its words"));
+    }
+    let mut reply = DeviceReply::empty(200);
+    reply.reboots = true;
+    Ok(reply)
 }

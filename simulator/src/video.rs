@@ -2,8 +2,21 @@
 
 use serde_json::json;
 
-use super::calls::Calls;
-use super::check::{DeviceRequest, Handled, not_allowed, not_found, ok, success};
+use super::check::{Handled, ok, success};
+use super::routes::{Route, RoutedRequest, get, post};
+use super::world::World;
+
+pub const ROUTES: &[Route] = &[
+    get("video/local/mute", |world, _| {
+        ok(&json!({"result": world.video.muted}))
+    }),
+    post("video/local/mute", |world, request| {
+        world.video.muted = request.object(&["mute"])?.bool("mute")?;
+        success()
+    }),
+    get("video/remote/<conference>/mute", remote_mute),
+    get("video/remote/<conference>/mutelock", remote_mute),
+];
 
 #[derive(Debug)]
 pub struct Video {
@@ -14,24 +27,9 @@ impl Video {
     pub fn new() -> Self {
         Self { muted: false }
     }
+}
 
-    pub fn handle(&mut self, request: &DeviceRequest, path: &[&str], calls: &Calls) -> Handled {
-        match (path, request.method.as_str()) {
-            (["local", "mute"], "GET") => {
-                request.plain()?;
-                ok(&json!({"result": self.muted}))
-            }
-            (["local", "mute"], "POST") => {
-                self.muted = request.object(&["mute"])?.bool("mute")?;
-                success()
-            }
-            (["remote", id, "mute" | "mutelock"], "GET") => {
-                request.plain()?;
-                calls.has(id)?;
-                ok(&json!({"result": false}))
-            }
-            (["local", "mute"] | ["remote", _, "mute" | "mutelock"], _) => not_allowed(),
-            _ => Err(not_found()),
-        }
-    }
+fn remote_mute(world: &mut World, request: &RoutedRequest<'_>) -> Handled {
+    world.calls.has(request.segment("conference"))?;
+    ok(&json!({"result": false}))
 }

@@ -1,33 +1,52 @@
-//! The whole simulated room, and which area of it answers which path.
+//! The whole simulated room, and which requests it lets pass to the areas.
 
 use serde_json::{Value, json};
 
 use super::Options;
-use super::audio::Audio;
-use super::calendar::Calendar;
-use super::calls::Calls;
-use super::cameras::Cameras;
-use super::check::{DeviceReply, DeviceRequest, Handled, not_allowed, not_found};
-use super::collaboration::Collaboration;
+use super::audio::{self, Audio};
+use super::calendar::{self, Calendar};
+use super::calls::{self, Calls};
+use super::cameras::{self, Cameras};
+use super::check::{DeviceReply, DeviceRequest, Handled, not_found};
+use super::collaboration::{self, Collaboration};
 use super::condition::{Condition, Conditions};
-use super::device_config::{DeviceConfig, Reach};
-use super::devices;
-use super::directory::Directory;
-use super::nameplate::Nameplate;
+use super::device_config::{self, DeviceConfig};
+use super::directory::{self, Directory};
+use super::nameplate::{self, Nameplate};
 use super::profile::Profile;
-use super::providers::Providers;
-use super::session::{Credentials, Sessions};
-use super::system::System;
-use super::video::Video;
+use super::providers::{self, Providers};
+use super::routes::Route;
+use super::session::{self, Credentials, Sessions};
+use super::system::{self, System};
+use super::video::{self, Video};
+use super::{call_log, devices};
+
+/// All that the device answers.
+const AREAS: [&[Route]; 14] = [
+    audio::ROUTES,
+    calendar::ROUTES,
+    call_log::ROUTES,
+    calls::ROUTES,
+    cameras::ROUTES,
+    collaboration::ROUTES,
+    device_config::ROUTES,
+    devices::ROUTES,
+    directory::ROUTES,
+    nameplate::ROUTES,
+    providers::ROUTES,
+    session::ROUTES,
+    system::ROUTES,
+    video::ROUTES,
+];
 
 /// The room: one field for each area of the guide, and for what is beyond it.
 #[derive(Debug)]
 pub struct World {
-    profile: Profile,
+    pub profile: Profile,
     pub conditions: Conditions,
     pub nameplate: Nameplate,
     pub providers: Providers,
-    config: DeviceConfig,
+    pub config: DeviceConfig,
     pub sessions: Sessions,
     pub audio: Audio,
     pub calendar: Calendar,
@@ -67,93 +86,47 @@ impl World {
     pub fn answer(&mut self, request: &DeviceRequest, credentials: &Credentials) -> Handled {
         let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
         let method = request.method.as_str();
-        let whole = format!("/rest/{}", path.join("/"));
-        let is_lacking =
-            self.lacks.contains(&whole) || self.lacks.contains(&format!("{method} {whole}"));
-        if path == ["session"] || path == ["current", "session"] {
-            if is_lacking {
-                return Err(not_found());
-            }
-            if let Some(refusal) = self.profile.refuses(method, &path) {
-                return Err(refusal);
-            }
-            let uptime = self.nameplate.uptime();
-            return self.sessions.handle(request, credentials, uptime);
-        }
-        if !self.sessions.admits(method, credentials) {
+        let is_log_in = matches!(path[..], ["session"] | ["current", "session"]);
+        if !is_log_in && !self.sessions.admits(method, credentials) {
             return Err(DeviceReply::forbidden_page());
         }
-        if is_lacking {
+        let whole = format!("/rest/{}", path.join("/"));
+        if self.lacks(&whole) || self.lacks(&format!("{method} {whole}")) {
             return Err(not_found());
         }
         if let Some(refusal) = self.profile.refuses(method, &path) {
             return Err(refusal);
         }
+        if !is_log_in {
+            self.check_provider(request, &path)?;
+        }
+        Route::find(&AREAS, request)?.answer(self, request, credentials)
+    }
+
+    /// Refuses what the device does not answer while another provider than Poly runs, or is switched to.
+    fn check_provider(
+        &mut self,
+        request: &DeviceRequest,
+        path: &[&str],
+    ) -> Result<(), DeviceReply> {
         let fails = self.conditions.has(Condition::ProviderSwitchFails);
         self.providers.advance(fails);
-        if self.providers.switching() && !answers_during_a_switch(&path) {
+        if self.providers.switching() && !answers_during_a_switch(path) {
             return Err(DeviceReply::reason(503, "the provider is being switched"));
         }
-        if self.providers.locked() && changes(request, &path) {
+        if self.providers.locked() && changes(request, path) {
             return Err(DeviceReply::reason(403, "not in this mode"));
         }
-        self.dispatch(request, &path)
+        Ok(())
     }
 
-    fn dispatch(&mut self, request: &DeviceRequest, path: &[&str]) -> Handled {
-        let now = &self.conditions;
-        let in_call = self.calls.up();
-        match path {
-            ["audio", rest @ ..] => self.audio.handle(request, rest, now),
-            ["calendar", rest @ ..] => self.calendar.handle(request, rest, &mut self.calls, now),
-            ["cameras", rest @ ..] => self.cameras.handle(request, rest, in_call, now),
-            ["collaboration", rest @ ..] => self.collaboration.handle(request, rest),
-            ["conferences", rest @ ..] => self.calls.handle(request, rest),
-            ["calllog", rest @ ..] => self.calls.log.handle(request, rest),
-            ["video", rest @ ..] => self.video.handle(request, rest, &self.calls),
-            ["directory", rest @ ..] => self.directory.handle(request, rest, &mut self.calls),
-            ["system"] => self.nameplate.handle(request, self.state(), now),
-            // Known of the other spelling only, unless the device lacks that one.
-            ["system", "mode"] if request.method != "GET" && !self.lacks_current_mode() => {
-                not_allowed()
-            }
-            ["system", "mode" | "apps"] | ["system", "apps", "state"] => {
-                self.providers.handle(request, &path[1..], in_call)
-            }
-            ["current", "system", "mode" | "apps"] | ["current", "system", "apps", "state"] => {
-                self.providers.handle(request, &path[2..], in_call)
-            }
-            ["system", rest @ ..] => self.system.handle(request, rest, now),
-            ["devicemanagement", rest @ ..] => {
-                devices::handle(request, rest, false, &self.nameplate, now)
-            }
-            ["current", "devicemanagement", rest @ ..] => {
-                devices::handle(request, rest, true, &self.nameplate, now)
-            }
-            ["current", "session", "sessions"] | ["session", "sessions"] => {
-                self.sessions.list(request)
-            }
-            ["security", "password", role] => self.sessions.change_password(request, role),
-            ["config"] => {
-                let mut reach = Reach {
-                    nameplate: &mut self.nameplate,
-                    audio: &mut self.audio,
-                    conditions: &mut self.conditions,
-                };
-                self.config.handle(request, &mut reach)
-            }
-            ["mediastats"] => self.system.media_stats(request),
-            _ => Err(not_found()),
-        }
-    }
-
-    fn lacks_current_mode(&self) -> bool {
-        let path = "/rest/current/system/mode";
-        self.lacks.iter().any(|lacking| lacking == path)
+    /// Whether the device was started without this path, or without this method and path.
+    pub fn lacks(&self, call: &str) -> bool {
+        self.lacks.iter().any(|lacking| lacking == call)
     }
 
     /// The `state` of `GET system`.
-    fn state(&self) -> &'static str {
+    pub fn state(&self) -> &'static str {
         if self.providers.switching() {
             "INITIALIZING"
         } else if self.calls.up() {

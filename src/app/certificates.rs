@@ -18,7 +18,7 @@ use crate::rooms::device_settings;
 pub struct Certificates {
     /// Of HTTP and plain lines, if they speak TLS.
     pub(super) server: Option<Arc<ServerTls>>,
-    /// Those that the gateway shows others.
+    /// The certificates that the gateway shows others.
     pub(super) own: Vec<OwnCertificate>,
     /// What does not stop the start, although something will not work: rooms that need this machine's
     /// certificate store, and there is none; a certificate that has expired, or soon will.

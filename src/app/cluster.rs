@@ -258,7 +258,7 @@ impl RunningCluster {
         self.placed.configure(config)
     }
 
-    /// The rooms of the new configuration have been applied: those that it has not any more have ended. Only now the
+    /// The rooms of the new configuration have been applied: those that are no longer in it have ended. Only now the
     /// others learn of it, since they may use these devices then.
     pub fn reloaded(&self, number: u64, config: &Config) {
         let rooms = RoomDigests::new(config.room_digests());

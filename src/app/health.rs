@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
-
 use crate::doors::http::Sampler;
 use crate::doors::mqtt::MqttDoor;
 use crate::rooms::Rooms;
+use crate::sleep::ticks_after;
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{ClusterSample, Sample, Telemetry};
 use crate::topics::GATEWAY_HEALTH;
@@ -44,8 +43,7 @@ pub async fn publish(
     store: Arc<StateStore>,
     rooms: Arc<Rooms>,
 ) {
-    let mut ticks = interval_at(Instant::now() + SECOND_HEALTH, HEALTH_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks_after(SECOND_HEALTH, HEALTH_INTERVAL);
     loop {
         let health = telemetry.health(&sampler(), store.len());
         telemetry.log_floods();

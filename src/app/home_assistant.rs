@@ -130,7 +130,7 @@ impl DocumentSharing for SharedRooms {
         self.speaks()
     }
 
-    fn changed(&self) -> watch::Receiver<u64> {
+    fn changed(&self) -> watch::Receiver<()> {
         self.document_changes()
     }
 }

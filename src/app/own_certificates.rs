@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use time::OffsetDateTime;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::config::Config;
 use crate::net::Validity;
+use crate::sleep::ticks_after;
 use crate::telemetry::Telemetry;
 
 /// How often they are looked at while the gateway runs.
@@ -37,7 +37,7 @@ enum UseOfFile {
 }
 
 impl OwnCertificate {
-    /// Those that a configuration names and that can be read.
+    /// The certificates that a configuration names and that can be read.
     pub fn all(config: &Config) -> Vec<Self> {
         let server = config.http.tls.as_ref();
         let server = server.map(|files| &files.certificate);
@@ -88,7 +88,7 @@ pub struct OwnCertificates {
 }
 
 impl OwnCertificates {
-    /// Those of a start.
+    /// The certificates with which the gateway starts.
     pub fn new(in_use: Vec<OwnCertificate>, telemetry: Arc<Telemetry>) -> Arc<Self> {
         let own = Self {
             in_use: Mutex::default(),
@@ -98,7 +98,7 @@ impl OwnCertificates {
         Arc::new(own)
     }
 
-    /// Those of a reload.
+    /// From a reload on these are in use.
     pub fn replace(&self, in_use: Vec<OwnCertificate>) {
         self.tell_metrics(&in_use);
         *self.in_use.lock() = in_use;
@@ -106,8 +106,7 @@ impl OwnCertificates {
 
     /// Looks at them once a day.
     pub async fn watch(self: Arc<Self>) {
-        let mut ticks = interval_at(Instant::now() + CHECK_INTERVAL, CHECK_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = ticks_after(CHECK_INTERVAL, CHECK_INTERVAL);
         loop {
             ticks.tick().await;
             let own = self.clone();

@@ -72,7 +72,7 @@ struct ClientFilters {
     owner: ClientOwner,
     filters: HashSet<Box<str>>,
     wildcards: usize,
-    /// Those whose messages keep their retain flag.
+    /// The filters whose messages keep their retain flag.
     as_published: HashSet<Box<str>>,
 }
 

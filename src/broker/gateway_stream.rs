@@ -100,7 +100,7 @@ impl GatewayStream {
     /// flag taken off for the library; its results are counted. A normal DISCONNECT discards its will.
     ///
     /// # Errors
-    /// So many bytes are needed.
+    /// The number of bytes that are needed.
     pub fn reads(&mut self, frame: &Frame, bytes: &mut [u8]) -> Result<(), usize> {
         if frame.kind == kind::PUBLISH && frame.flags & RETAIN != 0 {
             let packet = bytes.get(..frame.length()).ok_or(frame.length())?;

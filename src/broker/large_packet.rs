@@ -21,7 +21,7 @@ pub struct LargePacket {
 
 enum State {
     None,
-    /// So many KiB are wanted.
+    /// It waits for this many KiB.
     Wanted(u32),
     /// It may come until then.
     Coming {

@@ -38,8 +38,8 @@ pub const USER_PROPERTIES: usize = 16;
 /// The most bytes of answers that a client has not read. After that nothing more is read from it.
 pub const MOST_UNREAD_BYTES: usize = 64 << 10;
 
-/// So many messages and subscriptions of a client may be refused at once, and one more after each
-/// [`REFUSAL_PAUSE`]: a program with a wrong topic for each of its buttons.
+/// A client's messages and subscriptions that may be refused at once, and one more after each [`REFUSAL_PAUSE`]: a
+/// program with a wrong topic for each of its buttons.
 pub const REFUSALS_AT_ONCE: u32 = 100;
 /// After more, the client's next packet is looked at only after this.
 pub const REFUSAL_PAUSE: Duration = Duration::from_millis(10);
@@ -78,7 +78,7 @@ pub const TOPIC_LENGTH: usize = 1024;
 
 /// One owner may have one of this many of the broker's connections.
 pub const CONNECTION_SHARE: usize = 2;
-/// And at least so many, however few the broker has.
+/// The least that one owner may have, however few connections the broker has.
 pub const FEWEST_CONNECTIONS: usize = 8;
 /// The most sessions that are kept for clients that are gone.
 pub const SESSIONS: usize = 1000;
@@ -123,9 +123,9 @@ pub const WAITING_MESSAGES: usize = 50_000;
 /// The bytes that may be published while a client does not read or acknowledge. It is dropped after
 /// that.
 pub const BACKLOG_BYTES: usize = 16 << 20;
-/// And the bytes of topics and properties, which the library copies for each client.
+/// The bytes of topics and properties in that backlog, which the library copies for each client.
 pub const BACKLOG_HEAD_BYTES: usize = 2 << 20;
-/// And the messages: long before their senders wait.
+/// The messages in that backlog: long before their senders wait.
 pub const BACKLOG_MESSAGES: usize = 2_500;
 /// A client that reads nothing at all for this long is dropped, as at the other doors. The messages
 /// that were retained when it subscribed wait for it.
@@ -151,7 +151,7 @@ pub const TICKET_TIMEOUT: Duration = Duration::from_secs(1);
 pub const RECEIVE_MAXIMUM: u16 = 256;
 /// The most bytes of them for one client, if it is more than one message.
 pub const QOS2_INFLIGHT_BYTES_PER_CLIENT: usize = 1 << 20;
-/// And for all clients.
+/// The same bound for all clients together.
 pub const QOS2_INFLIGHT_BYTES: usize = 64 << 20;
 
 /// Messages above this size share [`LARGE_PACKETS_BYTES`] while they come, commands until the gateway gets them.

@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 
+use data_encoding::HEXLOWER;
 use mqtt5::validation::is_path_safe_client_id;
 use ring::hmac;
 
@@ -75,10 +76,7 @@ impl PlaceNames {
         context.update(user.as_bytes());
         context.update(name.as_bytes());
         let tag = context.sign();
-        tag.as_ref()[..NAME_BYTES]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        HEXLOWER.encode(&tag.as_ref()[..NAME_BYTES])
     }
 }
 

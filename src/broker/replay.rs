@@ -41,7 +41,7 @@ impl ReplayBacklog {
         Ok(())
     }
 
-    /// So many bytes more are on their way.
+    /// More bytes are on their way.
     pub fn add(&mut self, bytes: usize, now: Instant) {
         self.bytes += bytes;
         self.last_change = Some(now);

@@ -50,7 +50,7 @@ pub struct RetainedLedger {
 #[derive(Debug, Default)]
 struct Entries {
     by_topic: HashMap<Box<str>, Entry>,
-    /// Of all entries.
+    /// The size of all entries.
     bytes: usize,
     /// Topics whose messages have expired and are just taken out of the library.
     clearing: HashSet<String>,

@@ -76,9 +76,9 @@ pub struct Inspection {
 enum Reading {
     /// A packet begins.
     Head,
-    /// So many bytes are for the library.
+    /// This many bytes are for the library.
     Pass(usize),
-    /// So many bytes are dropped.
+    /// This many bytes are dropped.
     Drop(usize),
     /// The connection ends.
     End,

@@ -1,4 +1,8 @@
 //! What a device can do, by area: one file each, with data and small functions only.
+//!
+//! In the guide: `audio`, `calendar`, `cameras`, `collaboration`, `conferences`, `directory`, `session`, `system`,
+//! `video`. Beyond it: `config` (the device's settings), `paired` (what is paired with it), `providers` (which one runs
+//! the room). `readiness` is made by the gateway.
 
 use super::operation::Operation;
 

@@ -12,6 +12,13 @@ fn commands() -> impl Iterator<Item = (&'static Operation, &'static Command)> {
     })
 }
 
+/// What a test looks at. A test that looks at nothing would pass whatever the catalogue says.
+fn some<T>(found: impl Iterator<Item = T>) -> Vec<T> {
+    let found: Vec<T> = found.collect();
+    assert!(!found.is_empty(), "nothing is looked at");
+    found
+}
+
 fn names(pattern: &str) -> BTreeSet<&str> {
     parameters(pattern).collect()
 }
@@ -60,8 +67,8 @@ fn every_state_that_is_referred_to_can_be_read() {
 
 #[test]
 fn what_a_command_sets_is_read_back() {
-    for (_, command) in commands() {
-        let Some(state) = command.sets else { continue };
+    let setting = commands().filter_map(|(_, command)| Some((command, command.sets?)));
+    for (command, state) in some(setting) {
         let (reader, _) = CATALOGUE.reader(state).unwrap();
         let read = command.refresh.iter().any(|refresh| {
             let operation = CATALOGUE.reader(*refresh).unwrap().0;
@@ -76,7 +83,7 @@ fn what_a_command_sets_is_read_back() {
 
 #[test]
 fn every_parameter_comes_from_somewhere_and_goes_somewhere() {
-    for (operation, command) in commands() {
+    for (operation, command) in some(commands()) {
         let topic = command.topic;
         let of_path = names(operation.path);
         let of_topic = names(topic);
@@ -106,7 +113,7 @@ fn every_parameter_comes_from_somewhere_and_goes_somewhere() {
 /// Body fields that are fixed or carried do not hide one of the payload's.
 #[test]
 fn no_body_field_is_sent_twice() {
-    for (_, command) in commands() {
+    for (_, command) in some(commands()) {
         let more = command.body_constants.iter().map(|(name, _)| *name);
         let more = more.chain(command.params_in_body.iter().map(|(_, name)| *name));
         let mut sent: Vec<_> = more.collect();
@@ -127,6 +134,7 @@ fn no_body_field_is_sent_twice() {
 /// Another spelling of a command differs from the first in its request only.
 #[test]
 fn every_fallback_is_like_the_first_of_its_topic() {
+    let mut others = 0;
     for route in CATALOGUE.routes() {
         let first = &route.variants[0].command;
         assert!(!first.fallback, "{}", route.topic);
@@ -136,6 +144,7 @@ fn every_fallback_is_like_the_first_of_its_topic() {
             .map(|it| &it.command)
             .filter(|it| it.fallback)
         {
+            others += 1;
             let fields = |command: &Command| match command.payload {
                 Payload::Fields { bare, fields, .. } => {
                     let names: Vec<_> = fields.iter().map(|field| field.name).collect();
@@ -153,14 +162,13 @@ fn every_fallback_is_like_the_first_of_its_topic() {
             assert!(!other.guarded, "{}", route.topic);
         }
     }
+    assert!(others > 0);
 }
 
 #[test]
 fn every_stand_in_reads_the_states_of_another() {
-    for operation in operations() {
-        let Some(path) = operation.fallback_for else {
-            continue;
-        };
+    let stand_ins = operations().filter_map(|operation| Some((operation, operation.fallback_for?)));
+    for (operation, path) in some(stand_ins) {
         let first = operations()
             .find(|it| it.reads() && it.path == path)
             .unwrap();
@@ -180,19 +188,17 @@ fn every_stand_in_reads_the_states_of_another() {
 
 #[test]
 fn every_read_body_is_json() {
-    for operation in operations() {
-        if let Some(ReadBody::Fixed(body)) = operation.read {
-            let json = serde_json::from_str::<serde_json::Value>(body);
-            assert!(json.is_ok(), "{}", operation.path);
-        }
-        if operation.poll.is_some() {
-            assert!(
-                operation.reads(),
-                "{} {}",
-                operation.method.as_str(),
-                operation.path
-            );
-        }
+    let bodies = operations().filter_map(|operation| match operation.read {
+        Some(ReadBody::Fixed(body)) => Some((operation, body)),
+        _ => None,
+    });
+    for (operation, body) in some(bodies) {
+        let json = serde_json::from_str::<serde_json::Value>(body);
+        assert!(json.is_ok(), "{}", operation.path);
+    }
+    for operation in some(operations().filter(|operation| operation.poll.is_some())) {
+        let method = operation.method.as_str();
+        assert!(operation.reads(), "{method} {}", operation.path);
     }
 }
 
@@ -207,6 +213,7 @@ fn what_a_command_ends_is_there() {
 /// A hang-up must know them: otherwise the call comes up after it.
 #[test]
 fn what_starts_a_call_dials() {
+    assert!(commands().any(|(_, command)| command.dials));
     for (_, command) in commands() {
         let changes_calls = command.refresh.contains(&CALLS);
         let starts = changes_calls && command.time_limit == TimeLimit::Slow;

@@ -22,7 +22,7 @@ use report::{ClusterReport, EtcdEndpoint};
 
 /// Longer than a gateway takes from one heartbeat to the next.
 const HEARTBEAT_LOOK: Duration = Duration::from_millis(600);
-/// So many looks without a new heartbeat are none by chance. Soon after that the others remove the gateway.
+/// After this many looks without a new heartbeat a gateway counts as silent. Soon after that the others remove it.
 const HEARTBEAT_LOOKS: usize = 3;
 
 /// The options of `cluster`.

@@ -7,7 +7,9 @@ use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::Instant;
+
+use crate::sleep::ticks_after;
 
 /// To the start of the line, and everything after it away.
 const CLEAR_LINE: &str = "\r\x1b[K";
@@ -123,8 +125,7 @@ impl Progress {
 /// Waits for something, and calls `show` each second until it is over.
 async fn each_second<T>(show: impl Fn(), thing: impl Future<Output = T>) -> T {
     let mut thing = std::pin::pin!(thing);
-    let mut ticks = interval_at(Instant::now() + SHORT, SHORT);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = ticks_after(SHORT, SHORT);
     loop {
         tokio::select! {
             result = &mut thing => break result,

@@ -3,14 +3,14 @@
 //! Pure: made from what the keeper shows and from the configured rooms. Names no secret. The speaker's document
 //! is the one at the broker; each gateway shows its own over HTTP and WebSocket.
 
-use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
 use super::placement::{SHARDS, Shard, shard_of};
 use super::view::{ClusterState, ClusterView};
 use crate::clock::rfc3339_of_unix;
+use crate::digest::hex_digest;
 
-/// How much of a digest is shown: enough to see whether two are the same.
+/// How many digits of a digest are shown: enough to see whether two are the same.
 const SHOWN_DIGEST: usize = 12;
 
 /// How many rooms are named whose device has another name at another member: more are a matter of the whole file.
@@ -198,9 +198,7 @@ fn placement_digest(view: &ClusterView) -> String {
         }
         text.push(' ');
     }
-    let digest = digest(&SHA256, text.as_bytes());
-    let hex: String = digest.as_ref().iter().map(|b| format!("{b:02x}")).collect();
-    shown_digest(&hex).to_owned()
+    hex_digest(text.as_bytes(), SHOWN_DIGEST / 2)
 }
 
 fn shown_digest(digest: &str) -> &str {

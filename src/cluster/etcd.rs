@@ -19,14 +19,13 @@ use bytes::Bytes;
 use http::StatusCode;
 use parking_lot::Mutex;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::redirect::Policy;
 use rustls::crypto::ring;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
 use super::registry::{Registry, RegistryError, Transaction, TransactionReply};
 use crate::config::Secret;
-use crate::net::{Authorities, Handshakes, ServerWords, Trust, client_config};
+use crate::net::{Authorities, Handshakes, ServerWords, Trust, client_config, http_client};
 use crate::os_error::cause_words;
 use answer::{cannot_send, read_answer};
 use endpoints::Endpoints;
@@ -98,15 +97,7 @@ impl Etcd {
         let provider = Arc::new(ring::default_provider());
         let (tls, handshakes) =
             client_config(Trust::Authorities(authorities), &ETCD_WORDS, None, provider)?;
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .http1_only()
-            .no_proxy()
-            .redirect(Policy::none())
-            .referer(false)
-            .retry(reqwest::retry::never().max_retries_per_request(0))
-            .tcp_nodelay(true)
-            .connect_timeout(CONNECT_TIMEOUT)
+        let client = http_client(tls, CONNECT_TIMEOUT)
             .build()
             .map_err(|error| cause_words(&error))?;
         Ok(Self {
@@ -123,7 +114,7 @@ impl Etcd {
 
     async fn call(&self, transaction: &Transaction) -> Result<TransactionReply, RegistryError> {
         let deadline = Instant::now() + CALL_TIMEOUT;
-        let body = to_json(&wire::transaction(transaction));
+        let body = wire::transaction(transaction).to_string().into();
         let token = self.token();
         match self
             .attempt(transaction, &body, token.clone(), deadline)
@@ -282,7 +273,8 @@ impl Etcd {
         if self.token().as_ref() != refused {
             return Ok(());
         }
-        let body = to_json(&json!({"name": user, "password": password.expose()}));
+        let login = json!({"name": user, "password": password.expose()});
+        let body = login.to_string().into();
         let deadline = Instant::now() + LOGIN_TIMEOUT;
         let posted = self
             .post("/v3/auth/authenticate", &body, None, deadline)
@@ -387,9 +379,4 @@ impl Etcd {
     ) -> Result<EtcdStatus, RegistryError> {
         status::status_in(status, answer, Duration::ZERO).map_err(status::refused)
     }
-}
-
-/// A [`Value`] has only strings as keys, so it always serialises.
-fn to_json(value: &Value) -> Bytes {
-    serde_json::to_vec(value).unwrap_or_default().into()
 }

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -193,7 +194,7 @@ fn nonce() -> String {
         let process = u64::from(std::process::id()).to_be_bytes();
         [clock, process].concat().try_into().unwrap_or([0_u8; 16])
     });
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&bytes)
 }
 
 type CallResult = (u64, Result<TransactionReply, RegistryError>);

@@ -11,6 +11,12 @@
 //!
 //! A command that came over a link goes to the rooms of the gateway that it reached, and nowhere else: the
 //! [`MemberDoor`] does not know the [`Router`]. So none is passed on twice.
+//!
+//! `connect` reaches another member's door, `proof` shows it the cluster's token; `links` keeps the links and `peer` is
+//! one of them. `served` is a member at this gateway's `member_door`. `frame` is the form of what goes over, `wire`
+//! that of commands and outcomes in it, `pieces` cuts large ones, and `file` streams past them. `router` sends commands
+//! to who has the room, `passed` is one that went out, `elsewhere` has the states of other gateways' rooms, and
+//! `holders` are the questions that all this asks the cluster.
 
 mod connect;
 mod elsewhere;

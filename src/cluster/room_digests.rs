@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::placement::{SHARDS, Shard, room_number, shard_of};
 use crate::config::RoomDigest;
+use crate::digest::hex_digest;
 
 /// How many rooms a member names to the others when configurations differ: some 30 KB in the store.
 const MOST_NAMED: usize = 1000;
@@ -298,9 +299,7 @@ impl RoomsDocument {
 }
 
 fn short_digest(bytes: &[u8]) -> String {
-    let digest = digest(&SHA256, bytes);
-    let bytes = digest.as_ref().iter().take(8);
-    bytes.map(|byte| format!("{byte:02x}")).collect()
+    hex_digest(bytes, 8)
 }
 
 #[cfg(test)]

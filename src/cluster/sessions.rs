@@ -88,9 +88,9 @@ struct Shared {
     /// Somebody waits for what is to be written.
     hurry: Notify,
     hurried: AtomicUsize,
-    /// Counts what ended: writes, and times of ownership.
-    progress: watch::Sender<u64>,
-    /// The log says that nothing can be written, and nothing could since.
+    /// Changes when something has ended: a write, or a time of ownership.
+    progress: watch::Sender<()>,
+    /// The log says that nothing can be written, and nothing was written since.
     has_warned: AtomicBool,
 }
 
@@ -253,7 +253,7 @@ impl Shared {
     }
 
     fn progressed(&self) {
-        self.progress.send_modify(|count| *count += 1);
+        self.progress.send_replace(());
     }
 
     /// Waits this long, unless somebody waits for what is to be written.

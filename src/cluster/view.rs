@@ -80,7 +80,7 @@ pub struct DeviceConflict {
     pub blocks: bool,
 }
 
-/// The member that has a room's shard has not got the room.
+/// A room that the member with its shard does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnerlessRoom {
     /// The member that has the shard.

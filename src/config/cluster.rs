@@ -204,19 +204,7 @@ impl ClusterConfig {
             reader.error("name", wrong);
         }
         let etcd = read_etcd(&mut reader);
-        let username = reader.text("username");
-        let password = reader.secret("password");
-        let login_keys = [
-            "cluster.username",
-            "cluster.password",
-            "cluster.password_file",
-        ];
-        if username.is_some() != password.is_some() && !reader.is_any_wrong(&login_keys) {
-            reader.error(
-                reader.set_of(&["username", "password", "password_file"]),
-                "username and password belong together",
-            );
-        }
+        let (username, password) = read_login(&mut reader);
         let ca_file = reader.file("ca_file");
         let prefix = reader.text("prefix").unwrap_or_else(|| "/poly2mqtt".into());
         if !is_prefix(&prefix) {
@@ -230,29 +218,9 @@ impl ClusterConfig {
             read.map_err(|message| reader.error("advertise", message))
                 .ok()
         });
-        let token = reader.required_secret("token");
-        // Whoever has this token may use every room.
-        let is_short = |token: &Secret| token.expose().trim().len() < UNGUESSABLE_TOKEN_LENGTH;
-        if token.as_ref().is_some_and(is_short) {
-            reader.error(
-                reader.set_of(&["token", "token_file"]),
-                format!("takes at least {UNGUESSABLE_TOKEN_LENGTH} characters"),
-            );
-        }
+        let token = read_token(&mut reader);
         let weight = reader.integer("weight").and_then(|n| u32::try_from(n).ok());
-        if mqtt.is_some_and(|mqtt| matches!(mqtt.url, BrokerUrl::Embedded(_))) {
-            reader.error(
-                "",
-                "the gateways of a cluster share one MQTT broker, which cannot be one of theirs; give \
-                 mqtt.url = \"mqtts://HOST\"",
-            );
-        }
-        if http.listen.is_none() && !reader.is_any_wrong(&["http.listen"]) {
-            reader.error(
-                "",
-                "the other gateways reach this one by HTTP; give http.listen an address",
-            );
-        }
+        check_other_sections(&mut reader, mqtt, http);
         let sends_password = |url: &String| url.starts_with("http://");
         if password.is_some() && etcd.iter().flatten().any(sends_password) {
             reader.warn_of(
@@ -272,6 +240,53 @@ impl ClusterConfig {
             token: token?,
             weight: weight.unwrap_or(1),
         })
+    }
+}
+
+fn read_login(reader: &mut Reader<'_>) -> (Option<String>, Option<Secret>) {
+    let username = reader.text("username");
+    let password = reader.secret("password");
+    let login_keys = [
+        "cluster.username",
+        "cluster.password",
+        "cluster.password_file",
+    ];
+    if username.is_some() != password.is_some() && !reader.is_any_wrong(&login_keys) {
+        reader.error(
+            reader.set_of(&["username", "password", "password_file"]),
+            "username and password belong together",
+        );
+    }
+    (username, password)
+}
+
+/// Whoever has this token may use every room.
+fn read_token(reader: &mut Reader<'_>) -> Option<Secret> {
+    let token = reader.required_secret("token");
+    let is_short = |token: &Secret| token.expose().trim().len() < UNGUESSABLE_TOKEN_LENGTH;
+    if token.as_ref().is_some_and(is_short) {
+        reader.error(
+            reader.set_of(&["token", "token_file"]),
+            format!("takes at least {UNGUESSABLE_TOKEN_LENGTH} characters"),
+        );
+    }
+    token
+}
+
+/// What a gateway of a cluster needs of the sections `mqtt` and `http`.
+fn check_other_sections(reader: &mut Reader<'_>, mqtt: Option<&MqttConfig>, http: &HttpConfig) {
+    if mqtt.is_some_and(|mqtt| matches!(mqtt.url, BrokerUrl::Embedded(_))) {
+        reader.error(
+            "",
+            "the gateways of a cluster share one MQTT broker, which cannot be one of theirs; give \
+             mqtt.url = \"mqtts://HOST\"",
+        );
+    }
+    if http.listen.is_none() && !reader.is_any_wrong(&["http.listen"]) {
+        reader.error(
+            "",
+            "the other gateways reach this one by HTTP; give http.listen an address",
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::forms;
 use super::key::{Key, KeyType, KeyValue, Reload, Section, Values, plain};
 use super::reader::Reader;
-use super::values::{beyond_this_machine, listen_text, path_text, read_listen};
+use super::values::{OrOff, beyond_this_machine, listen_text, path_text, read_listen};
 use super::{HttpToken, IpNetwork, RoomId};
 
 /// `[http]`.
@@ -148,7 +148,7 @@ impl HttpConfig {
     /// checks that need `[tcp]` too.
     pub(super) fn read(reader: &mut Reader<'_>, ids: &[RoomId]) -> Self {
         let base = Self::default();
-        let listen = read_listen(reader).unwrap_or(base.listen);
+        let listen = read_listen(reader).map_or(base.listen, OrOff::on);
         let open = reader.bool("open").unwrap_or(base.open);
         let hosts = reader.list("hosts").unwrap_or(base.hosts);
         for host in &hosts {

@@ -8,9 +8,9 @@ use super::key::{Key, KeyValue, Reload, Section, Values};
 /// The keys that differ between two configurations, such as `mqtt.url` or `rooms.boardroom.poll`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Those that a reload takes over at once.
+    /// Changed keys that a reload takes over at once.
     pub now: Vec<String>,
-    /// Those that take effect at the next start.
+    /// Changed keys that take effect at the next start.
     pub at_next_start: Vec<String>,
 }
 

@@ -12,7 +12,7 @@ use super::presets::{PRESETS, read_presets};
 use super::reader::Reader;
 use super::server_url::{ServerUrl, UrlForm};
 use super::time_of_day::TimeOfDay;
-use super::values::path_text;
+use super::values::{OrOff, path_text, read_or_off};
 use super::{Certificate, PollConfig, Secret};
 use crate::catalogue::{MOST_SETTINGS, PresetNames, is_setting_name};
 use crate::visible::quoted_start;
@@ -308,7 +308,7 @@ impl RoomConfig {
                 .or_else(|| defaults.presets.clone())
                 .unwrap_or_default(),
             keep_alive: own.keep_alive.or(defaults.keep_alive).unwrap_or(true),
-            readiness: own.readiness.or(defaults.readiness).flatten(),
+            readiness: own.readiness.or(defaults.readiness).and_then(OrOff::on),
             readiness_dial: own
                 .readiness_dial
                 .or_else(|| defaults.readiness_dial.clone())
@@ -335,8 +335,7 @@ pub struct RoomDefaults {
     preset_offset: Option<i8>,
     presets: Option<PresetNames>,
     keep_alive: Option<bool>,
-    /// `Some(None)`: off.
-    readiness: Option<Option<TimeOfDay>>,
+    readiness: Option<OrOff<TimeOfDay>>,
     /// Empty: no call, also where `[defaults]` names an address.
     readiness_dial: Option<String>,
     max_command_age: Option<Duration>,
@@ -417,17 +416,9 @@ fn read_allow(reader: &mut Reader<'_>) -> Option<Arc<BTreeSet<String>>> {
     Some(Arc::new(allow.into_iter().collect()))
 }
 
-fn read_readiness(reader: &mut Reader<'_>) -> Option<Option<TimeOfDay>> {
-    let text = reader.text("readiness")?;
-    if text == "off" {
-        return Some(None);
-    }
-    let at = TimeOfDay::parse(&text);
-    if at.is_none() {
-        let message = "takes a time of day from \"00:00\" to \"23:59\", or \"off\"";
-        reader.error("readiness", message);
-    }
-    at.map(Some)
+fn read_readiness(reader: &mut Reader<'_>) -> Option<OrOff<TimeOfDay>> {
+    let takes = "takes a time of day from \"00:00\" to \"23:59\", or \"off\"";
+    read_or_off(reader, "readiness", TimeOfDay::parse, takes)
 }
 
 fn read_settings(reader: &mut Reader<'_>) -> Option<Vec<String>> {

@@ -6,7 +6,7 @@ use super::HttpConfig;
 use super::forms;
 use super::key::{Key, KeyType, Reload, Section, Values, plain};
 use super::reader::Reader;
-use super::values::{listen_text, read_listen};
+use super::values::{OrOff, listen_text, read_listen};
 
 /// `[tcp]`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -51,7 +51,7 @@ impl TcpConfig {
     /// Reads the section.
     pub(super) fn read(reader: &mut Reader<'_>, http: &HttpConfig) -> Self {
         let tcp = Self {
-            listen: read_listen(reader).flatten(),
+            listen: read_listen(reader).and_then(OrOff::on),
             tls: reader.bool("tls").unwrap_or(false),
         };
         let is_known = !reader.is_any_wrong(&["http.tls_cert_file", "http.tls_key_file"]);

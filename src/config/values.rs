@@ -6,20 +6,46 @@ use std::path::Path;
 use super::RoomId;
 use super::reader::Reader;
 
-/// Reads `listen`: `Some(None)` for `"off"`, `None` where the key is not there or is wrong.
-pub fn read_listen(reader: &mut Reader<'_>) -> Option<Option<SocketAddr>> {
-    let text = reader.text("listen")?;
+/// The value of a key that may also say `off`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrOff<T> {
+    Off,
+    On(T),
+}
+
+impl<T> OrOff<T> {
+    /// The value, unless it is off.
+    pub fn on(self) -> Option<T> {
+        match self {
+            Self::Off => None,
+            Self::On(value) => Some(value),
+        }
+    }
+}
+
+/// Reads a key that may say `off`; `None` if it is not there or is wrong. `takes` is the error.
+pub fn read_or_off<T>(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    parse: impl FnOnce(&str) -> Option<T>,
+    takes: &str,
+) -> Option<OrOff<T>> {
+    let text = reader.text(key)?;
     if text == "off" {
-        return Some(None);
+        return Some(OrOff::Off);
     }
-    let listen = text.replace("localhost:", "127.0.0.1:").parse().ok();
-    if listen.is_none() {
-        reader.error(
-            "listen",
-            "takes ADDRESS:PORT such as \"127.0.0.1:8080\", or \"off\"",
-        );
+    let value = parse(&text);
+    if value.is_none() {
+        reader.error(key, takes);
     }
-    listen.map(Some)
+    value.map(OrOff::On)
+}
+
+/// Reads `listen`.
+pub fn read_listen(reader: &mut Reader<'_>) -> Option<OrOff<SocketAddr>> {
+    let parse = |text: &str| text.replace("localhost:", "127.0.0.1:").parse().ok();
+    let takes = "takes ADDRESS:PORT such as \"127.0.0.1:8080\", or \"off\"";
+    read_or_off(reader, "listen", parse, takes)
 }
 
 /// `listen` as it is shown.

@@ -17,7 +17,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderName, HeaderValue};
-use reqwest::redirect::Policy;
 use reqwest::{Body, Method};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
@@ -28,6 +27,7 @@ use url::Url;
 use super::MOST_REQUESTS_AT_ONCE;
 use super::fence::{DeviceFence, FenceClosed};
 use crate::catalogue::{self, Request, RequestBody};
+use crate::net::http_client;
 use response::LARGEST_RESPONSE_HEAD;
 use surplus::{LARGEST_SURPLUS, MeterOfConnections, SurplusMeter, is_surplus};
 use upload::exact_length;
@@ -166,18 +166,10 @@ impl HttpClient {
             meter: surplus.clone(),
             fence: fence.clone(),
         });
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
+        let client = http_client(tls, DEVICE_CONNECT_TIMEOUT)
             .https_only(true)
-            .http1_only()
             .http1_max_headers(MOST_RESPONSE_HEADERS)
-            .no_proxy()
-            .redirect(Policy::none())
-            .referer(false)
-            .retry(reqwest::retry::never().max_retries_per_request(0))
-            .tcp_nodelay(true)
             .tcp_user_timeout(UNREAD_DATA_TIMEOUT)
-            .connect_timeout(DEVICE_CONNECT_TIMEOUT)
             .pool_max_idle_per_host(idle_connections)
             .pool_idle_timeout(IDLE_CONNECTION_TIMEOUT)
             .build()?;
@@ -216,7 +208,7 @@ impl HttpClient {
         }
         let (content_type, body) = match &request.body {
             RequestBody::None => (None, Bytes::new()),
-            RequestBody::Json(value) => (Some(JSON), to_json(value)),
+            RequestBody::Json(value) => (Some(JSON), value.to_string().into()),
             RequestBody::Bytes(content_type, bytes) => (Some(*content_type), bytes.clone()),
         };
         Some(HttpRequest {
@@ -235,7 +227,7 @@ impl HttpClient {
             method,
             url,
             content_type: json.map(|_| JSON),
-            body: json.map(to_json).unwrap_or_default(),
+            body: json.map(|json| json.to_string().into()).unwrap_or_default(),
         }
     }
 
@@ -278,11 +270,6 @@ impl HttpClient {
         let response = self.fence.guard(self.client.execute(outgoing)).await??;
         HttpResponse::new(response, self.surplus.clone(), upload_guard)
     }
-}
-
-/// A [`Value`] has only strings as keys, so it always serialises.
-fn to_json(value: &Value) -> Bytes {
-    serde_json::to_vec(value).unwrap_or_default().into()
 }
 
 fn method(method: catalogue::Method) -> Method {

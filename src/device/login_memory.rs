@@ -32,7 +32,7 @@ struct Devices {
 pub(super) struct DeviceLogins(Arc<Mutex<LoginBackoff>>);
 
 impl LoginMemory {
-    /// Those of the device at this address.
+    /// The log-ins of the device at this address.
     pub(super) fn of(&self, url: &Url, now: Instant) -> DeviceLogins {
         let mut devices = self.0.lock();
         // Not each time: at a start there are thousands.

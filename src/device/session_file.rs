@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ring::digest::{SHA256, digest};
 use rustix::fs::OFlags;
 use url::Url;
 
+use crate::digest::hex_digest;
 use crate::os_error;
 use crate::telemetry::Telemetry;
 
@@ -56,9 +56,7 @@ impl SessionFile {
         telemetry: Arc<Telemetry>,
     ) -> Self {
         let owner = format!("{url}\n{user}");
-        let digest = digest(&SHA256, owner.as_bytes());
-        let bytes = digest.as_ref().iter().take(OWNER_DIGEST_LENGTH);
-        let owner: String = bytes.map(|byte| format!("{byte:02x}")).collect();
+        let owner = hex_digest(owner.as_bytes(), OWNER_DIGEST_LENGTH);
         Self {
             file: directory.join(format!("{room}-{owner}.{SESSION_FILE}")),
             has_warned: Arc::default(),

@@ -9,10 +9,10 @@ use std::time::Duration;
 pub struct DeviceTimings {
     /// How long a request may take, from its first attempt to its response.
     pub request_timeout: Duration,
-    /// The same for dialling, logs and files: devices take up to a minute.
+    /// How long dialling, logs and files may take: devices need up to a minute.
     pub slow_request_timeout: Duration,
-    /// The same for what takes devices minutes, such as changing the provider: three minutes, and half a minute for
-    /// the answer.
+    /// How long what takes devices minutes may take, such as changing the provider: three minutes, and half a minute
+    /// for the answer.
     pub minutes_request_timeout: Duration,
     /// How long to wait after a refused password, doubled after each refusal up to an hour. A
     /// device that locks out after too many attempts locks out people too.

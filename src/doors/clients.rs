@@ -9,6 +9,11 @@
 //! ```
 //!
 //! Knows neither devices nor sockets: the doors bring a [`FrameSource`] and a [`FrameSink`].
+//!
+//! `frame` has the requests and answers, `members` the one verb of a JSON frame, `transport` what a door must offer.
+//! `states` are those that clients see, `frame_cache` their frames, written once. `unsent` holds answers that wait for
+//! a client, `limits` what it may have, `close_reason` why it is closed. `help` answers people at a terminal, and
+//! `other_protocol` clients that speak something else.
 
 mod client;
 mod close_reason;
@@ -49,7 +54,7 @@ pub use frame::{payload_as_json, read_filter, state_as_json};
 pub use limits::ClientLimits;
 pub use other_protocol::OtherProtocol;
 pub use serve::{NewClient, close_client, serve_client};
-pub use states::ClientStates;
+pub use states::{ClientStates, RoomGateway};
 pub use transport::{ClientFrame, Disconnected, FrameFormat, FrameSink, FrameSource, Incoming};
 
 /// The largest payload of a command that is refused whatever it says, which is read for its

@@ -3,6 +3,18 @@
 //! Owns the routes, who may use them, and the end of its connections. Knows nothing of devices:
 //! commands go to the gateway, states come from the state store. [`clients`](crate::doors::clients)
 //! handles the frames of WebSockets.
+//!
+//! ```text
+//! connection      one connection, and what its client may send; unread: refused requests whose body still comes
+//! routes          which handler answers which path; path: the spelling that the routes know
+//! authorization   the token of a request; authority, origin: for which host it is, and from which page
+//! client_address  whose request it is, behind proxies too; charge: what it costs
+//! rooms           states, commands and files, as room_request reads the path and command_body the payload
+//! room_commands   what can be asked of a room; members: requests of other gateways
+//! websocket       clients over a WebSocket; upgrade: why one cannot be opened
+//! log             the newest lines of the log; monitoring: health and metrics
+//! response        results, errors, states and files; status: of each error code; security_headers: for browsers
+//! ```
 
 mod authority;
 mod authorization;
@@ -95,7 +107,7 @@ pub struct HttpSettings {
 }
 
 impl HttpSettings {
-    /// Those of a configuration.
+    /// The settings that a configuration has.
     pub fn new(http: &HttpConfig) -> Self {
         Self {
             hosts: http.hosts.clone(),

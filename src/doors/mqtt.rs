@@ -15,20 +15,20 @@
 //!            gateway                                             broker
 //! ```
 //!
-//! `session` holds what belongs to one connection, `subscription` what is subscribed to, `backoff`
-//! when the next connection is tried, `outgoing` what becomes of messages that were sent, with
-//! `refusals` (which the broker does not take), `pace` (how fast they are sent) and `postponed` (which
-//! wait for a time of their own), `redelivery` which commands the broker repeats, `first_commands` those
-//! that arrive with what it retains, `delivery` and `retained_watch` whether it delivers and holds what it
-//! should, `broker_memory` whether it may hold something older than it was given, which `older_retained` reads,
-//! `idle_ends` whether connections end for being idle, `restores` which states somebody else has cleared,
-//! `shared` which rooms it subscribes to where several gateways share them, `retained_reader` what the broker
-//! holds of rooms that this gateway has taken, `presence` what their speaker says for all, `leftovers` what an
-//! earlier run left there, `other_gateways` which others publish at the same topics; `mark` tells whose message
-//! is whose. `survey` is a connection of its own, for `poly2mqtt clear`, `trial` what `check --connect` does.
-//! This is the only place that names an MQTT client library, and it uses the library's packets but not its loop:
-//! `docs/decisions/mqtt-packets.md` says why. Knows nothing of devices; of rooms, only what is at the broker
-//! about them.
+//! `session` holds what belongs to one connection, `subscription` what is subscribed to, `backoff` when the next
+//! connection is tried, `outgoing` what becomes of messages that were sent, with `refusals` (which the broker does not
+//! take), `pace` (how fast they are sent) and `postponed` (which wait for a time of their own), `redelivery` which
+//! commands the broker repeats, `first_commands` those that arrive with what it retains, `delivery` and
+//! `retained_watch` whether it delivers and holds what it should, `broker_memory` whether it may hold something older
+//! than it was given, which `older_retained` reads, `idle_ends` whether connections end for being idle, `restores`
+//! which states somebody else has cleared, `shared` which rooms it subscribes to where several gateways share them,
+//! `retained_reader` what the broker holds of rooms that this gateway has taken, `presence` what their speaker says for
+//! all, `leftovers` what an earlier run left there, `other_gateways` which others publish at the same topics; `mark`
+//! tells whose message is whose, and `incoming` takes a publish apart once. `settings` has how the connection is set
+//! up, `error` why there is none, `reason` MQTT's codes in words, `fuzzed` the entrances of the fuzz targets. `survey`
+//! is a connection of its own, for `poly2mqtt clear`, `trial` what `check --connect` does. This is the only place that
+//! names an MQTT client library, and it uses the library's packets but not its loop: `docs/decisions/mqtt-packets.md`
+//! says why. Knows nothing of devices; of rooms, only what is at the broker about them.
 
 mod backoff;
 mod broker_memory;

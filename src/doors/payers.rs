@@ -34,7 +34,7 @@ pub const PLACES_OF_PAYER: (usize, usize) = (1, 2);
 
 /// Payers with an account of their own: more than there can be connections, so that only those who have gone
 /// and whose time has come back find no place. Such newcomers share one account.
-const MAX_PAYERS: usize = 8192;
+const MOST_PAYERS: usize = 8192;
 
 /// Who pays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -103,11 +103,11 @@ impl Payers {
         if let Some(known) = accounts.get(&id) {
             return known.clone();
         }
-        if accounts.len() >= MAX_PAYERS {
+        if accounts.len() >= MOST_PAYERS {
             let now = Instant::now();
             accounts.retain(|_, payer| Arc::strong_count(payer) > 1 || !payer.time.is_full(now));
         }
-        if accounts.len() >= MAX_PAYERS {
+        if accounts.len() >= MOST_PAYERS {
             return self.rest.clone();
         }
         let payer = Payer::new(&self.shared);
@@ -220,13 +220,13 @@ mod tests {
         let owes = payers.of(address(1)).admit().await;
         owes.charge(std::time::Duration::from_millis(50));
         drop(owes);
-        for n in 0..3 * MAX_PAYERS {
+        for n in 0..3 * MOST_PAYERS {
             payers.of(address(u32::try_from(n).unwrap()));
         }
-        assert!(payers.accounts.lock().len() <= MAX_PAYERS);
+        assert!(payers.accounts.lock().len() <= MOST_PAYERS);
         assert!(Arc::ptr_eq(&payers.of(address(0)), &stays));
         assert!(!payers.of(address(1)).time.is_full(Instant::now()));
-        let all: Vec<_> = (0..2 * MAX_PAYERS)
+        let all: Vec<_> = (0..2 * MOST_PAYERS)
             .map(|n| payers.of(address(u32::try_from(n).unwrap())))
             .collect();
         assert!(Arc::ptr_eq(all.last().unwrap(), &payers.rest));

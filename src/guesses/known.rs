@@ -7,10 +7,10 @@ use std::collections::HashMap;
 use crate::network::Network;
 
 /// Secrets and addresses to remember: about 200 KB. Beyond it, the one that was used longest ago goes.
-const MAX_KNOWN: usize = 4096;
+const MOST_KNOWN: usize = 4096;
 /// By how many names one user is remembered at an address. A program may connect with a new name each time, and must
 /// not push out others; few addresses have more clients of one user that stay.
-const MAX_NAMES: usize = 16;
+const MOST_NAMES: usize = 16;
 
 /// Right secrets by address and by who has shown them, as the start of their digest.
 #[derive(Debug, Default)]
@@ -45,10 +45,10 @@ impl KnownSecrets {
         self.uses += 1;
         let key = (network, identity);
         if !self.known.contains_key(&key) {
-            self.make_room(MAX_NAMES, |(of, _), known| {
+            self.make_room(MOST_NAMES, |(of, _), known| {
                 *of == network && known.owner == owner
             });
-            self.make_room(MAX_KNOWN, |_, _| true);
+            self.make_room(MOST_KNOWN, |_, _| true);
         }
         let known = Known {
             digest,
@@ -86,7 +86,7 @@ mod tests {
         known.insert(network(5000), 1, 7, 1);
         assert!(known.contains(network(0), 7, 1) && known.contains(network(5000), 7, 1));
         assert!(!known.contains(network(1), 7, 1) && !known.contains(network(0), 7, 2));
-        assert_eq!(known.known.len(), MAX_KNOWN);
+        assert_eq!(known.known.len(), MOST_KNOWN);
     }
 
     #[test]
@@ -100,6 +100,6 @@ mod tests {
         }
         assert!(known.contains(network(1), 8, 1) && known.contains(network(2), 9, 1));
         assert!(known.contains(network(1), 9_999, 1));
-        assert_eq!(known.known.len(), 2 + MAX_NAMES);
+        assert_eq!(known.known.len(), 2 + MOST_NAMES);
     }
 }

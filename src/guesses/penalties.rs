@@ -20,10 +20,10 @@ use tokio::time::Instant;
 use crate::network::Network;
 
 /// Penalties to remember: about 1 MB.
-pub const MAX_PENALTIES: usize = 4096;
+pub const MOST_PENALTIES: usize = 4096;
 /// Networks of one IPv6 site with a penalty each. With more, the site has one penalty: whoever has a
 /// /48 has 65,536 networks to guess from.
-pub const MAX_NETWORKS_PER_SITE: usize = 16;
+pub const MOST_NETWORKS_OF_SITE: usize = 16;
 /// The penalty of the first wrong secret. A person who mistyped a token does not notice it.
 const FIRST_PENALTY: Duration = Duration::from_millis(100);
 /// Each further one is twice the last, up to this. It leaves one guess in five seconds.
@@ -35,7 +35,7 @@ pub const ALLOWANCE: Duration = Duration::from_secs(5);
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 /// Wrong secrets of an address to recognise when they are shown again: a building behind one address
 /// may have some panels with old tokens.
-const MAX_REMEMBERED: usize = 16;
+const MOST_REMEMBERED: usize = 16;
 /// A full table is searched for penalties to forget this often at most.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -106,7 +106,7 @@ impl Penalty {
             self.wrong.remove(known);
         } else {
             self.runs_until = self.runs_until.max(now) + penalty;
-            if self.wrong.len() >= MAX_REMEMBERED {
+            if self.wrong.len() >= MOST_REMEMBERED {
                 self.wrong.pop_front();
             }
         }
@@ -167,7 +167,7 @@ impl Penalties {
         };
         let of_site = |known: &&Network| known.site() == Some(site);
         let members: Vec<Network> = self.table.keys().filter(of_site).copied().collect();
-        if members.len() < MAX_NETWORKS_PER_SITE {
+        if members.len() < MOST_NETWORKS_OF_SITE {
             return network;
         }
         let penalties = members
@@ -195,10 +195,10 @@ impl Penalties {
 
     /// Whether there is no place for one more, after what may be forgotten is.
     fn is_full(&mut self, now: Instant) -> bool {
-        if self.table.len() >= MAX_PENALTIES {
+        if self.table.len() >= MOST_PENALTIES {
             self.sweep(now);
         }
-        self.table.len() >= MAX_PENALTIES
+        self.table.len() >= MOST_PENALTIES
     }
 
     fn sweep(&mut self, now: Instant) {

@@ -395,7 +395,7 @@ impl Announcer {
         let document = KeptDocument::new(&source);
         device.published = Some(document.clone());
         let was_anothers = std::mem::take(&mut device.overwritten);
-        // With another gateway's mark it would be cleared as what that one has left.
+        // Published again: with the mark of the other gateway, that one would clear it as a leftover of its own.
         Some(match is_same && self.is_shared && !was_anothers {
             true => DocumentAction::Keep(id, document),
             false => DocumentAction::Publish(id, document),

@@ -382,7 +382,7 @@ async fn is_up_next(connected: &mut watch::Receiver<bool>, again: bool) -> bool 
 }
 
 /// Waits for a change, for ever without other gateways; false if none can come any more.
-async fn has_changed(sharing: Option<&mut watch::Receiver<u64>>) -> bool {
+async fn has_changed(sharing: Option<&mut watch::Receiver<()>>) -> bool {
     match sharing {
         Some(sharing) => sharing.changed().await.is_ok(),
         None => std::future::pending().await,

@@ -21,5 +21,5 @@ pub trait DocumentSharing: Debug + Send + Sync {
     fn speaks(&self) -> bool;
 
     /// Changes whenever one of the answers may have changed.
-    fn changed(&self) -> watch::Receiver<u64>;
+    fn changed(&self) -> watch::Receiver<()>;
 }

@@ -28,7 +28,7 @@ use crate::telemetry::{ClientRefusal, FloodKind, Telemetry};
 /// The system asks an idle client whether it is still there after this: a client that vanished
 /// without a word must not hold its place for hours.
 const TCP_KEEP_ALIVE_IDLE: Duration = Duration::from_secs(60);
-/// And asks again this often, until it gives up (Linux: nine times).
+/// How often the system asks again, until it gives up (Linux: nine times).
 const TCP_KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// What the system may keep of one connection in each direction; Linux would let it grow to 4 MB and more. It is enough
 /// for 40 Mbit/s to a client 50 ms away.

@@ -26,10 +26,10 @@ const PLACES_OF_ADDRESS: (usize, usize) = (7, 8);
 /// A quarter of the places, at most this many, is never held: it is for health checks and
 /// newcomers.
 const MOST_KEPT_FREE: usize = 1000;
-/// So many connections may be on their way out while their places are taken again already. In a
-/// flood, waiting for each would keep the others in the system's queue.
+/// Connections that may still be closing while others have their places already. In a flood, waiting for each would
+/// keep the others in the system's queue.
 pub const MOST_LEAVING: usize = 32;
-/// How long to wait for a connection that leaves, if so many do.
+/// How long to wait for one of them to close, where there are that many.
 const LEAVE_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// What a connection has shown. In this order they give way.

@@ -67,7 +67,7 @@ pub struct CertificateRefusal {
 #[derive(Debug, Default)]
 pub struct Handshakes {
     seen: Mutex<Seen>,
-    /// Those that were asked.
+    /// The authorities that were asked.
     authorities: Option<Arc<Authorities>>,
 }
 

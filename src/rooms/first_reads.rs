@@ -24,7 +24,7 @@ pub struct FirstReads {
 }
 
 impl FirstReads {
-    /// Those of a room that is about to be logged in to.
+    /// The first reads of a room that is about to be logged in to.
     pub fn new(limits: SharedLimits) -> Self {
         Self {
             limits,

@@ -9,13 +9,14 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
 use super::room::{DeviceAddress, id_of_host};
 use super::trial::client;
 use crate::catalogue::{read_body, refusal_reason};
 use crate::config::{Certificate, IpNetwork};
 use crate::device::DeviceIdentity;
+use crate::sleep::ticks;
 
 /// The most addresses of a search: a network with /20. A larger one is searched in parts.
 pub const MOST_ADDRESSES: usize = 4096;
@@ -98,8 +99,7 @@ pub async fn discover(
 ) {
     let mut waiting = addresses.into_iter().peekable();
     let mut looks = JoinSet::new();
-    let mut pace = interval(CONNECTION_INTERVAL);
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pace = ticks(CONNECTION_INTERVAL);
     loop {
         let begins = looks.len() < MOST_CONNECTIONS && waiting.peek().is_some();
         tokio::select! {

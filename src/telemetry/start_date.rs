@@ -12,7 +12,7 @@ use crate::clock::rfc3339;
 
 /// A clock that is set by less changes no date.
 const TOLERATED: time::Duration = time::Duration::MINUTE;
-/// So many dates of one run are remembered. A clock that is set more often is one that nobody believes.
+/// Dates of one run that are remembered. A clock that is set more often is one that nobody believes.
 const REMEMBERED: usize = 8;
 
 /// The date, and those that were told before the clock was set.

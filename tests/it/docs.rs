@@ -3,6 +3,7 @@
 mod comments;
 mod imports;
 mod links;
+mod maps;
 mod project;
 mod shell;
 mod site;

@@ -26,6 +26,7 @@ const STATES: &str = include_str!("../guide/states.tsv");
 
 /// The rows of a table, without comments and instructions.
 fn rows(table: &str) -> impl Iterator<Item = Vec<&str>> {
+    assert!(table.lines().count() > 10, "{table}");
     table
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with(['#', '!']))

@@ -32,29 +32,14 @@ fn filled(path: &str) -> String {
     segments.collect::<Vec<_>>().join("/")
 }
 
-/// Whether a path may also be read as one with parameters: `conferences/blast` as `conferences/<id>`, which is then
-/// asked for a conference that there is not.
-fn fits(path: &str, pattern: &str) -> bool {
-    let fits = |(one, wanted): (&str, &str)| wanted.starts_with('<') || one == wanted;
-    path.split('/').count() == pattern.split('/').count()
-        && path.split('/').zip(pattern.split('/')).all(fits)
-}
-
 #[test]
 fn every_path_answers_other_methods_with_405() {
     let methods = methods();
     assert!(methods.len() > 80, "{}", methods.len());
     let mut wrong = Vec::new();
-    for path in methods.keys() {
-        let readings = methods.iter().filter(|(pattern, _)| fits(path, pattern));
-        let own: BTreeSet<&str> = readings
-            .flat_map(|(_, own)| own)
-            .map(String::as_str)
-            .collect();
-        for method in ["GET", "POST", "PUT", "DELETE"]
-            .iter()
-            .filter(|method| !own.contains(*method))
-        {
+    for (path, own) in &methods {
+        let all = ["GET", "POST", "PUT", "DELETE"];
+        for method in all.into_iter().filter(|method| !own.contains(*method)) {
             let mut room = Room::new(Firmware::V4_6_2);
             let status = room.status(method, &filled(path), &Value::Null);
             if status != 405 {

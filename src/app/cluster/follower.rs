@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, timeout};
 
 use super::FollowerParts;
 use super::placed_rooms::{PlacedRooms, ShardPhase};
@@ -38,6 +38,7 @@ use crate::cluster::{
 use crate::config::{Config, RoomConfig, RoomId};
 use crate::doors::mqtt::{Arrival, Presence, RoomRole, SharedRooms};
 use crate::rooms::{Leaving, PreviousOwner, Rooms};
+use crate::sleep::ticks;
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::ShardChange;
 use crate::topics::GATEWAY_CLUSTER;
@@ -54,21 +55,21 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// next owner have come.
 const FORGET_AFTER: Duration = Duration::from_secs(5);
 
-/// What this gateway is at the broker for a shard that it has not.
+/// This gateway's role at the broker for a shard that it does not own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ShardRole {
     /// It is the next to have it: it remembers its commands, for the case that the owner dies.
     Deputy,
-    /// It is of no concern.
+    /// It has nothing to do with the shard.
     None,
 }
 
-/// What the MQTT door was told of a shard that this gateway has not.
+/// What the MQTT door was told last of a shard that this gateway does not own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
     /// Nothing since it left, or ever.
     Nothing,
-    /// That it is lost.
+    /// The shard is lost.
     Lost,
     Role(ShardRole),
 }
@@ -145,8 +146,7 @@ impl Follower {
         refused: watch::Sender<Option<String>>,
     ) {
         let mut view = self.cluster.view();
-        let mut looks = interval(LOOK_INTERVAL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = ticks(LOOK_INTERVAL);
         let (handed_over, mut hand_overs) = mpsc::unbounded_channel();
         let mut gone = Vec::new();
         loop {
@@ -407,7 +407,7 @@ impl Follower {
                 ShardRole::None => unsubscribed.extend(self.placed.rooms_of(shard)),
             }
         }
-        // For these it answers, though it has them not.
+        // It answers for these rooms, although it does not run them.
         let answers_for = |room: &Arc<str>| {
             let ownerless = view.conflicts.ownerless.get(room);
             ownerless.is_some_and(|it| it.tells) && self.unowned.contains_key(room)

@@ -34,9 +34,9 @@ const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(12);
 /// Until when the rooms of a gateway that ends have to be handed over.
 #[derive(Debug, Clone, Copy)]
 pub struct LeaveDeadlines {
-    /// Most of them.
+    /// Of most rooms.
     pub ordinary: Instant,
-    /// Those that have a command which takes long.
+    /// Of rooms with a command that takes long.
     pub long: Instant,
 }
 
@@ -46,18 +46,17 @@ pub struct PlacedRooms {
     /// Where the rooms' sessions are kept.
     sessions: ClusterSessions,
     state: RwLock<State>,
-    changed: watch::Sender<u64>,
+    changed: watch::Sender<()>,
 }
 
 struct State {
     rooms: RoomConfigs,
     /// The number of this configuration.
     configuration: u64,
-    /// The configuration that the others have read last, and those that they may read next.
+    /// The rooms that the other gateways have read last, and newer ones that they may read next.
     told: RoomConfigs,
     telling: VecDeque<(u64, RoomConfigs)>,
-    /// Rooms of shards that are here, which do not run: each with why nobody runs them, or none if that is a matter
-    /// of a moment.
+    /// Rooms of held shards that do not run, each with the reason; `None` if that is only for a moment.
     waiting: BTreeMap<Arc<str>, Option<Arc<str>>>,
     by_shard: HashMap<Shard, Vec<Arc<str>>>,
     here: HashMap<Shard, ShardHere>,
@@ -118,7 +117,7 @@ pub enum ShardPhase {
     Stopping,
 }
 
-/// That a shard has no owner.
+/// A shard without an owner.
 #[derive(Debug, Clone, Copy)]
 struct Unowned {
     since: Instant,
@@ -175,7 +174,7 @@ impl PlacedRooms {
                 leaving: None,
                 changes: Changes::new(),
             }),
-            changed: watch::Sender::new(0),
+            changed: watch::Sender::new(()),
         };
         placed.configure(config);
         Arc::new(placed)
@@ -215,7 +214,7 @@ impl PlacedRooms {
     }
 
     fn tell(&self) {
-        self.changed.send_modify(|changes| *changes += 1);
+        self.changed.send_replace(());
     }
 
     /// These rooms are configured from now on. Returns the configuration's number.

@@ -40,12 +40,12 @@ struct Told {
 enum Contact {
     Lost,
     Back,
-    /// There is still none, for a reason that was not told so far.
+    /// Still no contact, for a reason that was not logged yet.
     None,
 }
 
 impl Told {
-    /// What is to be told of this state.
+    /// What the log has to say of this state.
     fn contact(&mut self, state: ClusterState, problem: Option<&str>) -> Option<Contact> {
         match state {
             ClusterState::NoCluster => {
@@ -80,7 +80,7 @@ pub struct ClusterStatus {
     fence: MemberFence,
     shared: Option<Arc<SharedRooms>>,
     telemetry: Arc<Telemetry>,
-    /// What was told last.
+    /// What the log has said last.
     told: Mutex<Told>,
 }
 

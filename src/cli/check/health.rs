@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use reqwest::redirect::Policy;
 use serde::Deserialize;
 
 use crate::config::HttpConfig;
 use crate::listed::counted;
-use crate::net::{ServerWords, Trust, client_config};
+use crate::net::{ServerWords, Trust, client_config, http_client};
 use crate::os_error::{self, root_cause};
 
 /// How long the gateway may take to answer. It answers at once unless it hangs; container runtimes give a health
@@ -97,11 +96,7 @@ fn client() -> Result<reqwest::Client, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     // Any certificate: the request has no secret, and the gateway's names the host of its clients, not loopback.
     let (tls, _) = client_config(Trust::Anything, &OWN_PORT_WORDS, None, provider)?;
-    reqwest::Client::builder()
-        .tls_backend_preconfigured(tls)
-        .http1_only()
-        .no_proxy()
-        .redirect(Policy::none())
+    http_client(tls, HEALTH_TIMEOUT)
         .timeout(HEALTH_TIMEOUT)
         .build()
         .map_err(|error| error.to_string())

@@ -1,6 +1,6 @@
 //! The answer of a member of etcd as far as it is HTTP, and words for one that does not come.
 //!
-//! Owns the bound on what a member may send. What the answer says is no concern of this module.
+//! Owns the bound on what a member may send. Does not look at what the answer says.
 
 use bytes::Bytes;
 use http::StatusCode;

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use super::refusal::{EtcdRefusal, NOT_ETCD, refusal};
-use super::{CALL_TIMEOUT, Etcd, takes_no_token, to_json};
+use super::{CALL_TIMEOUT, Etcd, takes_no_token};
 use crate::cluster::registry::RegistryError;
 use crate::visible::without_invisible;
 
@@ -54,7 +55,7 @@ impl Etcd {
 
     async fn try_status(&self) -> Result<EtcdStatus, EtcdRefusal> {
         let started = Instant::now();
-        let body = to_json(&json!({}));
+        let body = Bytes::from_static(b"{}");
         let posted = self.post(
             "/v3/maintenance/status",
             &body,

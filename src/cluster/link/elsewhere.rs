@@ -47,7 +47,7 @@ pub struct RoomsElsewhere {
     /// Never held while a store is called: the stores call [`Subscriber`]s under their own locks.
     rooms: Mutex<KnownRooms>,
     /// Changes when the states of a room have arrived.
-    arrived: watch::Sender<u64>,
+    arrived: watch::Sender<()>,
     /// A room of this gateway has read all its states.
     completed: Notify,
 }
@@ -92,7 +92,7 @@ impl RoomsElsewhere {
             own: own.clone(),
             store: StateStore::new(),
             rooms: Mutex::default(),
-            arrived: watch::Sender::new(0),
+            arrived: watch::Sender::new(()),
             completed: Notify::new(),
         });
         let subscriber: Arc<dyn Subscriber> = elsewhere.clone();
@@ -209,7 +209,7 @@ impl RoomsElsewhere {
     }
 
     fn tell_arrival(&self) {
-        self.arrived.send_modify(|arrivals| *arrivals += 1);
+        self.arrived.send_replace(());
     }
 }
 

@@ -1,4 +1,4 @@
-//! Streamed files on their way through a gateway that has not got the room: each is a request to the owner's HTTP door.
+//! Streamed files on their way through a gateway without the room: each is a request to the owner's HTTP door.
 //! A file in a result is another matter: it is part of the result's frame (`wire`), and goes in pieces (`pieces`).
 //!
 //! Owns the form of that request and of its response. No file is held whole in memory.
@@ -112,6 +112,19 @@ pub(super) async fn send(
             return passed.fail(router.telemetry(), failure);
         }
     }
+    deliver(&router, &link, passed, download, response, until).await;
+}
+
+/// Brings the file of a response to the client that asked for it, or the result.
+async fn deliver(
+    router: &Router,
+    link: &Link,
+    passed: PassedCommand,
+    download: Option<Download>,
+    response: Response<Body>,
+    until: Instant,
+) {
+    let name = &link.member().name;
     let is_file = response.headers().get(FILE_ANSWER_HEADER);
     let is_file = is_file.is_some_and(|value| value == FILE);
     match (is_file, download) {
@@ -120,7 +133,7 @@ pub(super) async fn send(
             // whole.
             match receive(download, response).await {
                 Some(file) => passed.submission.reply.answer(Ok(Success::file(200, file))),
-                None => router.lost(passed, &name),
+                None => router.lost(passed, name),
             }
         }
         // The download ends without a beginning, so that the door reads the result.
@@ -137,7 +150,7 @@ pub(super) async fn send(
                     reply.request_id = request_id;
                     reply.answer(result);
                 }
-                None => router.lost(passed, &name),
+                None => router.lost(passed, name),
             }
         }
     }
@@ -169,7 +182,7 @@ fn request(
     }
 }
 
-/// The member has not got the room. A download can be asked for again, for an upload the bytes are gone.
+/// The member does not have the room. A download can be asked for again, for an upload the bytes are gone.
 fn not_here(
     router: &Router,
     mut passed: PassedCommand,

@@ -54,7 +54,7 @@ pub enum FrameHead {
         /// The result.
         outcome: OutcomeHead,
     },
-    /// From a member that has not got the room: the command was not begun.
+    /// From a member that does not have the room: the command was not begun.
     NotHere(u64),
     /// From the owner: the value of a state is the body.
     State {

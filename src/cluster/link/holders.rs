@@ -55,5 +55,5 @@ pub trait RoomHolders: Debug + Send + Sync {
     fn members(&self) -> Vec<Member>;
 
     /// Changes each time one of the answers may have changed. What is seen after a change is at least as new.
-    fn changed(&self) -> watch::Receiver<u64>;
+    fn changed(&self) -> watch::Receiver<()>;
 }

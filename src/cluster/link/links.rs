@@ -11,7 +11,7 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -26,6 +26,7 @@ use super::router::Router;
 use super::{LONGEST_SILENCE, Member, PING_INTERVAL, RoomHolders};
 use crate::command::Submission;
 use crate::net::{Stream, turn};
+use crate::sleep::ticks;
 use crate::state::StateValue;
 use crate::telemetry::Telemetry;
 
@@ -43,7 +44,7 @@ const STOP_LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 type Socket = WebSocketStream<Box<dyn Stream>>;
 
-/// Where what comes over the links goes.
+/// Who gets what comes over the links.
 #[derive(Debug)]
 struct Receivers {
     elsewhere: Weak<RoomsElsewhere>,
@@ -57,7 +58,7 @@ pub struct Links {
     telemetry: Arc<Telemetry>,
     links: RwLock<BTreeMap<Arc<str>, RunningLink>>,
     /// Changes each time a link comes or goes.
-    changed: tokio::sync::watch::Sender<u64>,
+    changed: tokio::sync::watch::Sender<()>,
     receivers: OnceLock<Receivers>,
 }
 
@@ -74,7 +75,7 @@ impl Links {
             dialer,
             telemetry,
             links: RwLock::default(),
-            changed: tokio::sync::watch::Sender::new(0),
+            changed: tokio::sync::watch::Sender::new(()),
             receivers: OnceLock::new(),
         })
     }
@@ -111,12 +112,12 @@ impl Links {
     }
 
     /// Changes each time a link comes or goes.
-    pub fn changed(&self) -> tokio::sync::watch::Receiver<u64> {
+    pub fn changed(&self) -> tokio::sync::watch::Receiver<()> {
         self.changed.subscribe()
     }
 
     fn tell_change(&self) {
-        self.changed.send_modify(|changes| *changes += 1);
+        self.changed.send_replace(());
     }
 
     /// Keeps a link to each member that lives.
@@ -271,12 +272,7 @@ impl Links {
         pieces: &mut ReceivedPieces,
         bytes: bytes::Bytes,
     ) -> Result<(), NoFrame> {
-        let frame = LinkFrame::decode(bytes)?;
-        let FrameHead::Piece { of, last } = frame.head else {
-            return self.handle(link, frame);
-        };
-        link.piece_came();
-        match pieces.add(of, last, &frame.body)? {
+        match pieces.receive(bytes, || link.piece_came())? {
             Some(frame) => self.handle(link, frame),
             None => Ok(()),
         }
@@ -351,8 +347,7 @@ impl Links {
     }
 
     async fn send(&self, link: &Link, mut sink: SplitSink<Socket, Message>) -> String {
-        let mut pings = interval(PING_INTERVAL);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pings = ticks(PING_INTERVAL);
         loop {
             let ping = tokio::select! {
                 () = link.to_write() => false,
@@ -421,8 +416,7 @@ fn lock(received: &Mutex<bool>) -> MutexGuard<'_, bool> {
 /// Waits until nothing was received for too long. Only time in which this gateway runs counts: one that had no
 /// processor for a while has not listened.
 async fn silence(received: &Mutex<bool>) -> String {
-    let mut looks = interval(LISTEN_INTERVAL);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = ticks(LISTEN_INTERVAL);
     let mut silent = Duration::ZERO;
     while silent < LONGEST_SILENCE {
         looks.tick().await;

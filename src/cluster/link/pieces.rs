@@ -242,16 +242,26 @@ pub struct ReceivedPieces {
 }
 
 impl ReceivedPieces {
-    /// One more piece of the frame with this number. Gives the frame with the last one.
+    /// Takes a message of the link: a frame, or a piece of one, for which it calls `piece_came`. Gives the frame that
+    /// is whole with it.
     ///
     /// # Errors
-    /// It has begun more than a member may, or the whole is no frame.
-    pub fn add(
+    /// The member has begun more frames than it may, or this is no frame.
+    pub fn receive(
         &mut self,
-        of: u64,
-        last: bool,
-        bytes: &Bytes,
+        message: Bytes,
+        piece_came: impl FnOnce(),
     ) -> Result<Option<LinkFrame>, NoFrame> {
+        let frame = LinkFrame::decode(message)?;
+        let FrameHead::Piece { of, last } = frame.head else {
+            return Ok(Some(frame));
+        };
+        piece_came();
+        self.add(of, last, &frame.body)
+    }
+
+    /// One more piece of the frame with this number. Gives the frame with the last one.
+    fn add(&mut self, of: u64, last: bool, bytes: &Bytes) -> Result<Option<LinkFrame>, NoFrame> {
         self.bytes += bytes.len();
         if self.bytes > LARGEST_MESSAGE {
             return Err(NoFrame);

@@ -1,7 +1,7 @@
 //! How two gateways show each other that they have the cluster's token, without sending it.
 //!
-//! Whom a gateway dials is told by the store, which may be written to by somebody who has not got the token. So the
-//! gateway that was dialled proves first that it has the token, and that it is the member that was meant, at the
+//! The store says whom to dial, and somebody without the token may be able to write to it. So the gateway that was
+//! dialled proves first that it has the token, and that it is the member that was meant, at the
 //! address that was dialled: nobody in between can pass the proof of another one on. Only then the other one proves
 //! itself. Each proof is over random texts of both sides, so none is good a second time. Sends nothing.
 

@@ -29,7 +29,7 @@ use crate::telemetry::Telemetry;
 const WAITING_TIMEOUT: Duration = Duration::from_secs(5);
 /// Commands of all rooms that may wait.
 const MOST_WAITING: usize = 4096;
-/// A member that has not got the room, though this one was told so, is asked again after this.
+/// A member that should have the room and does not is asked again after this.
 const ASK_AGAIN_DELAY: Duration = Duration::from_millis(50);
 
 /// A gateway that ends looks this often whether commands still wait.
@@ -71,7 +71,7 @@ struct WaitingCommand {
     passed: PassedCommand,
     /// Since when it waits.
     since: Instant,
-    /// A member that was asked and has not got the room, and when it may be asked again.
+    /// A member that was asked and does not have the room, and when it may be asked again.
     refused_by: Option<(Arc<str>, Instant)>,
 }
 
@@ -172,7 +172,7 @@ impl Router {
     }
 
     /// A command that was on its way comes back: its link broke before it was sent, or the member that got it
-    /// has not got the room.
+    /// does not have the room.
     pub fn again(&self, passed: PassedCommand, refused_by: Option<&Arc<str>>) {
         let command = WaitingCommand {
             // What it has waited before counts: so it does not go back and forth for ever.

@@ -66,7 +66,7 @@ struct ServedMember {
 #[derive(Debug, Default)]
 struct Watched {
     rooms: HashMap<Arc<str>, Watch>,
-    /// Those of them whose states were sent, since this gateway has them.
+    /// Watched rooms whose states were sent since this gateway has them.
     served: HashSet<Arc<str>>,
 }
 
@@ -74,7 +74,7 @@ struct Watched {
 #[derive(Debug, Clone, Copy)]
 struct Watch {
     depth: Depth,
-    /// That of its question.
+    /// The number of the question.
     number: Option<u64>,
 }
 
@@ -147,13 +147,11 @@ impl ServedMember {
         pieces: &mut ReceivedPieces,
         bytes: Bytes,
     ) -> Result<(), NoFrame> {
-        let frame = LinkFrame::decode(bytes)?;
-        let FrameHead::Piece { of, last } = frame.head else {
-            return self.handle(frame).await;
+        let piece_came = || {
+            let taken = OutgoingFrame::of_none(FrameHead::Taken(1));
+            self.outbox.push_reply(taken);
         };
-        let taken = OutgoingFrame::of_none(FrameHead::Taken(1));
-        self.outbox.push_reply(taken);
-        match pieces.add(of, last, &frame.body)? {
+        match pieces.receive(bytes, piece_came)? {
             Some(frame) => self.handle(frame).await,
             None => Ok(()),
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::task::yield_now;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::client::Client;
@@ -20,6 +20,7 @@ use crate::command::DoorKind;
 use crate::doors::access::{Grant, Standing};
 use crate::doors::payers::{Admitted, Payer, metered};
 use crate::net::{FlushRule, turn};
+use crate::sleep::ticks_after;
 use crate::state::Item;
 use crate::topics::Filter;
 
@@ -217,8 +218,7 @@ async fn write_frames(
     debt: &Debt,
 ) -> CloseReason {
     let period = clients.limits.ping_interval;
-    let mut ping_ticks = interval_at(Instant::now() + period, period);
-    ping_ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ping_ticks = ticks_after(period, period);
     let mut token_changes = clients.access.changes();
     // They may have changed since it showed its token.
     if let Some(reason) = lost_access(clients, client.grant()) {

@@ -5,6 +5,17 @@ use std::sync::{Arc, Weak};
 use crate::cluster::link::{RoomsElsewhere, Wanted, WantedRooms};
 use crate::state::{StateStore, StateValue, Subscriber};
 
+/// Which gateway has a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoomGateway {
+    /// There are no other gateways than this one.
+    Alone,
+    /// No gateway at the moment.
+    Nobody,
+    /// The one with this name.
+    Named(Arc<str>),
+}
+
 /// All states, wherever their rooms are.
 #[derive(Debug, Clone)]
 pub struct ClientStates {
@@ -76,11 +87,15 @@ impl ClientStates {
         elsewhere.is_none_or(|elsewhere| elsewhere.is_here(topic))
     }
 
-    /// Which gateway has a room; `None` where there are no other gateways. In it, `None` says that no gateway
-    /// has the room at the moment.
-    pub fn gateway_of(&self, room: &str) -> Option<Option<Arc<str>>> {
-        let elsewhere = self.elsewhere.as_ref()?;
-        Some(elsewhere.gateway_of(room))
+    /// Which gateway has a room.
+    pub fn gateway_of(&self, room: &str) -> RoomGateway {
+        match &self.elsewhere {
+            None => RoomGateway::Alone,
+            Some(elsewhere) => match elsewhere.gateway_of(room) {
+                None => RoomGateway::Nobody,
+                Some(name) => RoomGateway::Named(name),
+            },
+        }
     }
 
     /// Whether rooms may be at other gateways.

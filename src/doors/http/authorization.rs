@@ -19,7 +19,7 @@ use secrecy::{ExposeSecret, SecretString};
 use url::form_urlencoded;
 
 use super::client_address::client_address;
-use super::connection::{KeepsPlace, PeerAddr};
+use super::connection::{KeepsPlace, RequestConnection};
 use super::{HttpState, charge, response};
 use crate::command::{DoorKind, ErrorCode};
 use crate::doors::access::{Denied, Grant, Sender};
@@ -73,8 +73,8 @@ pub async fn authorize_if_shown(state: &HttpState, parts: &Parts) -> Option<Gran
 
 /// The address of a request's client, behind a trusted proxy too.
 pub fn sender_address(state: &HttpState, parts: &Parts) -> IpAddr {
-    let peer = parts.extensions.get::<PeerAddr>().map(|peer| peer.0.ip());
-    // Only tests call the router without a connection: they share one address.
+    let connection = RequestConnection::of(&parts.extensions);
+    let peer = connection.map(|it| it.peer.addr.ip());
     let peer = peer.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
     client_address(peer, &parts.headers, &state.settings().trusted_proxies)
 }

@@ -1,7 +1,6 @@
 //! One HTTP connection: what its client may send before it is refused, and when it keeps its place.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{CONNECTION, HeaderValue};
 use http::request::Parts;
-use http::{Request, StatusCode};
+use http::{Extensions, Request, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,7 +23,7 @@ use super::unread::UnreadRequest;
 use crate::cluster::link::BegunExchange;
 use crate::command::ErrorCode;
 use crate::doors::payers::{Payer, ReadsPayer};
-use crate::net::{HeldForAWhile, Peer, Place, Stream};
+use crate::net::{HeldForAWhile, Peer, Stream};
 
 /// The largest head of a request. Browsers send a few KB; other servers allow 8 to 64 KiB.
 pub const LARGEST_HEAD: usize = 32 << 10;
@@ -34,9 +33,21 @@ pub const MOST_HEADERS: usize = 64;
 /// A body up to this size comes with its head.
 const SHORT_BODY_BYTES: u64 = 4 << 10;
 
-/// The address at the other end of a request's connection.
-#[derive(Debug, Clone, Copy)]
-pub struct PeerAddr(pub SocketAddr);
+/// The connection that a request came over. Only tests call the router without one.
+#[derive(Debug, Clone)]
+pub struct RequestConnection {
+    /// The other end, and its place.
+    pub peer: Peer,
+    /// What another gateway has proved over it.
+    pub begun: BegunExchange,
+}
+
+impl RequestConnection {
+    /// The connection of the request with these extensions.
+    pub fn of(extensions: &Extensions) -> Option<&Self> {
+        extensions.get()
+    }
+}
 
 /// Who pays for what is read from a connection.
 #[derive(Debug)]
@@ -59,17 +70,18 @@ pub async fn serve(
     close: CancellationToken,
 ) {
     let unread = UnreadRequest::default();
-    let begun = BegunExchange::default();
+    let connection = RequestConnection {
+        peer,
+        begun: BegunExchange::default(),
+    };
     let stream = unread.connection(stream);
     let service = service_fn(move |request: Request<Incoming>| {
         let too_large = head_bytes(&request) > LARGEST_HEAD;
         let is_long = is_long(request.body());
         let mut request = request.map(|body| Body::new(unread.body(body)));
-        request.extensions_mut().insert(PeerAddr(peer.addr));
-        request.extensions_mut().insert(peer.place.clone());
+        request.extensions_mut().insert(connection.clone());
         request.extensions_mut().insert(unread.received());
         request.extensions_mut().insert(reads.payer.clone());
-        request.extensions_mut().insert(begun.clone());
         let (router, unread) = (TowerToHyperService::new(router.clone()), unread.clone());
         let next = reads
             .each_client
@@ -148,9 +160,8 @@ impl KeepsPlace {
     /// For the request with this head. Not before its token is known to be right: a connection that had a place once
     /// gives way later than those of strangers.
     pub fn of(head: &Parts) -> Self {
-        // Only tests call the router without a connection.
-        let place = head.extensions.get::<Arc<Place>>();
-        let _held = place.map(Place::hold_for_a_while);
+        let connection = RequestConnection::of(&head.extensions);
+        let _held = connection.map(|it| it.peer.place.hold_for_a_while());
         Self { _held }
     }
 }

@@ -18,17 +18,16 @@ use http::{HeaderMap, StatusCode};
 use tokio::time::timeout;
 
 use super::authorization::{denied, sender_address};
-use super::connection::KeepsPlace;
+use super::connection::{KeepsPlace, RequestConnection};
 use super::upgrade::no_websocket;
 use super::{HttpState, charge, response};
 use crate::cluster::link::{
-    BegunExchange, DOWNLOAD_HEADER, FILE_ANSWER_HEADER, FILE_HEADER, FORMAT, FORMAT_HEADER,
-    FileAnswered, MEMBER_HEADER, MemberDoor, MemberMessage, NONCE_HEADER, PIECES_HEADER,
-    PROOF_HEADER, takes_pieces_by,
+    DOWNLOAD_HEADER, FILE_ANSWER_HEADER, FILE_HEADER, FORMAT, FORMAT_HEADER, FileAnswered,
+    MEMBER_HEADER, MemberDoor, MemberMessage, NONCE_HEADER, PIECES_HEADER, PROOF_HEADER,
+    takes_pieces_by,
 };
 use crate::command::{CutOff, DoorKind, ErrorCode, Upload};
 use crate::doors::access::{Denied, Sender};
-use crate::net::Place;
 use crate::telemetry::ClientRefusal;
 
 /// Buffers of one link, for reading and for writing.
@@ -55,9 +54,8 @@ async fn admit(
     let (Some(FORMAT), Some(name)) = (header(FORMAT_HEADER), header(MEMBER_HEADER)) else {
         return Err(other_format());
     };
-    // Only tests call the router without a connection.
-    let begun = parts.extensions.get::<BegunExchange>();
-    let checked = match (begun.and_then(BegunExchange::take), header(PROOF_HEADER)) {
+    let begun = RequestConnection::of(&parts.extensions).and_then(|it| it.begun.take());
+    let checked = match (begun, header(PROOF_HEADER)) {
         (Some(exchange), Some(proof)) => {
             let right = members.is_member(&exchange, name, proof);
             state.clients.access.check(sender, proof, right).await
@@ -97,10 +95,9 @@ pub async fn prove(State(state): State<Arc<HttpState>>, request: Request) -> Res
     if header(request.headers(), FORMAT_HEADER) != Some(FORMAT) {
         return other_format();
     }
-    // Only tests call the router without a connection.
-    let begun = request.extensions().get::<BegunExchange>();
+    let connection = RequestConnection::of(request.extensions());
     let proved = header(request.headers(), NONCE_HEADER).and_then(|nonce| members.prove(nonce));
-    let (Some(begun), Some((exchange, proof))) = (begun, proved) else {
+    let (Some(connection), Some((exchange, proof))) = (connection, proved) else {
         return no_command();
     };
     let mut response = Response::new(Body::empty());
@@ -109,7 +106,7 @@ pub async fn prove(State(state): State<Arc<HttpState>>, request: Request) -> Res
             response.headers_mut().insert(name, value);
         }
     }
-    begun.begin(exchange);
+    connection.begun.begin(exchange);
     response
 }
 
@@ -123,9 +120,8 @@ pub async fn link(State(state): State<Arc<HttpState>>, request: Request) -> Resp
     let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, &()).await else {
         return no_websocket(&parts);
     };
-    // Only tests call the router without a connection.
-    let place = parts.extensions.get::<Arc<Place>>();
-    if place.is_some_and(|place| place.hold().is_err()) {
+    let connection = RequestConnection::of(&parts.extensions);
+    if connection.is_some_and(|it| it.peer.place.hold().is_err()) {
         state.clients.telemetry.client_refused(ClientRefusal::Limit);
         let message = "too many clients are connected";
         return response::error_code(ErrorCode::Busy, message);

@@ -23,7 +23,7 @@ use super::{HttpState, response};
 use crate::catalogue::CATALOGUE;
 use crate::command::{DoorKind, Download, ErrorCode, Outcome, Reply, Transfer};
 use crate::doors::access::Grant;
-use crate::doors::clients::state_as_json;
+use crate::doors::clients::{RoomGateway, state_as_json};
 use crate::nearest::{Nearest, nearest};
 use crate::topics::{GATEWAY_INFO, OFFLINE, RoomTopics, split_room};
 
@@ -81,8 +81,10 @@ pub async fn list(
                 "url": url,
                 "commands": format!("{url}/commands"),
             });
-            if let Some(gateway) = store.gateway_of(id) {
-                entry["gateway"] = gateway.as_deref().into();
+            match store.gateway_of(id) {
+                RoomGateway::Alone => {}
+                RoomGateway::Nobody => entry["gateway"] = Value::Null,
+                RoomGateway::Named(name) => entry["gateway"] = json!(*name),
             }
             entry
         })

@@ -44,7 +44,7 @@ impl ReceivedBytes {
         self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// So many.
+    /// The bytes that have come.
     pub fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }

@@ -15,6 +15,7 @@ use futures_util::{SinkExt, StreamExt};
 use url::form_urlencoded;
 
 use super::authorization::{authorize, denied, sender_address};
+use super::connection::RequestConnection;
 use super::unread::ReceivedBytes;
 use super::upgrade::no_websocket;
 use super::{HttpState, charge, response};
@@ -25,7 +26,6 @@ use crate::doors::clients::{
     Incoming, NewClient, Newcomer, close_client, read_filter, serve_client,
 };
 use crate::doors::payers::{PartialMessage, Payer};
-use crate::net::Place;
 use crate::topics::Filter;
 
 /// Buffers of one connection, for reading and for writing. Most frames are below 1 KB, so one write
@@ -77,8 +77,8 @@ pub async fn upgrade(State(state): State<Arc<HttpState>>, request: Request) -> R
     if let Err(too_often @ Denied::TooOften { .. }) = authorized {
         return denied(too_often);
     }
-    // Only tests call the router without a connection.
-    let place = parts.extensions.get::<Arc<Place>>().cloned();
+    let connection = RequestConnection::of(&parts.extensions);
+    let place = connection.map(|it| it.peer.place.clone());
     let address = sender_address(&state, &parts);
     if let Ok(grant) = &authorized {
         charge::admit(&parts, &state.clients.payer(grant, address)).await;

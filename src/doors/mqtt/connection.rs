@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::v5::{Packet, PubComp, Subscribe};
 use tokio::task::yield_now;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::DoorContext;
 use super::backoff::Backoff;
@@ -33,7 +33,7 @@ use sharing::{changed, name_finished, shared_filters};
 use upkeep::Upkeep;
 
 use crate::net::{ClientTls, FlushRule};
-use crate::sleep::sleep_until_some;
+use crate::sleep::{sleep_until_some, ticks_after};
 use crate::state::Item;
 use crate::topics::GATEWAY_AVAILABILITY;
 
@@ -166,23 +166,11 @@ impl Connection {
         session.first = Some(Item::State(availability));
     }
 
-    /// Receives and sends until the connection is lost, or the door stops and everything was sent.
-    async fn exchange(&mut self, session: &mut BrokerSession) -> Result<(), ConnectionLost> {
+    /// Asks for commands, and on the first connection of this run for what the broker retained.
+    fn subscribe_at_first(&mut self, session: &mut BrokerSession) -> Result<(), ConnectionLost> {
         let context = self.context.clone();
-        let (stopping, outbox) = (&context.stopping, &context.subscriber.outbox);
-        let keep_alive = session.limits.keep_alive;
-        let mut pings = interval_at(Instant::now() + keep_alive, keep_alive);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let first_check = Instant::now() + DEADLINE_CHECK_INTERVAL;
-        let mut deadlines = interval_at(first_check, DEADLINE_CHECK_INTERVAL);
-        deadlines.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Something came from the broker since the last ping.
-        let mut is_alive = true;
-        let mut reads = 0;
-        let mut flush_rule = FlushRule::default();
         let now = Instant::now();
-        let shared = context.settings.shared.as_deref();
-        session.subscription = match shared {
+        session.subscription = match context.settings.shared.as_deref() {
             Some(shared) => {
                 let filters = shared_filters(&context, shared);
                 Subscription::without_commands(filters, &self.filter_ends, now)
@@ -193,12 +181,28 @@ impl Connection {
             }
         };
         self.subscribe(session)?;
-        if !self.asked_for_leftovers && shared.is_none() {
+        if !self.asked_for_leftovers && context.settings.shared.is_none() {
             self.receiver.asked_for_retained();
         }
         self.settles_at = None;
-        let is_resumed = session.link.is_resumed;
-        self.upkeep.connected(is_resumed, Instant::now());
+        self.upkeep
+            .connected(session.link.is_resumed, Instant::now());
+        Ok(())
+    }
+
+    /// Receives and sends until the connection is lost, or the door stops and everything was sent.
+    async fn exchange(&mut self, session: &mut BrokerSession) -> Result<(), ConnectionLost> {
+        let context = self.context.clone();
+        let (stopping, outbox) = (&context.stopping, &context.subscriber.outbox);
+        let keep_alive = session.limits.keep_alive;
+        let mut pings = ticks_after(keep_alive, keep_alive);
+        let mut deadlines = ticks_after(DEADLINE_CHECK_INTERVAL, DEADLINE_CHECK_INTERVAL);
+        // Something came from the broker since the last ping.
+        let mut is_alive = true;
+        let mut reads = 0;
+        let mut flush_rule = FlushRule::default();
+        self.subscribe_at_first(session)?;
+        let shared = context.settings.shared.as_deref();
         loop {
             let stops = stopping.is_cancelled();
             if let Some(shared) = shared.filter(|_| stops) {
@@ -211,11 +215,7 @@ impl Connection {
             self.outgoing.give_up_surplus(session);
             let sent_result = self.send_waiting(session);
             name_finished(&context, session)?;
-            let all_sent = session.first.is_none()
-                && outbox.is_empty()
-                && session.unsent.is_empty()
-                && session.inflight.is_empty()
-                && self.outgoing.is_empty();
+            let all_sent = self.has_sent_all(session);
             if all_sent {
                 self.outgoing.refusals.all_sent();
             }
@@ -283,6 +283,15 @@ impl Connection {
                 () = ready(()), if deadlines_first => {}
             }
         }
+    }
+
+    /// Nothing waits to be sent, and nothing for an acknowledgement.
+    fn has_sent_all(&self, session: &BrokerSession) -> bool {
+        session.first.is_none()
+            && self.context.subscriber.outbox.is_empty()
+            && session.unsent.is_empty()
+            && session.inflight.is_empty()
+            && self.outgoing.is_empty()
     }
 
     /// Adds what may be sent to the link's next write. True if the last of it is a result.

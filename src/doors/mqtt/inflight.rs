@@ -25,7 +25,7 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(10);
 /// give the place back too, and cost more.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// So many publishes may stay without an answer on one connection. Each keeps one of 65,535 identifiers, which
+/// Publishes that may stay without an answer on one connection. Each keeps one of 65,535 identifiers, which
 /// only another connection gives back.
 const UNANSWERED_LIMIT: usize = 1_000;
 

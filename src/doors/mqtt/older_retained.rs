@@ -19,7 +19,7 @@ use crate::gateway_id::MessageOwner;
 use crate::state::StateStore;
 use crate::topics::{Below, ROOM, RoomTopics, Topic};
 
-/// So many rooms are read at a time. Each has some sixty messages.
+/// Rooms that are read at a time. Each has some sixty messages.
 const ROOMS_AT_A_TIME: usize = 15;
 /// How long the broker may take for them, or for the availability of all.
 const TELL_TIMEOUT: Duration = Duration::from_secs(10);

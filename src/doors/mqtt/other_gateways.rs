@@ -150,7 +150,7 @@ impl OtherGateways {
         }
     }
 
-    /// Those that are certainly there.
+    /// The gateways that are certainly there.
     pub fn there(&self, now: Instant) -> impl Iterator<Item = &GatewayInfo> {
         let known = self.known.values();
         known

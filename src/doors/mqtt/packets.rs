@@ -62,6 +62,18 @@ pub struct SubAck {
     pub words: BrokerWords,
 }
 
+#[cfg(test)]
+impl SubAck {
+    /// An answer without words.
+    pub fn of(packet_id: u16, reasons: &[u8]) -> Self {
+        Self {
+            packet_id,
+            words: BrokerWords::default(),
+            reasons: reasons.iter().copied().map(ReasonCode).collect(),
+        }
+    }
+}
+
 /// A buffer that was made for a larger packet is given back: `gateway/…/info` of thousands of rooms has megabytes.
 const LARGE_PACKET: usize = 64 << 10;
 

@@ -112,7 +112,7 @@ impl Postponed {
             .map(|it| it.1)
     }
 
-    /// What is to be sent again now.
+    /// The items that are due, which it forgets.
     pub fn take_due(&mut self, now: Instant) -> Vec<Item<Delivery>> {
         let mut due = Vec::new();
         self.states.retain(|topic, at| {

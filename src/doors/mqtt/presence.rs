@@ -17,12 +17,12 @@ use std::time::Duration;
 
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
-    Disconnect, DisconnectReasonCode, Packet, PingReq, PubAck, Publish, PublishProperties,
+    Disconnect, DisconnectReasonCode, Filter, Packet, PingReq, PubAck, Publish, PublishProperties,
     Subscribe,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::Instrument;
 
 use super::error::ConnectionLost;
@@ -36,6 +36,7 @@ use super::subscription::gateway_filter;
 use super::survey::{MANY_MESSAGES, RetainedMessage, Survey};
 use crate::gateway_id::GatewayId;
 use crate::net::ClientTls;
+use crate::sleep::ticks_after;
 use crate::telemetry::{Telemetry, broker_span};
 use crate::topics::{
     GATEWAY_AVAILABILITY, GATEWAY_CLUSTER, MemberTopics, OFFLINE, ONLINE, Prefix, RoomTopics, Topic,
@@ -77,7 +78,7 @@ pub enum RemainingGateways {
     None,
     /// Some are there, and have all rooms.
     HaveRooms,
-    /// Those that are said to be there may have ended, or end too. The broker knows: each says `offline` there at its
+    /// The others may have ended, or be ending too. Only the broker knows: each gateway says `offline` there at its
     /// end, or its will does.
     Unknown,
 }
@@ -281,8 +282,7 @@ impl PresenceSession {
 
     /// Speaks until another one does, or this gateway ends.
     async fn serve(&mut self, mut link: BrokerLink) -> Result<(), ConnectionLost> {
-        let mut pings = interval_at(Instant::now() + PING_INTERVAL, PING_INTERVAL);
-        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pings = ticks_after(PING_INTERVAL, PING_INTERVAL);
         let unknown_rooms = UnknownRooms {
             settings: self.settings.clone(),
             rules: self.rules.clone(),
@@ -298,16 +298,7 @@ impl PresenceSession {
         if *self.roles.borrow() == Role::LastWords {
             return self.say_last_words(link, next_id).await;
         }
-        let filter = self.settings.prefix.add(GATEWAY_AVAILABILITY);
-        let mut subscribe = Subscribe::new_many(
-            [rumqttc::v5::mqttbytes::v5::Filter {
-                path: filter,
-                ..gateway_filter(&Prefix::default())
-            }],
-            None,
-        );
-        subscribe.pkid = next_id();
-        link.put(&Packet::Subscribe(subscribe))?;
+        self.subscribe(&mut link, next_id())?;
         self.publish(&mut link, GATEWAY_AVAILABILITY, ONLINE, next_id())?;
         let (mut told, mut corrected) = (None, None::<Instant>);
         loop {
@@ -319,14 +310,7 @@ impl PresenceSession {
                 }
                 Role::Speaker(_) => {}
                 Role::LastWords => return self.say_last_words(link, next_id).await,
-                Role::Silent | Role::Ended => {
-                    // The will stays armed until the next speaker is there.
-                    let code = DisconnectReasonCode::DisconnectWithWillMessage;
-                    link.put(&Packet::Disconnect(Disconnect::new(code)))?;
-                    // The broker closes the connection, or what was written is lost with it.
-                    let _ = timeout(LAST_WORDS_TIMEOUT, link.turn()).await;
-                    return Ok(());
-                }
+                Role::Silent | Role::Ended => return fall_silent(link).await,
             }
             while let Some(packet) = link.next().await? {
                 is_alive = true;
@@ -392,6 +376,17 @@ impl PresenceSession {
         closed.unwrap_or(Err(ConnectionLost::Silent))
     }
 
+    /// Asks for what others say at `gateway/availability`.
+    fn subscribe(&self, link: &mut BrokerLink, id: u16) -> Result<(), ConnectionLost> {
+        let filter = Filter {
+            path: self.settings.prefix.add(GATEWAY_AVAILABILITY),
+            ..gateway_filter(&Prefix::default())
+        };
+        let mut subscribe = Subscribe::new_many([filter], None);
+        subscribe.pkid = id;
+        Ok(link.put(&Packet::Subscribe(subscribe))?)
+    }
+
     fn publish(
         &self,
         link: &mut BrokerLink,
@@ -413,4 +408,13 @@ impl PresenceSession {
         };
         Ok(link.put(&Packet::Publish(publish))?)
     }
+}
+
+/// Leaves without a word. The will stays armed until the next speaker is there.
+async fn fall_silent(mut link: BrokerLink) -> Result<(), ConnectionLost> {
+    let code = DisconnectReasonCode::DisconnectWithWillMessage;
+    link.put(&Packet::Disconnect(Disconnect::new(code)))?;
+    // The broker closes the connection, or what was written is lost with it.
+    let _ = timeout(LAST_WORDS_TIMEOUT, link.turn()).await;
+    Ok(())
 }

@@ -16,10 +16,10 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::Publish;
 use tokio::time::Instant;
 
-/// The gateway's Receive Maximum: so many publishes the broker may send before it has read an
+/// The gateway's Receive Maximum: the publishes that the broker may send before it has read an
 /// acknowledgement. Enough for a control system that switches all rooms at once.
 pub const RECEIVE_MAXIMUM: u16 = 64;
-/// So many commands are remembered. A broker repeats at most a Receive Maximum of them; some do not
+/// Commands that are remembered. A broker repeats at most a Receive Maximum of them; some do not
 /// keep to it and have 1000 under way.
 const REMEMBERED_COMMANDS: usize = 1024;
 /// This long after a session was taken up again, repeats of what came before may arrive. Brokers
@@ -39,9 +39,9 @@ struct TakenCommand {
 /// The commands that the broker may repeat.
 #[derive(Debug, Default)]
 pub struct Redeliveries {
-    /// Those of this connection, in the order of their numbers.
+    /// The commands of this connection, in the order of their numbers.
     taken: VecDeque<TakenCommand>,
-    /// Those of earlier connections whose acknowledgement the broker may not have.
+    /// Commands of earlier connections whose acknowledgement the broker may not have.
     doubtful: VecDeque<TakenCommand>,
     doubtful_until: Option<Instant>,
     /// The number of the newest command.

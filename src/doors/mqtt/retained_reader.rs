@@ -19,7 +19,7 @@ use super::survey::{Survey, UNANSWERED};
 use crate::gateway_id::MessageOwner;
 use crate::topics::RoomTopics;
 
-/// So many rooms are read at a time. Each has some sixty messages, and Mosquitto drops what is above a thousand for one
+/// Rooms that are read at a time. Each has some sixty messages, and Mosquitto drops what is above a thousand for one
 /// subscriber.
 const ROOMS_AT_A_TIME: usize = 15;
 /// How long the broker may take for them.

@@ -71,7 +71,7 @@ pub struct SharedRooms {
     /// Grants have changed.
     grants: watch::Sender<()>,
     /// What [`SharedRooms::documents`] or [`SharedRooms::speaks`] answers may have changed.
-    documents: watch::Sender<u64>,
+    documents: watch::Sender<()>,
 }
 
 /// A room's document has 37 KB. The broker puts those that it is asked for before the commands that come after, so it
@@ -89,7 +89,7 @@ pub(super) struct Inner {
     pub documents: RoomFilters,
     /// This gateway says what is about all of them.
     speaks: bool,
-    /// Rooms for which it publishes although it has them not.
+    /// Rooms for which this gateway publishes although it does not run them.
     spoken_for: BTreeSet<Arc<str>>,
     /// Retained messages of own rooms that are no states: commands, perhaps.
     pub found: Vec<Publish>,
@@ -118,7 +118,7 @@ impl SharedRooms {
             changed: Notify::new(),
             states_wait: Notify::new(),
             grants: watch::Sender::new(()),
-            documents: watch::Sender::new(0),
+            documents: watch::Sender::new(()),
         })
     }
 
@@ -170,11 +170,11 @@ impl SharedRooms {
     }
 
     pub(super) fn documents_changed(&self) {
-        self.documents.send_modify(|changes| *changes += 1);
+        self.documents.send_replace(());
     }
 }
 
-/// For who publishes documents about rooms.
+/// What the publisher of Home Assistant's documents asks.
 impl SharedRooms {
     /// The rooms that this gateway has, each with whether the broker has answered the filter of its document.
     pub fn documents(&self) -> BTreeMap<Arc<str>, bool> {
@@ -194,12 +194,12 @@ impl SharedRooms {
     }
 
     /// Changes whenever one of these answers may have changed.
-    pub fn document_changes(&self) -> watch::Receiver<u64> {
+    pub fn document_changes(&self) -> watch::Receiver<()> {
         self.documents.subscribe()
     }
 }
 
-/// For whoever places the rooms.
+/// What the cluster's follower says, which places the rooms.
 impl SharedRooms {
     /// These rooms are another gateway's, and this one is the next: it receives their commands and remembers them.
     pub fn deputize<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
@@ -207,7 +207,8 @@ impl SharedRooms {
         self.change(rooms, |inner, room| inner.arbiter.deputize(room, now));
     }
 
-    /// These rooms are of no concern any more. Those that are leaving stay subscribed until they have left.
+    /// This gateway has nothing more to do with these rooms. The ones that are leaving stay subscribed until they
+    /// have left.
     pub fn unsubscribe<'a>(&self, rooms: impl IntoIterator<Item = &'a Arc<str>>) {
         self.change(rooms, |inner, room| inner.arbiter.unsubscribe(room));
     }

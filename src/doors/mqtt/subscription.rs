@@ -44,7 +44,7 @@ pub struct FilterEnds {
 struct EndsAtFilter {
     first: Instant,
     last: Instant,
-    /// Those where it can only be the filter.
+    /// Of these ends, the ones that only the filter can have caused.
     certain: u32,
     /// It is not asked for until then.
     left_out_until: Option<Instant>,
@@ -384,7 +384,7 @@ mod tests {
             assert_eq!(subscription.pending(), ["av/room/#"]);
             assert!(
                 subscription
-                    .answered(&suback(1, &[1]), now)
+                    .answered(&SubAck::of(1, &[1]), now)
                     .unwrap()
                     .is_empty()
             );
@@ -400,7 +400,7 @@ mod tests {
         ask(&mut subscription, 1, now);
         assert!(
             subscription
-                .answered(&suback(1, &[1]), now)
+                .answered(&SubAck::of(1, &[1]), now)
                 .unwrap()
                 .is_empty()
         );
@@ -453,14 +453,6 @@ mod tests {
         assert_eq!(subscription.pending(), all);
     }
 
-    fn suback(packet_id: u16, reasons: &[u8]) -> SubAck {
-        SubAck {
-            packet_id,
-            words: Default::default(),
-            reasons: reasons.iter().copied().map(ReasonCode).collect(),
-        }
-    }
-
     #[test]
     fn commands_arrive_once_their_filter_is_granted() {
         let now = Instant::now();
@@ -476,7 +468,7 @@ mod tests {
             (&[], false, 2),
         ] {
             let mut subscription = asked(now);
-            let answered = subscription.answered(&suback(5, reasons), now).unwrap();
+            let answered = subscription.answered(&SubAck::of(5, reasons), now).unwrap();
             assert_eq!(subscription.has_commands, has_commands, "{reasons:?}");
             assert_eq!(answered.len(), not_granted, "{reasons:?}");
             let later = now + ASK_AGAIN_DELAY;
@@ -489,11 +481,15 @@ mod tests {
     fn an_answer_to_something_else_is_none() {
         let now = Instant::now();
         let mut subscription = asked(now);
-        assert_eq!(subscription.answered(&suback(6, &[1, 1]), now), None);
+        assert_eq!(subscription.answered(&SubAck::of(6, &[1, 1]), now), None);
         assert!(!subscription.is_answered && !subscription.is_overdue(now));
         assert!(subscription.is_overdue(now + SUBACK_TIMEOUT));
-        assert!(subscription.answered(&suback(5, &[1, 1]), now).is_some());
-        assert_eq!(subscription.answered(&suback(5, &[0x87]), now), None);
+        assert!(
+            subscription
+                .answered(&SubAck::of(5, &[1, 1]), now)
+                .is_some()
+        );
+        assert_eq!(subscription.answered(&SubAck::of(5, &[0x87]), now), None);
         assert!(subscription.has_commands);
     }
 }

@@ -34,11 +34,11 @@ const SILENCE_AFTER_PING: Duration = Duration::from_millis(50);
 pub(super) const UNANSWERED: &str = "the broker does not answer the subscription";
 /// How long the broker may take to acknowledge.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// So many times in a row nothing is acknowledged before the clearing is given up: a broker that drops what is
-/// above its rate acknowledges some of what is sent again, more slowly.
+/// Clearing is given up after this many waits in a row without an acknowledgement. A broker that drops what is above
+/// its rate acknowledges some of what is sent again, more slowly.
 const SILENCES_UNTIL_GIVEN_UP: u32 = 3;
-/// So many refusals that pass, one after the other, end the clearing: those of a whole window, and ten
-/// more with pauses that are most of a minute.
+/// Clearing is given up after this many temporary refusals in a row: a whole window of them, and ten more with pauses
+/// that are most of a minute.
 const REFUSALS_UNTIL_GIVEN_UP: u32 = 30;
 
 /// A message that the broker retains.

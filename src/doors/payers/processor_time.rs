@@ -39,14 +39,14 @@ pub const OWN_TIME: Duration = Duration::from_millis(100);
 const OWN_MILLISECOND_IN: u32 = 20;
 /// What all payers that have used up their own may use at once.
 const SHARED_TIME: Duration = Duration::from_millis(50);
-/// The same for the time that they share: half of one processor.
+/// In so much time, a millisecond of what they share comes back: half of one processor.
 const SHARED_MILLISECOND_IN: u32 = 2;
 /// More than this is not owed: one request that takes long does not keep its payer waiting for minutes.
 const MOST_OWED: Duration = Duration::from_secs(1);
 /// What all strangers who have time of their own may use at once, together; the same holds for all of them who have
 /// none. A hundred dashboards that are opened at the same time take some 30 ms.
 const STRANGERS_TIME: Duration = Duration::from_millis(100);
-/// The same for the time that comes back: a quarter of one processor.
+/// In so much time, a millisecond of the strangers' time comes back: a quarter of one processor.
 const STRANGERS_MILLISECOND_IN: u32 = 4;
 /// More than this is not owed by all strangers together: the first request of a connection is looked at before it
 /// waits, so connections without end from addresses without end could keep the others waiting.

@@ -21,7 +21,7 @@ use crate::net::poll_turn;
 
 /// How much is read at once. Going through it takes some 0.05 ms: so long others wait for each connection that sends.
 const READ_AT_ONCE: usize = 2 << 10;
-/// The same of one who has shown a right token: a file comes faster in large pieces.
+/// How much is read at once from a client that has shown a right token: a file comes faster in large pieces.
 const READ_AT_ONCE_OF_KNOWN: usize = 16 << 10;
 
 /// Twice what it takes to go through a byte of what is dearest: empty pieces of messages, pongs, and commands of

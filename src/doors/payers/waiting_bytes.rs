@@ -6,10 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::byte_budget::holding;
+
 /// What all payers may keep waiting: a few clients with all the files that one may have, and still a small
 /// part of the smallest machine's memory.
 pub const WAITING_BYTES: usize = 96 << 20;
-/// Of it, what one payer may have.
+/// The part of it that one payer may have.
 pub const WAITING_BYTES_OF_PAYER: usize = WAITING_BYTES / 2;
 
 /// What a client is told whose answer finds no place.
@@ -43,15 +45,6 @@ impl WaitingBytes {
 
     /// The bytes for which this is, which keep it until the last of them is dropped.
     pub fn around(self, bytes: Bytes) -> Bytes {
-        struct Held {
-            bytes: Bytes,
-            _held: WaitingBytes,
-        }
-        impl AsRef<[u8]> for Held {
-            fn as_ref(&self) -> &[u8] {
-                &self.bytes
-            }
-        }
-        Bytes::from_owner(Held { bytes, _held: self })
+        holding(bytes, self)
     }
 }

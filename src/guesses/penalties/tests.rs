@@ -90,7 +90,7 @@ fn no_number_of_other_addresses_pushes_a_penalty_out() {
     for n in 1..20_000 {
         penalties.count(ipv4(n), 1, now);
     }
-    assert_eq!(penalties.table.len(), MAX_PENALTIES);
+    assert_eq!(penalties.table.len(), MOST_PENALTIES);
     assert!(penalties.blocked(ipv4(0), now).is_some());
     // Addresses beyond the table have one penalty together.
     let beyond = checked(&mut penalties, ipv4(30_000), second / 1000, second)
@@ -124,7 +124,7 @@ fn many_networks_of_one_ipv6_site_have_one_penalty() {
 fn addresses_with_a_wrong_secret_each_keep_others_out_for_seconds_only() {
     let mut penalties = Penalties::default();
     let mut now = Instant::now();
-    let most = u32::try_from(MAX_PENALTIES).unwrap();
+    let most = u32::try_from(MOST_PENALTIES).unwrap();
     for n in 0..most + 100 {
         penalties.count(ipv4(n), n.into(), now);
     }
@@ -154,7 +154,7 @@ fn a_full_table_makes_no_guesses_faster() {
         guess += 1;
     }
     // Six at once, then one in five seconds, for each place in the table and all beyond it.
-    let most = (MAX_PENALTIES as u64 + 1) * (6 + seconds / LONGEST_PENALTY.as_secs());
+    let most = (MOST_PENALTIES as u64 + 1) * (6 + seconds / LONGEST_PENALTY.as_secs());
     assert!(checked <= most, "{checked} of {most}");
 }
 
@@ -162,7 +162,7 @@ fn a_full_table_makes_no_guesses_faster() {
 fn a_site_is_forgotten_no_sooner_than_its_networks() {
     let mut penalties = Penalties::default();
     let now = Instant::now();
-    let networks = u32::try_from(MAX_NETWORKS_PER_SITE).unwrap();
+    let networks = u32::try_from(MOST_NETWORKS_OF_SITE).unwrap();
     for n in 0..=networks {
         let network = ipv6(&format!("2001:db8:1:{n:x}::1"));
         for guess in 0..6 {

@@ -32,7 +32,7 @@ struct LastReading {
 }
 
 impl Authorities {
-    /// Those of a PEM file.
+    /// The authorities of a PEM file.
     ///
     /// # Errors
     /// The file cannot be used; the message names it.
@@ -41,7 +41,7 @@ impl Authorities {
         Ok(Arc::new(Self::new(Some(file.to_owned()), Ok(roots))))
     }
 
-    /// Those of this machine's certificate store, which all servers share.
+    /// The authorities of this machine's certificate store, which all servers share.
     pub fn of_this_machine() -> Arc<Self> {
         static STORE: LazyLock<Arc<Authorities>> =
             LazyLock::new(|| Arc::new(Authorities::new(None, read_store())));

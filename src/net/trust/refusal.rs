@@ -93,11 +93,17 @@ impl Untrusted<'_> {
         words: &ServerWords,
         algorithms: &[&dyn SignatureVerificationAlgorithm],
     ) -> String {
-        let (reason, remedy) = match X509::parse(self.certificate) {
-            Some(x509) => self.reason(&x509, words, algorithms),
+        let reason = match X509::parse(self.certificate) {
+            Some(x509) => Finding {
+                untrusted: self,
+                x509: &x509,
+                words,
+                algorithms,
+            }
+            .reason(),
             None => self.unknown_reason(),
         };
-        let remedies = match (remedy, words.pin(self.seen)) {
+        let remedies = match (reason.remedy, words.pin(self.seen)) {
             (Some(remedy), Some(pin)) => format!("{remedy}, or {pin} to pin it"),
             (None, Some(pin)) => format!("{pin} to pin it"),
             (Some(remedy), None) => remedy,
@@ -106,146 +112,197 @@ impl Untrusted<'_> {
                 words.authorities_key
             ),
         };
-        format!("{}'s certificate {reason}; {remedies}", words.server)
+        format!("{}'s certificate {}; {remedies}", words.server, reason.why)
     }
 
-    /// What is wrong, and what else than a pin helps.
-    fn reason(
-        &self,
-        x509: &X509<'_>,
-        words: &ServerWords,
-        algorithms: &[&dyn SignatureVerificationAlgorithm],
-    ) -> (String, Option<String>) {
-        let a_new_one = Some("make a new one".to_owned());
-        let issuer = x509.issuer_name();
-        if x509.version < 3 {
-            let reason = format!(
-                "is of X.509 version {}, which has no place for host names",
-                x509.version
-            );
-            return (reason, a_new_one);
+    fn unknown_reason(&self) -> Reason {
+        let error: String = self.error.to_string().chars().take(80).collect();
+        Reason::new(format!("cannot be verified ({error})"))
+    }
+}
+
+/// What is wrong with a certificate.
+struct Reason {
+    /// It follows "…'s certificate".
+    why: String,
+    /// What else than a pin helps.
+    remedy: Option<String>,
+}
+
+impl Reason {
+    fn new(why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            remedy: None,
         }
-        let same_name = self.roots.roots.iter();
-        let same_name = same_name.filter(|root| root.subject.as_ref() == x509.issuer);
-        let same_name: Vec<&TrustAnchor<'_>> = same_name.collect();
-        if x509.is_self_signed() {
-            let is_among_them = same_name
-                .iter()
-                .any(|root| x509.key.info.ends_with(&root.subject_public_key_info));
-            let reason = match is_among_them {
-                true if words.pin_key.is_none() => "is that of the authority itself",
-                true => "is its own authority, which only a pin can trust",
-                false => "is signed by itself",
-            };
-            return (reason.into(), None);
+    }
+
+    /// Only another certificate helps.
+    fn of_another(why: impl Into<String>) -> Self {
+        Self::new(why).remedy("make a new one")
+    }
+
+    fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self {
+            remedy: Some(remedy.into()),
+            ..self
         }
-        let authorities = match self.is_store {
-            true => "this machine's certificate store",
-            false => words.authorities_key,
-        };
-        if let Some(key) = same_name.iter().find_map(|root| {
-            PublicKey::parse(&root.subject_public_key_info, &[])?.unusable(algorithms)
-        }) {
-            return (
-                format!("is signed by \"{issuer}\", an authority with {key}"),
-                a_new_one,
-            );
+    }
+}
+
+/// A certificate that could be read, and all that its reason depends on.
+struct Finding<'a> {
+    untrusted: &'a Untrusted<'a>,
+    x509: &'a X509<'a>,
+    words: &'a ServerWords,
+    algorithms: &'a [&'a dyn SignatureVerificationAlgorithm],
+}
+
+impl Finding<'_> {
+    fn reason(&self) -> Reason {
+        if self.x509.version < 3 {
+            let version = self.x509.version;
+            return Reason::of_another(format!(
+                "is of X.509 version {version}, which has no place for host names"
+            ));
         }
-        let Error::InvalidCertificate(error) = self.error else {
-            return self.unknown_reason();
+        if self.x509.is_self_signed() {
+            return self.self_signed();
+        }
+        if let Some(reason) = self.weak_authority() {
+            return reason;
+        }
+        let Error::InvalidCertificate(error) = self.untrusted.error else {
+            return self.untrusted.unknown_reason();
         };
         match error {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-                let until = x509
-                    .not_after
-                    .filter(|until| point_in_time(self.now).is_none_or(|now| *until < now));
-                let reason = match until {
-                    Some(until) => format!("expired on {}", until.date()),
-                    None => "is signed by an authority whose own certificate expired".into(),
-                };
-                (reason, Some("renew it".into()))
-            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => self.expired(),
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                let day = |at: Option<time::OffsetDateTime>| {
-                    at.map_or("an unknown day".into(), |at| at.date().to_string())
-                };
-                let reason = format!(
-                    "is valid only from {}, and it is {} by this machine's clock",
-                    day(x509.not_before),
-                    day(point_in_time(self.now))
-                );
-                (reason, Some("correct the clock".into()))
+                self.not_valid_yet()
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                let host = self.name.to_str();
-                match (x509.host_names(), x509.common_name()) {
-                    (Some(names), _) => (
-                        format!("is for {names}, not for {host}"),
-                        Some(match words.pin_key {
-                            Some(_) => format!("use that name in {}", words.address_key),
-                            None => format!(
-                                "use that name in {}, or make a certificate for {host}",
-                                words.address_key
-                            ),
-                        }),
-                    ),
-                    (None, Some(name)) => (
-                        format!(
-                            "has a name only in its common name ({name}), which is not enough: it needs a \
-                             subject alternative name"
-                        ),
-                        a_new_one,
-                    ),
-                    (None, None) => (format!("does not name {host}"), a_new_one),
-                }
+                self.other_name()
             }
-            CertificateError::UnknownIssuer => match same_name.is_empty() {
-                true => (
-                    format!("is signed by \"{issuer}\", which is not in {authorities}"),
-                    Some(match words.pin_key {
-                        Some(_) => "add that authority".into(),
-                        None => format!("put that authority into {}", words.authorities_key),
-                    }),
-                ),
-                false => self.other_key(&issuer, authorities),
-            },
-            CertificateError::BadSignature => self.other_key(&issuer, authorities),
-            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => (
-                "is not made for servers (extended key usage)".into(),
-                a_new_one,
-            ),
-            error => {
-                // The library has no type for these.
-                let told = error.to_string();
-                if let Some(hash) = x509.weak_hash() {
-                    (
-                        format!("is signed with {hash}, which can be forged"),
-                        a_new_one,
-                    )
-                } else if told.contains("CaUsedAsEndEntity") {
-                    (
-                        "is that of an authority (CA:TRUE), not of a server".into(),
-                        a_new_one,
-                    )
-                } else if told.contains("EndEntityUsedAsCa") {
-                    (
-                        format!("is signed by \"{issuer}\", which is no authority (CA:FALSE)"),
-                        a_new_one,
-                    )
-                } else {
-                    self.unknown_reason()
-                }
+            CertificateError::UnknownIssuer if self.namesakes().next().is_none() => {
+                self.unknown_issuer()
             }
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => self.other_key(),
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+                Reason::of_another("is not made for servers (extended key usage)")
+            }
+            error => self.untyped(error),
         }
     }
 
-    fn other_key(&self, issuer: &str, authorities: &str) -> (String, Option<String>) {
-        let reason = format!("is signed by another \"{issuer}\" than that in {authorities}");
-        (reason, Some("put the right one there".into()))
+    /// The trusted authorities with the name of the one that signed the certificate.
+    fn namesakes(&self) -> impl Iterator<Item = &TrustAnchor<'_>> {
+        let roots = self.untrusted.roots.roots.iter();
+        roots.filter(|root| root.subject.as_ref() == self.x509.issuer)
     }
 
-    fn unknown_reason(&self) -> (String, Option<String>) {
-        let error: String = self.error.to_string().chars().take(80).collect();
-        (format!("cannot be verified ({error})"), None)
+    /// What holds the trusted authorities.
+    fn authorities(&self) -> &str {
+        match self.untrusted.is_store {
+            true => "this machine's certificate store",
+            false => self.words.authorities_key,
+        }
+    }
+
+    fn self_signed(&self) -> Reason {
+        let key = self.x509.key.info;
+        let is_trusted = self
+            .namesakes()
+            .any(|root| key.ends_with(&root.subject_public_key_info));
+        Reason::new(match is_trusted {
+            true if self.words.pin_key.is_none() => "is that of the authority itself",
+            true => "is its own authority, which only a pin can trust",
+            false => "is signed by itself",
+        })
+    }
+
+    /// The authority is trusted, but its key is none that can be used.
+    fn weak_authority(&self) -> Option<Reason> {
+        let key = self.namesakes().find_map(|root| {
+            PublicKey::parse(&root.subject_public_key_info, &[])?.unusable(self.algorithms)
+        })?;
+        let issuer = self.x509.issuer_name();
+        let why = format!("is signed by \"{issuer}\", an authority with {key}");
+        Some(Reason::of_another(why))
+    }
+
+    fn expired(&self) -> Reason {
+        let now = point_in_time(self.untrusted.now);
+        let until = self.x509.not_after;
+        let until = until.filter(|until| now.is_none_or(|now| *until < now));
+        let reason = match until {
+            Some(until) => Reason::new(format!("expired on {}", until.date())),
+            None => Reason::new("is signed by an authority whose own certificate expired"),
+        };
+        reason.remedy("renew it")
+    }
+
+    fn not_valid_yet(&self) -> Reason {
+        let day = |at: Option<time::OffsetDateTime>| {
+            at.map_or("an unknown day".into(), |at| at.date().to_string())
+        };
+        let from = day(self.x509.not_before);
+        let now = day(point_in_time(self.untrusted.now));
+        let why = format!("is valid only from {from}, and it is {now} by this machine's clock");
+        Reason::new(why).remedy("correct the clock")
+    }
+
+    fn other_name(&self) -> Reason {
+        let host = self.untrusted.name.to_str();
+        match (self.x509.host_names(), self.x509.common_name()) {
+            (Some(names), _) => {
+                let key = self.words.address_key;
+                Reason::new(format!("is for {names}, not for {host}")).remedy(
+                    match self.words.pin_key {
+                        Some(_) => format!("use that name in {key}"),
+                        None => {
+                            format!("use that name in {key}, or make a certificate for {host}")
+                        }
+                    },
+                )
+            }
+            (None, Some(name)) => Reason::of_another(format!(
+                "has a name only in its common name ({name}), which is not enough: it needs a subject \
+                 alternative name"
+            )),
+            (None, None) => Reason::of_another(format!("does not name {host}")),
+        }
+    }
+
+    fn unknown_issuer(&self) -> Reason {
+        let (issuer, authorities) = (self.x509.issuer_name(), self.authorities());
+        let why = format!("is signed by \"{issuer}\", which is not in {authorities}");
+        Reason::new(why).remedy(match self.words.pin_key {
+            Some(_) => "add that authority".into(),
+            None => format!("put that authority into {}", self.words.authorities_key),
+        })
+    }
+
+    /// An authority of this name is trusted, but not this one.
+    fn other_key(&self) -> Reason {
+        let (issuer, authorities) = (self.x509.issuer_name(), self.authorities());
+        let why = format!("is signed by another \"{issuer}\" than that in {authorities}");
+        Reason::new(why).remedy("put the right one there")
+    }
+
+    /// Errors for which the library has no type.
+    fn untyped(&self, error: &CertificateError) -> Reason {
+        let told = error.to_string();
+        if let Some(hash) = self.x509.weak_hash() {
+            return Reason::of_another(format!("is signed with {hash}, which can be forged"));
+        }
+        if told.contains("CaUsedAsEndEntity") {
+            return Reason::of_another("is that of an authority (CA:TRUE), not of a server");
+        }
+        if told.contains("EndEntityUsedAsCa") {
+            let issuer = self.x509.issuer_name();
+            let why = format!("is signed by \"{issuer}\", which is no authority (CA:FALSE)");
+            return Reason::of_another(why);
+        }
+        self.untrusted.unknown_reason()
     }
 }

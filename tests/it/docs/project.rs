@@ -163,6 +163,21 @@ fn the_pages_name_all_that_an_entry_can_say() {
             assert!(is_named, "{page_name} lacks {name} of {file}");
         }
     }
+    let text = page("docs/adding-an-operation.md");
+    let files = ["operation", "command", "entity"];
+    let known = files.map(|file| entry_functions(&format!("src/catalogue/{file}.rs")));
+    let known = known.concat();
+    let cells = text.lines().filter_map(|line| line.strip_prefix("| `."));
+    let cells = cells.filter_map(|rest| rest.split(" | ").next());
+    let named: Vec<&str> = cells
+        .flat_map(|cell| cell.split("`."))
+        .filter_map(|rest| rest.split('(').next())
+        .collect();
+    assert!(named.len() > 40, "{named:?}");
+    for name in named {
+        let is_there = known.iter().any(|known| known == name);
+        assert!(is_there, "docs/adding-an-operation.md: there is no {name}");
+    }
     let text = page("docs/adding-a-key.md");
     let key = page("src/config/key.rs");
     let (_, kinds) = key.split_once("pub enum KeyType {").unwrap();
@@ -181,7 +196,9 @@ fn the_pages_name_all_that_an_entry_can_say() {
 #[test]
 fn the_index_names_every_decision() {
     let index = page("docs/decisions/README.md");
-    for entry in std::fs::read_dir(root().join("docs/decisions")).unwrap() {
+    let folder = || std::fs::read_dir(root().join("docs/decisions")).unwrap();
+    assert!(folder().count() > 10);
+    for entry in folder() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(
             name == "README.md" || index.contains(&format!("]({name})")),

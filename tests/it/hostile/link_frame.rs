@@ -114,7 +114,7 @@ fn in_range(head: &[u8]) {
 
 /// Says who has which room.
 #[derive(Debug)]
-struct Holders(watch::Sender<u64>);
+struct Holders(watch::Sender<()>);
 
 impl RoomHolders for Holders {
     fn holder(&self, room: &str) -> Holder {
@@ -138,7 +138,7 @@ impl RoomHolders for Holders {
         vec![member("b"), member("c")]
     }
 
-    fn changed(&self) -> watch::Receiver<u64> {
+    fn changed(&self) -> watch::Receiver<()> {
         self.0.subscribe()
     }
 }
@@ -192,7 +192,7 @@ fn store() -> Arc<StateStore> {
 }
 
 fn door(rooms: &Arc<Rooms>) -> Arc<MemberDoor> {
-    let holders = Arc::new(Holders(watch::Sender::new(0)));
+    let holders = Arc::new(Holders(watch::Sender::new(())));
     let rooms = rooms.clone();
     MemberDoor::new(&settings(), store(), rooms, holders, Arc::default())
 }
@@ -245,7 +245,7 @@ fn at_the_other_end(bytes: &Bytes) -> Option<StateValue> {
     // The tasks that open the links never run.
     let runtime = runtime();
     let entered = runtime.enter();
-    let holders = Arc::new(Holders(watch::Sender::new(0)));
+    let holders = Arc::new(Holders(watch::Sender::new(())));
     let (rooms, own) = (Arc::<Rooms>::default(), store());
     let links = ClusterLinks::start(settings(), holders, &own, rooms.clone(), Arc::default());
     let elsewhere = links.elsewhere.clone();

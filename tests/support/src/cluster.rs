@@ -49,7 +49,7 @@ struct World {
     beliefs: Mutex<BTreeMap<(&'static str, Arc<str>), Owner>>,
     /// How the others reach each gateway.
     members: Mutex<BTreeMap<&'static str, Member>>,
-    changed: watch::Sender<u64>,
+    changed: watch::Sender<()>,
 }
 
 /// The world as one gateway sees it.
@@ -93,7 +93,7 @@ impl RoomHolders for Seen {
         others.map(|(_, member)| member.clone()).collect()
     }
 
-    fn changed(&self) -> watch::Receiver<u64> {
+    fn changed(&self) -> watch::Receiver<()> {
         self.world.changed.subscribe()
     }
 }
@@ -308,7 +308,7 @@ impl Cluster {
             owners: Mutex::new(owners.collect()),
             beliefs: Mutex::default(),
             members: Mutex::default(),
-            changed: watch::Sender::new(0),
+            changed: watch::Sender::new(()),
         });
         let mut gateways = BTreeMap::new();
         for name in names {
@@ -373,7 +373,7 @@ impl Cluster {
     }
 
     fn tell(&self) {
-        self.world.changed.send_modify(|changes| *changes += 1);
+        self.world.changed.send_replace(());
     }
 
     /// Waits until a room is online at its owner and has read all its states.

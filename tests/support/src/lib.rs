@@ -1,4 +1,14 @@
 //! What the tests share: gateways, brokers, clients for every door, a browser, and the built program.
+//!
+//! ```text
+//! gateway     a whole gateway with devices and a broker; door: without MQTT; obliging: a door alone; cluster: several
+//! client      an MQTT client that remembers; raw_mqtt: one that sends any bytes; reconnecting_socket: a WebSocket
+//! mosquitto   brokers and stores as processes: etcd; scripted_broker: a broker that does what a test tells it
+//! program     the built program as a process; programs: others that may be installed; browser: Chromium
+//! authority   certificates; tls: servers with any of them; any_certificate: clients that take any
+//! wait        waiting with a deadline; watchdog: an end for a test that hangs; cases: at the same time
+//! log         a log that a test reads; secrets: what must be in none; random: numbers from a seed
+//! ```
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 pub mod any_certificate;

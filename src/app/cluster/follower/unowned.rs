@@ -16,7 +16,7 @@ use crate::cluster::{ClusterState, ClusterView, RoomConflicts, shard_of};
 use crate::rooms::PreviousOwner;
 
 impl Follower {
-    /// Whether this gateway has not got a room.
+    /// Whether a room is not, or no longer, at this gateway.
     pub(super) fn is_gone(&self, room: &str) -> bool {
         self.placed.phase(shard_of(room)).is_none() || !self.placed.has_configured(room)
     }

@@ -107,7 +107,7 @@ impl State {
         }
     }
 
-    /// That of a configured room.
+    /// The shard of a configured room.
     fn shard(&self, room: &str) -> Option<Shard> {
         self.rooms.contains_key(room).then(|| shard_of(room))
     }
@@ -176,7 +176,7 @@ impl RoomHolders for PlacedRooms {
             .collect()
     }
 
-    fn changed(&self) -> watch::Receiver<u64> {
+    fn changed(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
 }

@@ -7,7 +7,7 @@ use crate::state::{Item, Outbox};
 #[derive(Debug)]
 struct Said {
     holder: Mutex<Holder>,
-    changed: watch::Sender<u64>,
+    changed: watch::Sender<()>,
 }
 
 impl RoomHolders for Said {
@@ -27,7 +27,7 @@ impl RoomHolders for Said {
         Vec::new()
     }
 
-    fn changed(&self) -> watch::Receiver<u64> {
+    fn changed(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
 }
@@ -43,7 +43,7 @@ impl Fixture {
     fn new(holder: Holder) -> Self {
         let said = Arc::new(Said {
             holder: Mutex::new(holder),
-            changed: watch::Sender::new(0),
+            changed: watch::Sender::new(()),
         });
         let settings = super::super::LinkSettings {
             name: "a".into(),

@@ -3,6 +3,7 @@ use bytes::Bytes;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::*;
 use crate::command::{Failure, FileAnswer, Outcome, Reply, Submission, Submit, Success};

@@ -7,9 +7,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
 use super::{MqttSettings, SharingRules, Survey};
+use crate::sleep::ticks;
 use crate::telemetry::Telemetry;
 use crate::topics::{RoomTopics, Topic};
 
@@ -66,8 +67,7 @@ async fn when_agreed<C: Future<Output = Result<(), String>>>(
     rules: &dyn SharingRules,
     clear: impl Fn() -> C,
 ) -> Infallible {
-    let mut looks = interval(LOOK_INTERVAL);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = ticks(LOOK_INTERVAL);
     let (mut agreed, mut due) = (None, None);
     loop {
         looks.tick().await;

@@ -80,7 +80,7 @@ impl MemoryUse {
     }
 }
 
-/// Of one room.
+/// The commands of one room.
 #[derive(Debug)]
 pub struct Memory<C: RoomCommand> {
     commands: VecDeque<RememberedCommand<C>>,

@@ -297,14 +297,6 @@ mod tests {
         count
     }
 
-    fn suback(packet_id: u16, reasons: &[u8]) -> SubAck {
-        SubAck {
-            packet_id,
-            words: Default::default(),
-            reasons: reasons.iter().copied().map(ReasonCode).collect(),
-        }
-    }
-
     #[test]
     fn what_brings_much_is_asked_for_at_a_pace() {
         let pause = Duration::from_millis(100);
@@ -327,11 +319,13 @@ mod tests {
         };
         assert_eq!(ask(&mut filters, start), 2);
         assert_eq!(filters.waits_until(), None, "for the answer");
-        filters.answered(&suback(1, &[1, 1]), start).unwrap();
+        filters.answered(&SubAck::of(1, &[1, 1]), start).unwrap();
         assert_eq!(filters.waits_until(), Some(start + pause));
         assert_eq!(ask(&mut filters, start + pause / 2), 0);
         assert_eq!(ask(&mut filters, start + pause), 1);
-        filters.answered(&suback(1, &[1]), start + pause).unwrap();
+        filters
+            .answered(&SubAck::of(1, &[1]), start + pause)
+            .unwrap();
         assert_eq!(filters.waits_until(), None);
         // What is not wanted any more does not wait.
         filters.give_up("0000");
@@ -345,8 +339,11 @@ mod tests {
         for (packet_id, count) in [(1, 500), (2, 500), (3, 200)] {
             assert_eq!(ask(&mut filters, packet_id), count);
             assert_eq!(next(&mut filters), None);
-            assert_eq!(filters.answered(&suback(99, &[1]), Instant::now()), None);
-            let granted = suback(packet_id, &vec![1; count]);
+            assert_eq!(
+                filters.answered(&SubAck::of(99, &[1]), Instant::now()),
+                None
+            );
+            let granted = SubAck::of(packet_id, &vec![1; count]);
             assert_eq!(
                 filters.answered(&granted, Instant::now()),
                 Some((Vec::new(), Vec::new()))
@@ -373,7 +370,7 @@ mod tests {
         let mut filters = wanting(3);
         ask(&mut filters, 1);
         let now = Instant::now();
-        let (refused, weakened) = filters.answered(&suback(1, &[1, 0x87]), now).unwrap();
+        let (refused, weakened) = filters.answered(&SubAck::of(1, &[1, 0x87]), now).unwrap();
         let names: Vec<_> = refused.iter().map(|refused| &*refused.room).collect();
         assert_eq!(names, ["0001", "0002"]);
         assert!(weakened.is_empty() && filters.is_granted("0000"));
@@ -399,7 +396,7 @@ mod tests {
             let reasons = vec![1; asked.len()];
             filters.asked(packet_id, asked, now);
             if !ends {
-                filters.answered(&suback(packet_id, &reasons), now);
+                filters.answered(&SubAck::of(packet_id, &reasons), now);
             } else if let Some(left_out) = filters.connection_ended("not authorized", true, now) {
                 assert_eq!(left_out.room, culprit);
                 assert!(left_out.reason.contains("not authorized"));
@@ -415,7 +412,7 @@ mod tests {
         let mut filters = wanting(1);
         ask(&mut filters, 1);
         filters.give_up("0000");
-        filters.answered(&suback(1, &[1]), Instant::now());
+        filters.answered(&SubAck::of(1, &[1]), Instant::now());
         assert!(!filters.is_granted("0000"));
         let given_up = RoomFilterRequest::Unsubscribe(rooms(0..1));
         assert_eq!(next(&mut filters), Some(given_up));
@@ -424,7 +421,7 @@ mod tests {
         ask(&mut filters, 1);
         filters.give_up("0000");
         filters.want(&rooms(0..1)[0]);
-        filters.answered(&suback(1, &[1]), Instant::now());
+        filters.answered(&SubAck::of(1, &[1]), Instant::now());
         assert!(filters.is_granted("0000") && next(&mut filters).is_none());
     }
 

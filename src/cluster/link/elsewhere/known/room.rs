@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::super::super::Member;
-use super::super::super::frame::Depth;
-use super::super::super::links::Links;
-use super::super::super::peer::Link;
+use crate::cluster::link::Member;
+use crate::cluster::link::frame::Depth;
+use crate::cluster::link::links::Links;
+use crate::cluster::link::peer::Link;
 
 #[derive(Debug)]
 pub(super) struct KnownRoom {
