@@ -204,19 +204,9 @@ impl ClusterConfig {
             reader.error("name", wrong);
         }
         let etcd = read_etcd(&mut reader);
+        reader.belong_together(&["username"], &["password", "password_file"]);
         let username = reader.text("username");
         let password = reader.secret("password");
-        let login_keys = [
-            "cluster.username",
-            "cluster.password",
-            "cluster.password_file",
-        ];
-        if username.is_some() != password.is_some() && !reader.is_any_wrong(&login_keys) {
-            reader.error(
-                reader.set_of(&["username", "password", "password_file"]),
-                "username and password belong together",
-            );
-        }
         let ca_file = reader.file("ca_file");
         let prefix = reader.text("prefix").unwrap_or_else(|| "/poly2mqtt".into());
         if !is_prefix(&prefix) {
