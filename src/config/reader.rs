@@ -133,8 +133,8 @@ impl<'a> Reader<'a> {
         false
     }
 
-    /// Says so if only one of two things is set that belong together. `one` and `other`: each with the keys that can set
-    /// it. Asked before they are read: of a wrong value it is known that it was given.
+    /// Says so if only one of two things is set that belong together. `one` and `other`: each with the keys that can
+    /// set it. Asked before they are read: of a wrong value it is known that it was given.
     pub fn belong_together(&self, one: &[&'static str], other: &[&'static str]) {
         let is_set = |keys: &[&str]| keys.iter().any(|key| self.has(key));
         if is_set(one) != is_set(other) {

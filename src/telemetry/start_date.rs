@@ -1,7 +1,7 @@
 //! When the gateway started, as a date.
 //!
-//! A clock that is set corrects the date ([`corrected_date`]). The date also tells one run of a gateway from another, so
-//! those that were told before stay known. Pure.
+//! A clock that is set corrects the date ([`corrected_date`]). The date also tells one run of a gateway from another,
+//! so those that were told before stay known. Pure.
 
 use std::time::Duration;
 

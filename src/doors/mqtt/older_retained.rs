@@ -20,8 +20,8 @@ use crate::gateway_id::MessageOwner;
 use crate::state::StateStore;
 use crate::topics::{Below, ROOM, RoomTopics, Topic};
 
-/// Up to so many retained messages of rooms come over the door's connection for certain: Mosquitto has 20 under way and a
-/// thousand that wait, and some brokers are set to less.
+/// Up to so many retained messages of rooms come over the door's connection for certain: Mosquitto has 20 under way and
+/// a thousand that wait, and some brokers are set to less.
 pub const CERTAINLY_TOLD: usize = 100;
 /// How long all of it may take.
 const LONGEST_TIME: Duration = Duration::from_secs(300);

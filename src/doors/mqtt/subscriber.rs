@@ -160,7 +160,8 @@ impl MqttSubscriber {
         self.tell_unclaimed(&unclaimed, now);
     }
 
-    /// The broker tells again what it holds: what is nobody's is counted anew. Returns the rooms of which some was counted.
+    /// The broker tells again what it holds: what is nobody's is counted anew. Returns the rooms of which some was
+    /// counted.
     pub fn count_unclaimed_anew(&self) -> BTreeSet<String> {
         self.leftovers().count_anew()
     }
