@@ -325,8 +325,8 @@ mod tests {
 
     /// Every reason that MQTT 5 has (section 2.4) for the end of a connection, and one of a broker's own: what the
     /// gateway does then. `F`: it tries again once a minute, since only a change at the broker or in the configuration
-    /// helps. `M`: it looks for the message or filter that is why. `m`: the same, if it happens again and again. `s`: it
-    /// sends more slowly. `-`: it connects again, after a wait that grows.
+    /// helps. `M`: it looks for the message or filter that is why. `m`: the same, if it happens again and again.
+    /// `s`: it sends more slowly. `-`: it connects again, after a wait that grows.
     #[test]
     fn what_follows_from_each_reason_in_disconnect_and_connack() {
         let all = [
