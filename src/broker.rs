@@ -107,6 +107,9 @@ pub use rights::BrokerUser;
 
 /// Space in a packet besides its payload: a topic has at most 64 KiB.
 const PACKET_OVERHEAD: usize = 64 << 10;
+/// The largest payload, in bytes. A packet of MQTT has at most 268,435,455 (MQTT 5 section 1.5.5), and what a client
+/// publishes becomes larger on the way to others: the broker adds properties.
+const LARGEST_PAYLOAD: usize = 268_435_455 - 2 * PACKET_OVERHEAD;
 /// The most clients at a time. Each takes a file descriptor and some kilobytes.
 pub const MOST_CLIENTS: usize = 10_000;
 /// At the stop, when nothing was sent for this long, every client has what it was sent.
@@ -173,7 +176,7 @@ impl Broker {
         let clients = settings.connections.saturating_sub(waiting);
         let rights = BrokerRights::new(settings.users, settings.prefix, settings.discovery);
         let passwords = BrokerPasswords::new(&password, &rights);
-        let largest_packet = settings.max_payload + PACKET_OVERHEAD;
+        let largest_packet = settings.max_payload.min(LARGEST_PAYLOAD) + PACKET_OVERHEAD;
         let shared = Arc::new(ClientsShare::new(
             rights,
             PlaceNames::new()?,

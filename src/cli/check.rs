@@ -145,36 +145,53 @@ impl CheckCommand {
         }
         // All devices are logged out of, even where nothing can be printed any more.
         let mut printed = Ok(());
+        let mut print_from = |next: &mut usize, trials: &[Trial], is_known: bool| {
+            // Whether a device's clock is off is said when all clocks are known: this machine's may be.
+            let is_ready =
+                |trial: &&Trial| is_known || !trial.clock_ahead.is_some_and(clock::is_off);
+            for trial in trials.iter().skip(*next).take_while(is_ready) {
+                *next += 1;
+                if printed.is_ok() && !self.json {
+                    printed = print(&trial.line());
+                }
+            }
+        };
+        let mut next = 0;
         while let Some(trial) = progress.shown_during(trials.next()).await {
             progress.clear();
-            if printed.is_ok() && !self.json {
-                printed = print(&trial.line());
-            }
-            progress.show();
             found.trials.push(trial);
+            print_from(&mut next, &found.trials, false);
+            progress.show();
         }
         progress.clear();
-        let clock = machine_clock(found.trials.iter().filter_map(|trial| trial.clock_ahead));
-        if let Some(clock) = clock {
-            if printed.is_ok() && !self.json {
-                printed = print(&clock.line());
-            }
-            found.trials.push(clock);
-        }
+        judge_clocks(OffsetDateTime::now_utc(), &mut found.trials);
+        print_from(&mut next, &found.trials, true);
         printed
     }
 }
 
-/// This machine's clock, unless nothing speaks against it. `ahead`: how far the devices' clocks are ahead.
-fn machine_clock(ahead: impl Iterator<Item = i64>) -> Option<Trial> {
-    let now = OffsetDateTime::now_utc();
-    let ahead: Vec<i64> = ahead.collect();
-    let (usable, report) = match clock::of_machine(now.unix_timestamp(), &ahead) {
-        MachineClock::Plausible => return None,
-        MachineClock::Doubtful(report) => (true, report),
-        MachineClock::Wrong(report) => (false, report),
+/// Adds what is to be said of the devices' clocks, and of this machine's, which says `now`, unless nothing speaks
+/// against it.
+fn judge_clocks(now: OffsetDateTime, trials: &mut Vec<Trial>) {
+    let ahead: Vec<i64> = trials
+        .iter()
+        .filter_map(|trial| trial.clock_ahead)
+        .collect();
+    let machine = clock::of_machine(now.unix_timestamp(), &ahead);
+    for trial in &mut *trials {
+        let remark = trial
+            .clock_ahead
+            .and_then(|ahead| clock::of_device(&machine, ahead));
+        if let Some(remark) = remark {
+            trial.report += &format!("; {remark}");
+        }
+    }
+    let (usable, report) = match machine {
+        MachineClock::Plausible => return,
+        MachineClock::Doubtful { told, .. } => (true, told),
+        MachineClock::Wrong(told) => (false, told),
     };
-    Some(Trial {
+    trials.push(Trial {
         subject: TrialSubject::Key("clock"),
         address: rfc3339(now),
         usable,
@@ -182,5 +199,39 @@ fn machine_clock(ahead: impl Iterator<Item = i64>) -> Option<Trial> {
         took: Duration::ZERO,
         facts: Map::new(),
         clock_ahead: None,
-    })
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_most_devices_say_of_this_machines_clock_is_said_once() {
+        let now = OffsetDateTime::from_unix_timestamp(1_796_000_000).unwrap();
+        let told = |ahead: &[i64]| {
+            let trial = |ahead: &i64| Trial {
+                subject: TrialSubject::Key("room"),
+                address: String::new(),
+                usable: true,
+                report: "StudioX50".into(),
+                took: Duration::ZERO,
+                facts: Map::new(),
+                clock_ahead: Some(*ahead),
+            };
+            let mut trials: Vec<Trial> = ahead.iter().map(trial).collect();
+            judge_clocks(now, &mut trials);
+            trials
+                .into_iter()
+                .map(|trial| trial.report)
+                .collect::<Vec<_>>()
+        };
+        let reports = told(&[7200, 7201, 7199, 0]);
+        assert_eq!(reports.len(), 5, "{reports:?}");
+        assert!(reports[..4].iter().all(|report| report == "StudioX50"));
+        assert!(reports[4].contains("3 devices of 4 are ahead of this machine's"));
+        let reports = told(&[0, 7200, 0]);
+        assert_eq!(reports.len(), 3, "{reports:?}");
+        assert!(reports[1].starts_with("StudioX50; its clock is 2 h 0 min ahead"));
+    }
 }

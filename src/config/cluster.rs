@@ -244,19 +244,9 @@ impl ClusterConfig {
 }
 
 fn read_login(reader: &mut Reader<'_>) -> (Option<String>, Option<Secret>) {
+    reader.belong_together(&["username"], &["password", "password_file"]);
     let username = reader.text("username");
     let password = reader.secret("password");
-    let login_keys = [
-        "cluster.username",
-        "cluster.password",
-        "cluster.password_file",
-    ];
-    if username.is_some() != password.is_some() && !reader.is_any_wrong(&login_keys) {
-        reader.error(
-            reader.set_of(&["username", "password", "password_file"]),
-            "username and password belong together",
-        );
-    }
     (username, password)
 }
 

@@ -233,19 +233,8 @@ fn network_texts(networks: &[IpNetwork]) -> Vec<String> {
 }
 
 fn read_tls(reader: &mut Reader<'_>) -> Option<TlsFiles> {
-    let keys = ["tls_cert_file", "tls_key_file"];
-    let [has_certificate, has_key] = keys.map(|key| reader.has(key));
-    match keys.map(|key| reader.file(key)) {
-        [Some(certificate), Some(key)] => Some(TlsFiles { certificate, key }),
-        [None, None] => None,
-        _ => {
-            if has_certificate != has_key {
-                reader.error(
-                    reader.set_of(&keys),
-                    "tls_cert_file and tls_key_file belong together",
-                );
-            }
-            None
-        }
-    }
+    reader.belong_together(&["tls_cert_file"], &["tls_key_file"]);
+    let [certificate, key] = ["tls_cert_file", "tls_key_file"].map(|key| reader.file(key));
+    let (certificate, key) = certificate.zip(key)?;
+    Some(TlsFiles { certificate, key })
 }

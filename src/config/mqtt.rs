@@ -310,16 +310,11 @@ impl MqttConfig {
             reader.error("ca_file", "certificate is set too; remove one of the two");
         }
         let certificate = read_certificate(&mut reader);
+        if matches!(url, Some(BrokerUrl::Tls { .. }) | None) {
+            reader.belong_together(&["client_cert_file"], &["client_key_file"]);
+        }
         let [ca_file, client_cert_file, client_key_file] =
             ["ca_file", "client_cert_file", "client_key_file"].map(|key| reader.file(key));
-        if client_cert_file.is_some() != client_key_file.is_some()
-            && !reader.is_any_wrong(&["mqtt.client_cert_file", "mqtt.client_key_file"])
-        {
-            reader.error(
-                reader.set_of(&["client_cert_file", "client_key_file"]),
-                "client_cert_file and client_key_file belong together",
-            );
-        }
         let alpn = reader.list("alpn").unwrap_or_default();
         if alpn
             .iter()

@@ -133,6 +133,21 @@ impl<'a> Reader<'a> {
         false
     }
 
+    /// Says so if only one of two things is set that belong together. `one` and `other`: each with the keys that can
+    /// set it. Asked before they are read: of a wrong value it is known that it was given.
+    pub fn belong_together(&self, one: &[&'static str], other: &[&'static str]) {
+        let is_set = |keys: &[&str]| keys.iter().any(|key| self.has(key));
+        if is_set(one) != is_set(other) {
+            let keys = [one, other].concat();
+            let names: Vec<&str> = [one, other]
+                .iter()
+                .filter_map(|it| it.first().copied())
+                .collect();
+            let message = format!("{} belong together", names.join(" and "));
+            self.error(self.set_of(&keys), message);
+        }
+    }
+
     /// Ignores keys of the file that have no meaning beside a value that a variable sets, with a
     /// warning each. Where the file sets the value too, they stay, and are wrong.
     pub fn overrule(&mut self, key: &str, meaningless: &[&str]) {

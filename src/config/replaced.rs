@@ -4,6 +4,8 @@
 //! write a new file and rename it, so the gateway goes on reading the old one: a reload finds nothing new, and `check`
 //! calls it good. Such a file has no name any more on its own file system, and that can be seen.
 
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -13,10 +15,29 @@ use super::{Certificate, Config, ConfigError, SecretPlaces};
 const WHY: &str = "was replaced or deleted after it was mounted, and the old one is still read: mount its folder instead \
                    of the file, or restart the container after each change";
 
+/// What the kernel puts behind the name of an open file that has none any more.
+const DELETED: &str = " (deleted)";
+
 /// Whether the file at this path has no name any more where it is stored.
 fn is_replaced(path: &Path) -> bool {
-    path.metadata()
-        .is_ok_and(|found| found.is_file() && found.nlink() == 0)
+    let has_no_link = |path: &Path| {
+        let found = path.metadata();
+        found.is_ok_and(|found| found.is_file() && found.nlink() == 0)
+    };
+    has_no_link(path) && shown_name(path).is_none_or(|name| is_deleted(&name))
+}
+
+/// The name that the kernel shows of the file at this path; `None` where it shows none. Some file systems of networks
+/// and of FUSE do not count links: all their files have none. The kernel knows which names are gone.
+fn shown_name(path: &Path) -> Option<PathBuf> {
+    let file = File::open(path).ok()?;
+    fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
+}
+
+fn is_deleted(name: &Path) -> bool {
+    name.as_os_str()
+        .as_encoded_bytes()
+        .ends_with(DELETED.as_bytes())
 }
 
 /// A warning for each such file that the configuration consists of or names. `file` is the configuration, if there
@@ -56,9 +77,6 @@ pub fn error(file: &Path) -> Option<ConfigError> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, File};
-    use std::os::fd::AsRawFd;
-
     use super::*;
     use crate::config::load;
 
@@ -72,6 +90,20 @@ mod tests {
         assert!(!is_replaced(&path), "a link to a file that is there");
         drop(directory);
         (file, path)
+    }
+
+    /// As on a network's file system, where every file may have no links.
+    #[test]
+    fn a_file_that_is_there_has_a_name_whatever_its_links_are() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, "4").unwrap();
+        let shown = shown_name(&path).expect("a name");
+        assert!(!is_deleted(&shown), "{shown:?}");
+        let (_file, path) = replaced("4");
+        let shown = shown_name(&path).expect("a name");
+        assert!(is_deleted(&shown), "{shown:?}");
+        assert!(shown_name(&directory.path().join("nothing")).is_none());
     }
 
     #[test]

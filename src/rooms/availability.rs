@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::clock::{Moment, rfc3339};
+use crate::clock::{Beginning, Moment};
 use crate::device::{DeviceTimings, Problem, ProblemCode};
 
 /// After this many requests in a row without an answer the device counts as offline. One may be
@@ -45,13 +45,13 @@ pub struct Availability {
     /// The wait after the next failure to reach the device; doubled by each failure.
     reconnect_wait: Duration,
     /// The problem, and its start.
-    problem: Option<(ProblemCode, String)>,
+    problem: Option<(ProblemCode, Beginning)>,
 }
 
 /// A device that was usable until now, or that was tried without success.
 #[derive(Debug, PartialEq, Eq)]
 pub struct WentOffline {
-    /// When this problem began, in RFC 3339.
+    /// When this problem began, in RFC 3339. Another one than at the last attempt if the clock was set since.
     pub since: String,
     /// It is another problem than at the last attempt.
     pub is_new: bool,
@@ -161,12 +161,16 @@ impl Availability {
         };
         self.phase = Phase::Offline { retry_at };
         self.unanswered = 0;
-        let (since, is_new) = match self.problem.take() {
-            Some((code, since)) if code == problem => (since, false),
-            _ => (rfc3339(now.utc), true),
+        let (mut beginning, is_new) = match self.problem {
+            Some((code, beginning)) if code == problem => (beginning, false),
+            _ => (Beginning::new(now), true),
         };
-        self.problem = Some((problem, since.clone()));
-        Some(WentOffline { since, is_new })
+        beginning.correct(now);
+        self.problem = Some((problem, beginning));
+        Some(WentOffline {
+            since: beginning.text(),
+            is_new,
+        })
     }
 
     /// The device asks not to be tried before this.
@@ -205,14 +209,18 @@ fn jittered(wait: Duration, noise: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::boot_instant::BootInstant;
 
     fn availability() -> Availability {
         Availability::new(Arc::default())
     }
 
     fn at(instant: Instant) -> Moment {
-        let utc = time::OffsetDateTime::UNIX_EPOCH;
-        Moment { instant, utc }
+        Moment {
+            instant,
+            boot: BootInstant::from_nanos(0),
+            utc: time::OffsetDateTime::UNIX_EPOCH,
+        }
     }
 
     fn waits(availability: &mut Availability, camera_may_move: bool) -> Vec<u64> {
@@ -331,6 +339,27 @@ mod tests {
                 .unwrap()
                 .is_new
         );
+    }
+
+    /// A room that cannot be used at the start of a machine whose clock begins in 1970.
+    #[test]
+    fn a_clock_that_is_set_corrects_the_beginning_of_a_problem() {
+        let mut availability = availability();
+        let mut fail = |seconds: u64, utc: i64| {
+            let now = Moment {
+                instant: Instant::now(),
+                boot: BootInstant::from_nanos(0) + Duration::from_secs(seconds),
+                utc: time::OffsetDateTime::from_unix_timestamp(utc).unwrap(),
+            };
+            availability.connecting();
+            let failed = availability.failed(ProblemCode::Offline, None, false, now);
+            failed.unwrap().since
+        };
+        assert_eq!(fail(10, 10), "1970-01-01T00:00:10Z");
+        assert_eq!(fail(40, 40), "1970-01-01T00:00:10Z");
+        let right = fail(70, 1_796_000_060);
+        assert_eq!(right, crate::clock::rfc3339_of_unix(1_796_000_000).unwrap());
+        assert_eq!(fail(100, 1_796_000_090), right);
     }
 
     #[test]

@@ -1,17 +1,14 @@
 //! When the gateway started, as a date.
 //!
-//! A machine without a battery learns the time only after the start: its clock begins in 1970, or when it was switched
-//! off. How long the gateway runs is always known, so a clock that is set corrects the date. The date also tells one
-//! run of a gateway from another, so those that were told before stay known. Pure.
+//! A clock that is set corrects the date ([`corrected_date`]). The date also tells one run of a gateway from another,
+//! so those that were told before stay known. Pure.
 
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use crate::clock::rfc3339;
+use crate::clock::{corrected_date, rfc3339};
 
-/// A clock that is set by less changes no date.
-const TOLERATED: time::Duration = time::Duration::MINUTE;
 /// Dates of one run that are remembered. A clock that is set more often is one that nobody believes.
 const REMEMBERED: usize = 8;
 
@@ -35,14 +32,10 @@ impl StartDate {
 
     /// Takes over what the clock says now that the gateway has run for so long. Whether the date is another one since.
     pub fn correct(&mut self, now: OffsetDateTime, uptime: Duration) -> bool {
-        let uptime = time::Duration::try_from(uptime).ok();
-        let Some(date) = uptime.and_then(|uptime| now.checked_sub(uptime)) else {
+        let newest = self.told.last();
+        let Some(date) = newest.and_then(|told| corrected_date(*told, now, uptime)) else {
             return false;
         };
-        let is_right = |told: &OffsetDateTime| (date - *told).abs() <= TOLERATED;
-        if self.told.last().is_some_and(is_right) {
-            return false;
-        }
         if self.told.len() == REMEMBERED {
             self.told.remove(0);
         }

@@ -4,6 +4,8 @@
 mod deaths;
 mod documents;
 mod moves;
+mod older_broker;
+mod refusals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

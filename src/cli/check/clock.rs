@@ -18,8 +18,13 @@ const TOLERATED_SECONDS: u64 = 60;
 pub enum MachineClock {
     /// Nothing speaks against it.
     Plausible,
-    /// The devices agree on another time.
-    Doubtful(String),
+    /// The devices agree on another time, which is later or earlier.
+    Doubtful {
+        /// What to say.
+        told: String,
+        /// The time on which they agree is later.
+        is_behind: bool,
+    },
     /// It cannot be right.
     Wrong(String),
 }
@@ -38,28 +43,41 @@ pub fn of_machine(now: i64, ahead: &[i64]) -> MachineClock {
                 .into(),
         );
     }
-    let off = |seconds: &&i64| seconds.unsigned_abs() > TOLERATED_SECONDS;
+    let off = |seconds: &&i64| is_off(**seconds);
     let later = ahead.iter().filter(off).filter(|it| **it > 0).count();
     let earlier = ahead.iter().filter(off).filter(|it| **it < 0).count();
     let count = later.max(earlier);
     if count < 2 || 2 * count <= ahead.len() {
         return MachineClock::Plausible;
     }
-    let word = match later > earlier {
+    let is_behind = later > earlier;
+    let word = match is_behind {
         true => "ahead of",
         false => "behind",
     };
-    MachineClock::Doubtful(format!(
+    let told = format!(
         "the clocks of {count} devices of {} are {word} this machine's by more than a minute: check whether it \
          gets its time from a time server",
         ahead.len()
-    ))
+    );
+    MachineClock::Doubtful { told, is_behind }
 }
 
-/// What a person should know about the clock of a device that is ahead by so many seconds of this machine's, which says
-/// `now`. Nothing if this machine's cannot be right: who follows the advice makes the device's as wrong.
-pub fn of_device(now: i64, ahead: i64) -> Option<String> {
-    if ahead.unsigned_abs() <= TOLERATED_SECONDS || !may_be_right(now) {
+/// Whether a clock that is ahead by so many seconds of this machine's may need a word.
+pub fn is_off(ahead: i64) -> bool {
+    ahead.unsigned_abs() > TOLERATED_SECONDS
+}
+
+/// What a person should know about the clock of a device that is ahead by so many seconds of this machine's, `machine`.
+/// Nothing if this machine's cannot be right, or if most devices agree that it is off in this direction: who follows
+/// the advice makes the device's as wrong.
+pub fn of_device(machine: &MachineClock, ahead: i64) -> Option<String> {
+    let is_machines_fault = match machine {
+        MachineClock::Plausible => false,
+        MachineClock::Doubtful { is_behind, .. } => *is_behind == (ahead > 0),
+        MachineClock::Wrong(_) => true,
+    };
+    if !is_off(ahead) || is_machines_fault {
         return None;
     }
     let time = time_in_words(ahead.unsigned_abs());
@@ -102,8 +120,9 @@ mod tests {
         ] {
             match (of_machine(now, ahead), word) {
                 (MachineClock::Plausible, None) => {}
-                (MachineClock::Doubtful(text), Some(word)) => {
-                    assert!(text.contains(word), "{text}")
+                (MachineClock::Doubtful { told, is_behind }, Some(word)) => {
+                    assert!(told.contains(word), "{told}");
+                    assert_eq!(is_behind, word.contains("ahead"), "{told}");
                 }
                 (found, _) => panic!("{ahead:?}: {found:?}"),
             }
@@ -112,12 +131,22 @@ mod tests {
 
     #[test]
     fn a_device_is_off_by_more_than_a_minute() {
-        let now = EARLIEST;
-        assert_eq!(of_device(now, 60), None);
-        assert!(of_device(now, -61).unwrap().contains("1 min 1 s behind"));
-        assert!(of_device(now, 7200).unwrap().contains("2 h 0 min ahead of"));
-        for (now, ahead) in [(60, EARLIEST), (LATEST, EARLIEST - LATEST)] {
-            assert_eq!(of_device(now, ahead), None, "{now}");
+        let plausible = MachineClock::Plausible;
+        assert_eq!(of_device(&plausible, 60), None);
+        let told = |ahead| of_device(&plausible, ahead).unwrap();
+        assert!(told(-61).contains("1 min 1 s behind"));
+        assert!(told(7200).contains("2 h 0 min ahead of"));
+        let wrong = of_machine(60, &[]);
+        assert_eq!(of_device(&wrong, EARLIEST), None);
+    }
+
+    #[test]
+    fn a_device_is_not_blamed_for_what_most_devices_say() {
+        let behind = of_machine(EARLIEST, &[7200, 7190, -7200, 0]);
+        assert_eq!(behind, MachineClock::Plausible, "two of four are not most");
+        let behind = of_machine(EARLIEST, &[7200, 7190, 7195, -7200]);
+        for (ahead, is_blamed) in [(7200, false), (-7200, true), (0, false)] {
+            assert_eq!(of_device(&behind, ahead).is_some(), is_blamed, "{ahead}");
         }
     }
 }

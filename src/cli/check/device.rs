@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 
-use super::clock;
 use super::report::{Trial, TrialSubject};
 use crate::config::{Certificate, RoomConfig, RoomId};
 use crate::device::{Device, DeviceIdentity, DeviceTimings, SharedLimits};
@@ -93,10 +92,8 @@ async fn usable(device: &Device, room: &RoomConfig, log_in_took: Duration) -> Fo
         _ => format!("{identity}, certificate {fingerprint}"),
     };
     let log_in = format!("logged in within {} ms", log_in_took.as_millis());
-    let remarks = [clock_ahead.and_then(|ahead| clock::of_device(between, ahead))]
-        .into_iter()
-        .chain([told_lacking(&lacking), told_failing(&lacking)])
-        .flatten();
+    let remarks = [told_lacking(&lacking), told_failing(&lacking)];
+    let remarks = remarks.into_iter().flatten();
     let parts: Vec<String> = [certificate, log_in].into_iter().chain(remarks).collect();
     let lacks = lacking
         .iter()

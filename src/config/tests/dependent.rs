@@ -88,3 +88,53 @@ fn one_wrong_value_is_one_error() {
         }
     }
 }
+
+/// A wrong value does not hide that its partner is missing.
+#[test]
+fn what_belongs_together_is_told_beside_a_wrong_value() {
+    let cluster = "[mqtt]\nurl = \"mqtt://broker\"\n[http]\nlisten = \"127.0.0.1:8082\"\n[cluster]\nname = \"gw-1\"\n\
+                   etcd = [\"https://etcd\"]\nadvertise = \"http://192.0.2.2:8082\"\ntoken = \"a long random text\"\n";
+    let broker = "[mqtt]\nurl = \"mqtts://broker\"\n";
+    let http = "[mqtt]\nurl = \"off\"\n[http]\nlisten = \"127.0.0.1:8082\"\n";
+    for (section, name, text, keys, both) in [
+        (
+            "mqtt",
+            "client_cert_file and client_key_file",
+            broker,
+            ["client_cert_file", "client_key_file"],
+            "Cargo.toml",
+        ),
+        (
+            "http",
+            "tls_cert_file and tls_key_file",
+            http,
+            ["tls_cert_file", "tls_key_file"],
+            "Cargo.toml",
+        ),
+        (
+            "cluster",
+            "username and password",
+            cluster,
+            ["username", "password"],
+            "a word",
+        ),
+    ] {
+        let told = format!("{name} belong together");
+        for key in keys {
+            let wrong = format!("{key} = {{ wrong = 1 }}");
+            let right = format!("{key} = \"{both}\"");
+            for (line, wanted) in [(wrong, 2), (right, 1)] {
+                let errors = findings(&format!("{text}{line}\n")).1.errors;
+                let of_key =
+                    |error: &&crate::config::ConfigError| error.key == format!("{section}.{key}");
+                assert_eq!(
+                    errors.iter().filter(of_key).count(),
+                    wanted,
+                    "{line}: {errors:?}"
+                );
+                let is_told = errors.iter().any(|error| error.message == told);
+                assert!(is_told, "{line}: {errors:?}");
+            }
+        }
+    }
+}

@@ -181,6 +181,7 @@ impl Connection {
             }
         };
         self.subscribe(session)?;
+        self.hear_markers(session);
         if !self.asked_for_leftovers && context.settings.shared.is_none() {
             self.receiver.asked_for_retained();
         }
@@ -268,7 +269,7 @@ impl Connection {
                     if self.asked_for_leftovers {
                         self.upkeep.told_retained();
                     }
-                    context.subscriber.settle(&context.store, Instant::now());
+                    self.settle();
                 }
                 () = sleep_until_some(next_message) => {}
                 () = sleep_until_some(next_documents) => {}
@@ -363,6 +364,7 @@ impl Connection {
                         let settles_at = Instant::now() + SETTLE_TIME;
                         self.settles_at = (!self.asked_for_leftovers).then_some(settles_at);
                         self.filter_ends.all_answered();
+                        self.hear_markers(session);
                     }
                     self.subscribe(session)?;
                     self.check_ready(session);
@@ -406,12 +408,13 @@ impl Connection {
         }
         self.outgoing.check_times(session, now);
         if session.subscription.should_ask_again(now) {
-            let filters = filters(&self.context, !self.asked_for_leftovers);
-            if let Some(commands) = filters.into_iter().next() {
-                session.subscription.again(commands);
-            }
+            let filters = match &self.context.settings.shared {
+                Some(shared) => shared_filters(&self.context, shared),
+                None => filters(&self.context, !self.asked_for_leftovers),
+            };
+            let asks_for_commands = session.subscription.again(filters);
             self.subscribe(session)?;
-            if !self.asked_for_leftovers {
+            if asks_for_commands && !self.asked_for_leftovers {
                 self.receiver.asked_for_retained();
             }
         }

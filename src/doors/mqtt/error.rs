@@ -121,6 +121,7 @@ impl ConnectionLost {
             Self::Refused { reason, .. } | Self::Disconnected { reason, .. } => matches!(
                 *reason,
                 ReasonCode::UNSUPPORTED_PROTOCOL_VERSION
+                    | ReasonCode::BAD_AUTHENTICATION_METHOD
                     | ReasonCode::RETAIN_NOT_SUPPORTED
                     | ReasonCode::QOS_NOT_SUPPORTED
                     | ReasonCode::SERVER_MOVED
@@ -197,11 +198,17 @@ impl ConnectionLost {
             Self::Disconnected { .. } if self.is_final() => Blame::NoMessage,
             Self::Disconnected { reason, .. } => match reason.0 {
                 0x81 | 0x82 | 0x87 | 0x90 | 0x94 | 0x95 | 0x99 => Blame::OneOfThem,
-                // Busy, shutting down, keep alive, taken over; filters, rate, administrator, other
-                // servers and times.
-                0x89 | 0x8B | 0x8D | 0x8E | 0x8F | 0x96 | 0x98 | 0x9C | 0x9E..=0xA2 => {
-                    Blame::NoMessage
-                }
+                // Client id, log-in and bans; busy, away, shutting down, keep alive, taken over; filters, rates,
+                // administrator, other servers and times.
+                0x85
+                | 0x86
+                | 0x88..=0x8B
+                | 0x8D..=0x8F
+                | 0x93
+                | 0x96
+                | 0x98
+                | 0x9C
+                | 0x9E..=0xA2 => Blame::NoMessage,
                 _ => Blame::Perhaps,
             },
             _ => Blame::NoMessage,
@@ -256,6 +263,9 @@ fn common(reason: ReasonCode, server: Option<&str>) -> Option<String> {
             Some(server) => format!("the broker asks for another server for now: {server}"),
             None => "the broker asks for another server for now".into(),
         }),
+        ReasonCode::BAD_AUTHENTICATION_METHOD => {
+            Some(ConnectionLost::WantsAuthentication.to_string())
+        }
         ReasonCode::RETAIN_NOT_SUPPORTED => Some(NO_RETAINED_MESSAGES.into()),
         ReasonCode::QOS_NOT_SUPPORTED => Some(NO_QOS_1.into()),
         _ => None,
@@ -310,6 +320,85 @@ mod tests {
             (ConnectionLost::PublishTimeout, Blame::NoMessage),
         ] {
             assert_eq!(lost.blame(), blame, "{lost}");
+        }
+    }
+
+    /// Every reason that MQTT 5 has (section 2.4) for the end of a connection, and one of a broker's own: what the
+    /// gateway does then. `F`: it tries again once a minute, since only a change at the broker or in the configuration
+    /// helps. `M`: it looks for the message or filter that is why. `m`: the same, if it happens again and again.
+    /// `s`: it sends more slowly. `-`: it connects again, after a wait that grows.
+    #[test]
+    fn what_follows_from_each_reason_in_disconnect_and_connack() {
+        let all = [
+            (0x00, "m"),
+            (0x04, "m"),
+            (0x80, "m"),
+            (0x81, "M"),
+            (0x82, "M"),
+            (0x83, "m"),
+            (0x84, "F"),
+            (0x85, "-"),
+            (0x86, "-"),
+            (0x87, "M"),
+            (0x88, "-"),
+            (0x89, "s"),
+            (0x8A, "-"),
+            (0x8B, "-"),
+            (0x8C, "F"),
+            (0x8D, "-"),
+            (0x8E, "-"),
+            (0x8F, "-"),
+            (0x90, "M"),
+            (0x91, "m"),
+            (0x92, "m"),
+            (0x93, "s"),
+            (0x94, "M"),
+            (0x95, "M"),
+            (0x96, "s"),
+            (0x97, "ms"),
+            (0x98, "-"),
+            (0x99, "M"),
+            (0x9A, "F"),
+            (0x9B, "F"),
+            (0x9C, "-"),
+            (0x9D, "F"),
+            (0x9E, "-"),
+            (0x9F, "-"),
+            (0xA0, "-"),
+            (0xA1, "-"),
+            (0xA2, "-"),
+            (0xC3, "m"),
+        ];
+        for (code, wanted) in all {
+            let lost = disconnected(code);
+            let follows = [
+                (lost.is_final(), "F"),
+                (lost.blame() == Blame::OneOfThem, "M"),
+                (lost.blame() == Blame::Perhaps, "m"),
+                (ReasonCode(code).is_rate(), "s"),
+            ];
+            let follows: String = (follows.iter())
+                .filter_map(|(follows, sign)| follows.then_some(*sign))
+                .collect();
+            let follows = if follows.is_empty() { "-" } else { &*follows };
+            assert_eq!(follows, wanted, "{lost}");
+            // Either way a person learns why, and CONNACK is final where DISCONNECT is.
+            let refused = ConnectionLost::Refused {
+                reason: ReasonCode(code),
+                server: None,
+                words: BrokerWords::default(),
+            };
+            assert_eq!(refused.is_final(), lost.is_final(), "{refused}");
+            assert_eq!(refused.blame(), Blame::NoMessage, "{refused}");
+            for told in [lost.to_string(), refused.to_string()] {
+                let has_reason = ReasonCode(code).to_string();
+                let is_common = !told.contains("ended the connection")
+                    && !told.contains("refuses the connection");
+                assert!(
+                    code == 0 || is_common || told.contains(&has_reason),
+                    "{told}"
+                );
+            }
         }
     }
 

@@ -151,6 +151,12 @@ impl Leftovers {
         *self.unclaimed.entry(key).or_default() += 1;
     }
 
+    /// The topics of others are counted anew. Returns the rooms of which some were counted.
+    pub fn count_anew(&mut self) -> BTreeSet<String> {
+        let counted = std::mem::take(&mut self.unclaimed);
+        counted.into_keys().map(|(room, _)| room).collect()
+    }
+
     /// The gateway with the id `by` has published this topic, which is this run's too.
     pub fn take_over(&mut self, topic: Arc<str>, by: &str, now: Instant) {
         if topic.len() > LONGEST_TOPIC || by.len() > LONGEST_ID {

@@ -10,7 +10,7 @@
 
 mod unknown_rooms;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +28,9 @@ use tracing::Instrument;
 use super::error::ConnectionLost;
 use super::link::BrokerLink;
 use super::mark::Mark;
-use super::packets::BrokerPacket;
+use super::packets::{BrokerPacket, PubAck as PublishAnswer};
 use super::reason::ReasonCode;
+use super::refusals::Obstacle;
 use super::settings::{MqttSettings, client_tls, presence_client_id};
 use super::shared::SharingRules;
 use super::subscription::gateway_filter;
@@ -124,6 +125,7 @@ impl Presence {
             rules: rules.clone(),
             telemetry,
             roles,
+            told_refusals: BTreeSet::new(),
         };
         Ok(Self {
             settings,
@@ -234,6 +236,25 @@ struct PresenceSession {
     rules: Arc<dyn SharingRules>,
     telemetry: Arc<Telemetry>,
     roles: watch::Receiver<Role>,
+    /// The refusals of which the log was told: topic and reason.
+    told_refusals: BTreeSet<(&'static str, u8)>,
+}
+
+/// At most so many messages without an answer are remembered: a broker that answers none gets one every two seconds.
+const MOST_UNANSWERED: usize = 64;
+
+/// What was published on one connection and is not answered.
+#[derive(Debug, Default)]
+struct Unanswered {
+    last_id: u16,
+    topics: BTreeMap<u16, &'static str>,
+}
+
+impl Unanswered {
+    fn next_id(&mut self) -> u16 {
+        self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+        self.last_id
+    }
 }
 
 impl PresenceSession {
@@ -290,32 +311,35 @@ impl PresenceSession {
         };
         let mut clearing = pin!(unknown_rooms.clear_when_agreed());
         let mut is_alive = true;
-        let mut last_id = 0;
-        let mut next_id = || {
-            last_id = if last_id == u16::MAX { 1 } else { last_id + 1 };
-            last_id
-        };
+        let mut unanswered = Unanswered::default();
+        // The broker has refused something for now.
+        let mut says_again = false;
         if *self.roles.borrow() == Role::LastWords {
-            return self.say_last_words(link, next_id).await;
+            return self.say_last_words(link, unanswered).await;
         }
-        self.subscribe(&mut link, next_id())?;
-        self.publish(&mut link, GATEWAY_AVAILABILITY, ONLINE, next_id())?;
+        self.subscribe(&mut link, unanswered.next_id())?;
+        self.publish(&mut link, &mut unanswered, GATEWAY_AVAILABILITY, ONLINE)?;
         let (mut told, mut corrected) = (None, None::<Instant>);
         loop {
             let role = self.roles.borrow_and_update().clone();
             match role {
                 Role::Speaker(cluster) if told.as_ref() != Some(&cluster) => {
-                    self.publish(&mut link, GATEWAY_CLUSTER, &cluster, next_id())?;
+                    self.publish(&mut link, &mut unanswered, GATEWAY_CLUSTER, &cluster)?;
                     told = Some(cluster);
                 }
                 Role::Speaker(_) => {}
-                Role::LastWords => return self.say_last_words(link, next_id).await,
+                Role::LastWords => return self.say_last_words(link, unanswered).await,
                 Role::Silent | Role::Ended => return fall_silent(link).await,
             }
             while let Some(packet) = link.next().await? {
                 is_alive = true;
-                let BrokerPacket::Publish(publish) = packet else {
-                    continue;
+                let publish = match packet {
+                    BrokerPacket::Publish(publish) => publish,
+                    BrokerPacket::PubAck(ack) => {
+                        says_again |= self.is_refused_for_now(&mut unanswered, ack);
+                        continue;
+                    }
+                    _ => continue,
                 };
                 if publish.qos == QoS::AtLeastOnce {
                     link.put(&Packet::PubAck(PubAck::new(publish.pkid, None)))?;
@@ -324,7 +348,7 @@ impl PresenceSession {
                 let is_new = corrected.is_none_or(|at| now - at >= CORRECTION_INTERVAL);
                 if publish.payload == OFFLINE && is_new {
                     corrected = Some(now);
-                    self.publish(&mut link, GATEWAY_AVAILABILITY, ONLINE, next_id())?;
+                    self.publish(&mut link, &mut unanswered, GATEWAY_AVAILABILITY, ONLINE)?;
                 }
             }
             tokio::select! {
@@ -334,9 +358,13 @@ impl PresenceSession {
                         return Err(ConnectionLost::Silent);
                     }
                     link.put(&Packet::PingReq(PingReq))?;
+                    if std::mem::take(&mut says_again) {
+                        told = None;
+                        corrected = Some(Instant::now());
+                    }
                     // One that came while the last correction was too near.
                     if corrected.take().is_some() {
-                        self.publish(&mut link, GATEWAY_AVAILABILITY, ONLINE, next_id())?;
+                        self.publish(&mut link, &mut unanswered, GATEWAY_AVAILABILITY, ONLINE)?;
                     }
                 }
                 never = &mut clearing => match never {},
@@ -352,16 +380,20 @@ impl PresenceSession {
     async fn say_last_words(
         &mut self,
         mut link: BrokerLink,
-        mut next_id: impl FnMut() -> u16,
+        mut unanswered: Unanswered,
     ) -> Result<(), ConnectionLost> {
-        self.publish(&mut link, GATEWAY_CLUSTER, "", next_id())?;
-        let last = next_id();
-        self.publish(&mut link, GATEWAY_AVAILABILITY, OFFLINE, last)?;
+        self.publish(&mut link, &mut unanswered, GATEWAY_CLUSTER, "")?;
+        let last = self.publish(&mut link, &mut unanswered, GATEWAY_AVAILABILITY, OFFLINE)?;
         let taken = async {
             loop {
                 while let Some(packet) = link.next().await? {
-                    if matches!(packet, BrokerPacket::PubAck(ack) if ack.packet_id == last) {
-                        return Ok::<(), ConnectionLost>(());
+                    if let BrokerPacket::PubAck(ack) = packet
+                        && ack.packet_id == last
+                    {
+                        return match self.is_refused_for_now(&mut unanswered, ack) {
+                            true => Err(ConnectionLost::Silent),
+                            false => Ok(()),
+                        };
                     }
                 }
                 link.turn().await?;
@@ -387,13 +419,40 @@ impl PresenceSession {
         Ok(link.put(&Packet::Subscribe(subscribe))?)
     }
 
+    /// Whether the broker has refused a message that it may take later. The log is told of each refusal once.
+    fn is_refused_for_now(&mut self, unanswered: &mut Unanswered, ack: PublishAnswer) -> bool {
+        let PublishAnswer {
+            packet_id,
+            reason,
+            words,
+        } = ack;
+        let topic = unanswered.topics.remove(&packet_id);
+        let Some(topic) = topic.filter(|_| reason.is_refusal()) else {
+            return false;
+        };
+        let is_new = self.told_refusals.insert((topic, reason.0));
+        let (telemetry, at) = (&self.telemetry, self.settings.prefix.add(topic));
+        telemetry.broker_refused_message();
+        let obstacle = Obstacle::Refused(reason, words);
+        match reason.passes() {
+            true => telemetry.message_postponed(&at, 0, &obstacle, is_new),
+            false => telemetry.message_left_out(&at, 0, &obstacle, is_new),
+        }
+        reason.passes()
+    }
+
+    /// Returns the packet identifier.
     fn publish(
         &self,
         link: &mut BrokerLink,
-        topic: &str,
+        unanswered: &mut Unanswered,
+        topic: &'static str,
         payload: &str,
-        id: u16,
-    ) -> Result<(), ConnectionLost> {
+    ) -> Result<u16, ConnectionLost> {
+        let id = unanswered.next_id();
+        if unanswered.topics.len() < MOST_UNANSWERED {
+            unanswered.topics.insert(id, topic);
+        }
         let publish = Publish {
             pkid: id,
             qos: QoS::AtLeastOnce,
@@ -406,7 +465,8 @@ impl PresenceSession {
             }),
             ..Publish::default()
         };
-        Ok(link.put(&Packet::Publish(publish))?)
+        link.put(&Packet::Publish(publish))?;
+        Ok(id)
     }
 }
 

@@ -25,6 +25,7 @@ impl ReasonCode {
     pub const BAD_USER_NAME_OR_PASSWORD: Self = Self(0x86);
     pub const NOT_AUTHORIZED: Self = Self(0x87);
     pub const SERVER_UNAVAILABLE: Self = Self(0x88);
+    pub const BAD_AUTHENTICATION_METHOD: Self = Self(0x8C);
     pub const SERVER_SHUTTING_DOWN: Self = Self(0x8B);
     pub const SESSION_TAKEN_OVER: Self = Self(0x8E);
     pub const PACKET_TOO_LARGE: Self = Self(0x95);
@@ -189,6 +190,42 @@ mod tests {
         let too_large = ReasonCode::PACKET_TOO_LARGE.to_string();
         assert_eq!(too_large, "packet too large, reason code 149");
         assert!(ReasonCode(0xC3).to_string().contains("does not define"));
+    }
+
+    /// Every reason of a PUBACK, MQTT 5 section 3.4.2.1, and what brokers send besides: `t`aken, sent again `s`lowly or
+    /// `l`ater, left `o`ut, or left out from this `z`ize on.
+    #[test]
+    fn what_follows_from_each_reason_in_puback() {
+        for (code, wanted) in [
+            (0x00, 't'),
+            (0x10, 't'),
+            (0x80, 'z'),
+            (0x83, 'z'),
+            (0x87, 'o'),
+            (0x88, 'l'),
+            (0x89, 's'),
+            (0x8B, 'l'),
+            (0x90, 'o'),
+            (0x91, 'l'),
+            (0x93, 's'),
+            (0x95, 'z'),
+            (0x96, 's'),
+            (0x97, 's'),
+            (0x99, 'z'),
+            (0x9A, 'z'),
+            (0x9F, 'l'),
+            (0xC3, 'z'),
+        ] {
+            let reason = ReasonCode(code);
+            let follows = match reason {
+                _ if !reason.is_refusal() => 't',
+                _ if reason.is_rate() => 's',
+                _ if reason.passes() => 'l',
+                _ if reason.can_mean_size() => 'z',
+                _ => 'o',
+            };
+            assert_eq!(follows, wanted, "{reason}");
+        }
     }
 
     #[test]

@@ -22,7 +22,8 @@ use super::message::{Delivery, ReplyAddress};
 use super::packets::SubAck;
 use super::reason::{ended_at_filter, refused_filter};
 use super::redelivery::Redeliveries;
-use super::subscription::Subscription;
+use super::shared::messages::{DONE, MOVED};
+use super::subscription::{Subscription, retained_filter};
 use crate::catalogue::{CATALOGUE, Payload};
 use crate::command::{
     CommandAuthority, DoorKind, ErrorCode, Failure, Outcome, Reply, Submission, Transfer,
@@ -30,7 +31,7 @@ use crate::command::{
 use crate::gateway_id::MessageOwner;
 use crate::home_assistant::InboundMessage;
 use crate::standstill::received_now;
-use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Filter, Topic, check_response};
+use crate::topics::{ALL_GATEWAY_TOPICS, ALL_ROOMS, Filter, MemberTopics, Topic, check_response};
 
 pub use shared::SharedCommand;
 use shared::{ResultOrigin, SharedReply};
@@ -375,6 +376,12 @@ impl Receiver {
         telemetry.broker_refused_subscription(filter, &reason, self.effect(filter));
     }
 
+    /// Whether it is the filter at which a gateway of several hears itself.
+    fn is_own_info(&self, filter: &str) -> bool {
+        let settings = &self.context.settings;
+        settings.shared.is_some() && filter == retained_filter(&self.context).path
+    }
+
     /// What it means that this filter is not subscribed to.
     fn effect(&self, filter: &str) -> &'static str {
         let prefix = &self.context.settings.prefix;
@@ -383,6 +390,14 @@ impl Receiver {
              again from time to time: check the broker's access rules for this user"
         } else if filter == prefix.add(ALL_GATEWAY_TOPICS) {
             "another gateway with the same topics is not noticed"
+        } else if filter == prefix.add(&MemberTopics::ANY.below(MOVED)) {
+            "what the other gateways say when they take a room is not heard, so commands may be late while rooms \
+             move. It is asked for again every minute: check the broker's access rules for this user"
+        } else if filter == prefix.add(&MemberTopics::ANY.below(DONE)) {
+            "which results the other gateways have given is not heard, so a command may have a second result when \
+             a gateway dies: check the broker's access rules for this user"
+        } else if self.is_own_info(filter) {
+            "a broker that loses what it retains is not noticed"
         } else {
             "Home Assistant's start and its documents are not noticed"
         }

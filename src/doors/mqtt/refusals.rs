@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::error::{Blame, SizeCause};
 use super::reason::{BrokerWords, ReasonCode};
+use super::session::LARGEST_MQTT_PACKET;
 
 /// A message is blamed after this many ends of the connection in a row, each without a reason and with this message in
 /// flight. A single end may have another cause.
@@ -39,7 +40,7 @@ const REMEMBERED_TOPICS: usize = 4096;
 pub enum Obstacle {
     /// The configuration's limit of payloads, in bytes.
     MaxPayload(usize),
-    /// The broker's announced limit of packets, in bytes.
+    /// The broker's announced limit of packets, in bytes; without one that of MQTT itself.
     MaximumPacketSize(usize),
     /// The broker's PUBACK says so.
     Refused(ReasonCode, BrokerWords),
@@ -103,6 +104,10 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MaxPayload(limit) => write!(f, "mqtt.max_payload allows {limit} bytes"),
+            Self::MaximumPacketSize(limit @ LARGEST_MQTT_PACKET) => write!(
+                f,
+                "a packet of MQTT has at most {limit} bytes, with topic and properties"
+            ),
             Self::MaximumPacketSize(limit) => {
                 write!(
                     f,

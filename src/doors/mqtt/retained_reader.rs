@@ -15,15 +15,10 @@ use super::DoorContext;
 use super::incoming::IncomingPublish;
 use super::shared::SharedRooms;
 use super::shared::retained_states::StateDigest;
-use super::survey::{Survey, UNANSWERED};
+use super::survey::{ROOMS_AT_A_TIME, Survey};
 use crate::gateway_id::MessageOwner;
 use crate::topics::RoomTopics;
 
-/// Rooms that are read at a time. Each has some sixty messages, and Mosquitto drops what is above a thousand for one
-/// subscriber.
-const ROOMS_AT_A_TIME: usize = 15;
-/// How long the broker may take for them.
-const TELL_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that nothing is to be read with ends after this time.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The delay after a failure. So long the states of a room that is taken meanwhile wait for nothing.
@@ -64,9 +59,8 @@ async fn read(
             .map(|room| prefix.add(&RoomTopics::new(room).all()))
             .collect();
         let mut messages = Vec::new();
-        let reading = survey.retained_now(&filters, |publish| messages.push(publish.clone()));
-        let read = timeout(TELL_TIMEOUT, reading).await;
-        read.map_err(|_| UNANSWERED)??;
+        let take_one = |publish: &Publish| messages.push(publish.clone());
+        survey.retained_now(&filters, take_one).await?;
         take(context, shared, &rooms, messages);
         match timeout(IDLE_TIMEOUT, next_rooms(shared)).await {
             Ok(next) => rooms = next,

@@ -18,8 +18,9 @@ use super::shared::messages::CommandId;
 use super::subscription::Subscription;
 use crate::state::Item;
 
-/// After the fixed header a packet has at most this many bytes, MQTT 5 section 1.5.5.
-const LARGEST_MQTT_PACKET: usize = 268_435_455;
+/// After the fixed header a packet has at most this many bytes, MQTT 5 section 1.5.5. `mqtt.max_payload` can be larger
+/// by what topic and properties take; such a payload is left out.
+pub const LARGEST_MQTT_PACKET: usize = 268_435_455;
 /// The shortest keep-alive that the gateway asks for by itself: less would only cost traffic.
 const SHORTEST_KEEP_ALIVE: Duration = Duration::from_secs(5);
 

@@ -10,6 +10,7 @@
 mod gateways;
 mod restoring;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -168,6 +169,12 @@ impl MqttSubscriber {
         }
         self.may_clear.send_replace(true);
         self.tell_unclaimed(&unclaimed, now);
+    }
+
+    /// The broker tells again what it holds: what is nobody's is counted anew. Returns the rooms of which some was
+    /// counted.
+    pub fn count_unclaimed_anew(&self) -> BTreeSet<String> {
+        self.leftovers().count_anew()
     }
 
     fn tell_unclaimed(&self, unclaimed: &[Unclaimed], now: Instant) {

@@ -2,7 +2,8 @@
 //!
 //! One SUBSCRIBE asks for everything. A filter that the broker refuses costs that filter alone, also
 //! when it ends the connection: then each filter is asked for by itself, until it is known which. Only
-//! without the commands the gateway is not ready, and it asks for them again now and then.
+//! without the commands the gateway is not ready, and it asks for them again now and then, as for what the broker
+//! refuses for now.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -186,6 +187,9 @@ pub fn rooms_filter(context: &DoorContext) -> Filter {
 pub struct Subscription {
     /// The filter of the commands.
     commands: String,
+    /// The filter without which nothing works, so that it is asked for again whatever the reason is: that of the
+    /// commands, or where several gateways share the rooms that of the markers.
+    needed: String,
     /// What is to be asked for, a SUBSCRIBE each.
     waiting: VecDeque<Vec<Filter>>,
     /// The SUBSCRIBE that is not answered: its packet identifier, its filters and its deadline.
@@ -196,6 +200,8 @@ pub struct Subscription {
     pub has_answer: bool,
     /// Commands arrive.
     pub has_commands: bool,
+    /// The filters that are asked for again, and when.
+    refused_for_now: BTreeSet<String>,
     ask_again: Option<Instant>,
     /// The filters that are granted.
     granted: BTreeSet<String>,
@@ -239,8 +245,11 @@ impl Subscription {
             true => filters.into_iter().map(|filter| vec![filter]).collect(),
             false => VecDeque::from([filters]),
         };
+        let commands = commands.unwrap_or_default();
         Self {
-            commands: commands.unwrap_or_default(),
+            needed: commands.clone(),
+            refused_for_now: ask_again.iter().map(|_| commands.clone()).collect(),
+            commands,
             is_answered: waiting.iter().all(Vec::is_empty),
             waiting,
             ask_again,
@@ -248,11 +257,10 @@ impl Subscription {
         }
     }
 
-    /// Asks for these filters, none of which is that of the commands.
+    /// Asks for these filters, none of which is that of the commands, and the first one that of the markers.
     pub fn without_commands(filters: Vec<Filter>, ends: &FilterEnds, now: Instant) -> Self {
         Self {
             commands: String::new(),
-            ask_again: None,
             ..Self::new(filters, ends, now)
         }
     }
@@ -281,10 +289,16 @@ impl Subscription {
         self.is_answered && self.pending.is_none() && self.waiting.is_empty()
     }
 
-    /// Asks for this filter again.
-    pub fn again(&mut self, filter: Filter) {
-        self.waiting.push_back(vec![filter]);
+    /// Asks again for those of these filters that the broker has refused for now, one by one. Whether that of the
+    /// commands is among them.
+    pub fn again(&mut self, filters: Vec<Filter>) -> bool {
         self.ask_again = None;
+        let refused = std::mem::take(&mut self.refused_for_now);
+        let again = filters
+            .into_iter()
+            .filter(|filter| refused.contains(&filter.path));
+        self.waiting.extend(again.map(|filter| vec![filter]));
+        refused.contains(&self.commands)
     }
 
     /// A SUBSCRIBE is sent now.
@@ -323,7 +337,10 @@ impl Subscription {
             };
             if is_commands {
                 self.has_commands = !is_refused;
-                self.ask_again = is_refused.then_some(now + ASK_AGAIN_DELAY);
+            }
+            if is_refused && (not.filter == self.needed || reason.is_some_and(ReasonCode::passes)) {
+                self.refused_for_now.insert(not.filter.clone());
+                self.ask_again = Some(now + ASK_AGAIN_DELAY);
             }
             if !is_renewed && (is_refused || not.is_only_weaker()) {
                 not_granted.push(not);
@@ -341,155 +358,11 @@ impl Subscription {
         pending.is_some_and(|(.., deadline)| *deadline <= now)
     }
 
-    /// It is time to ask for the commands again.
+    /// It is time to ask again for what the broker has refused for now.
     pub fn should_ask_again(&self, now: Instant) -> bool {
-        self.ask_again.is_some_and(|at| at <= now)
+        self.pending.is_none() && self.ask_again.is_some_and(|at| at <= now)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::receive::tests::context;
-    use super::*;
-
-    fn asked(now: Instant) -> Subscription {
-        let (context, _) = context();
-        let filters = filters(&context, true);
-        let mut subscription = Subscription::new(filters, &FilterEnds::default(), now);
-        ask(&mut subscription, 5, now);
-        subscription
-    }
-
-    fn ask(subscription: &mut Subscription, packet_id: u16, now: Instant) {
-        let mut subscribe = Subscribe::new_many(subscription.next().unwrap(), None);
-        subscribe.pkid = packet_id;
-        subscription.asked(&subscribe, now);
-    }
-
-    #[test]
-    fn a_filter_that_ends_the_connection_is_found_and_left_out() {
-        let (context, _) = context();
-        let (mut now, mut ends) = (Instant::now(), FilterEnds::default());
-        // It may be any of them.
-        let mut subscription = Subscription::new(filters(&context, true), &ends, now);
-        ask(&mut subscription, 1, now);
-        let (alone, others_answered) = (false, true);
-        assert_eq!(
-            ends.connection_ended(subscription.pending(), alone, now),
-            None
-        );
-        for end in 1..=ENDS_UNTIL_LEFT_OUT {
-            let mut subscription = Subscription::new(filters(&context, true), &ends, now);
-            ask(&mut subscription, 1, now);
-            assert_eq!(subscription.pending(), ["av/room/#"]);
-            assert!(
-                subscription
-                    .answered(&SubAck::of(1, &[1]), now)
-                    .unwrap()
-                    .is_empty()
-            );
-            assert!(subscription.has_commands && !subscription.is_answered);
-            ask(&mut subscription, 2, now);
-            let left_out = ends.connection_ended(subscription.pending(), others_answered, now);
-            let is_last = end == ENDS_UNTIL_LEFT_OUT;
-            assert_eq!(left_out.is_some(), is_last, "{left_out:?}");
-        }
-        assert!(ends.is_left_out("av/gateway/+", now));
-        assert!(!ends.is_left_out("av/room/#", now));
-        let mut subscription = Subscription::new(filters(&context, true), &ends, now);
-        ask(&mut subscription, 1, now);
-        assert!(
-            subscription
-                .answered(&SubAck::of(1, &[1]), now)
-                .unwrap()
-                .is_empty()
-        );
-        assert!(subscription.has_commands && subscription.is_answered);
-        // Without any filter there is nothing to wait for.
-        let commands = ["av/room/#".to_owned()];
-        for _ in 0..ENDS_UNTIL_LEFT_OUT {
-            ends.connection_ended(&commands, others_answered, now);
-        }
-        let subscription = Subscription::new(filters(&context, true), &ends, now);
-        assert!(subscription.is_answered && !subscription.has_commands);
-        // It is tried again after a minute, then rarely, and believed when it is granted.
-        now += LEFT_OUT_AT_FIRST;
-        assert!(subscription.should_ask_again(now));
-        assert!(!ends.is_left_out("av/room/#", now));
-        ends.connection_ended(&commands, others_answered, now);
-        assert!(ends.is_left_out("av/room/#", now + LEFT_OUT_AT_FIRST));
-        assert!(!ends.is_left_out("av/room/#", now + LEFT_OUT_FOR));
-        ends.answered(&commands);
-        assert_eq!(ends.connection_ended(&commands, alone, now), None);
-    }
-
-    #[test]
-    fn ends_before_any_answer_leave_nothing_out_until_they_last() {
-        let (context, _) = context();
-        let (began, mut ends) = (Instant::now(), FilterEnds::default());
-        let all = ["av/room/#", "av/gateway/+"].map(str::to_owned);
-        ends.connection_ended(&all, false, began);
-        let mut asked_first = Vec::new();
-        for n in 0..20 {
-            let now = began + n * Duration::from_secs(1);
-            let mut subscription = Subscription::new(filters(&context, true), &ends, now);
-            ask(&mut subscription, 1, now);
-            asked_first.extend(subscription.pending().to_vec());
-            let left_out = ends.connection_ended(subscription.pending(), false, now);
-            assert_eq!(left_out, None, "{n}");
-        }
-        // The other one comes first, so that its answer tells.
-        assert_eq!(asked_first[..2], all);
-        let later = began + ENDS_SPAN;
-        assert!(!ends.is_left_out(&all[0], later));
-        let left_out = ends.connection_ended(&all[..1], false, later);
-        assert_eq!(left_out.as_ref(), Some(&all[0]));
-        assert!(!ends.is_left_out(&all[0], later + LEFT_OUT_AT_FIRST));
-        // The broker is well again: one SUBSCRIBE asks for everything.
-        ends.answered(&all);
-        ends.all_answered();
-        let mut subscription = Subscription::new(filters(&context, true), &ends, later);
-        ask(&mut subscription, 1, later);
-        assert_eq!(subscription.pending(), all);
-    }
-
-    #[test]
-    fn commands_arrive_once_their_filter_is_granted() {
-        let now = Instant::now();
-        for (reasons, has_commands, not_granted) in [
-            (&[1, 1][..], true, 0),
-            (&[2, 2], true, 0),
-            (&[1, 1, 1], true, 0),
-            (&[0, 1], true, 1),
-            (&[1, 0x87], true, 1),
-            (&[1], true, 1),
-            (&[0x87, 1], false, 1),
-            (&[0xC3, 0xC3], false, 2),
-            (&[], false, 2),
-        ] {
-            let mut subscription = asked(now);
-            let answered = subscription.answered(&SubAck::of(5, reasons), now).unwrap();
-            assert_eq!(subscription.has_commands, has_commands, "{reasons:?}");
-            assert_eq!(answered.len(), not_granted, "{reasons:?}");
-            let later = now + ASK_AGAIN_DELAY;
-            assert_eq!(subscription.should_ask_again(later), !has_commands);
-            assert!(!subscription.is_overdue(later));
-        }
-    }
-
-    #[test]
-    fn an_answer_to_something_else_is_none() {
-        let now = Instant::now();
-        let mut subscription = asked(now);
-        assert_eq!(subscription.answered(&SubAck::of(6, &[1, 1]), now), None);
-        assert!(!subscription.is_answered && !subscription.is_overdue(now));
-        assert!(subscription.is_overdue(now + SUBACK_TIMEOUT));
-        assert!(
-            subscription
-                .answered(&SubAck::of(5, &[1, 1]), now)
-                .is_some()
-        );
-        assert_eq!(subscription.answered(&SubAck::of(5, &[0x87]), now), None);
-        assert!(subscription.has_commands);
-    }
-}
+mod tests;

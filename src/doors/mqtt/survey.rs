@@ -30,6 +30,11 @@ const SILENCE: Duration = Duration::from_millis(700);
 const LONGEST_ANSWER: Duration = Duration::from_secs(120);
 /// How long that is after a PINGRESP. Mosquitto sends what it retains before that, other brokers do it beside.
 const SILENCE_AFTER_PING: Duration = Duration::from_millis(50);
+/// What the broker retains of so many rooms is asked for at a time. Each has some sixty messages, and Mosquitto drops
+/// what is above a thousand for one client.
+pub(super) const ROOMS_AT_A_TIME: usize = 15;
+/// How long the broker may take for them, or for one topic of every room.
+const TELL_TIMEOUT: Duration = Duration::from_secs(10);
 /// No SUBACK has come.
 pub(super) const UNANSWERED: &str = "the broker does not answer the subscription";
 /// How long the broker may take to acknowledge.
@@ -146,18 +151,41 @@ impl Survey {
     }
 
     /// Gives the messages that the broker retains at these filters to `take`, by QoS 0 and without a long wait: of a
-    /// broker that is slow to send them, some may come with those of the next filters. Needs a time limit.
+    /// broker that is slow to send them, some may come with those of the next filters.
     ///
     /// # Errors
-    /// A message for the user: the connection broke.
+    /// A message for the user: the broker grants none of them or does not answer, or the connection broke.
     pub(super) async fn retained_now(
+        &mut self,
+        filters: &[String],
+        take: impl FnMut(&Publish),
+    ) -> Result<(), String> {
+        let told = timeout(TELL_TIMEOUT, self.told(filters, take)).await;
+        told.map_err(|_| UNANSWERED)?
+    }
+
+    /// The same without an end.
+    async fn told(
         &mut self,
         filters: &[String],
         mut take: impl FnMut(&Publish),
     ) -> Result<(), String> {
         let take = &mut take;
         self.subscribe(filters)?;
-        while !matches!(self.next_of(take).await?, BrokerPacket::SubAck(_)) {}
+        let ack = loop {
+            if let BrokerPacket::SubAck(ack) = self.next_of(take).await? {
+                break ack;
+            }
+        };
+        let mut reasons = ack.reasons.iter();
+        if reasons.all(|reason| reason.is_refusal())
+            && let Some((filter, reason)) = filters.first().zip(ack.reasons.first())
+        {
+            let words = &ack.words;
+            return Err(format!(
+                "the broker refuses the subscription to {filter}: {reason}{words}"
+            ));
+        }
         self.put(&Packet::PingReq(PingReq))?;
         while !matches!(self.next_of(take).await?, BrokerPacket::PingResp) {}
         while let Ok(packet) = timeout(SILENCE_AFTER_PING, self.next_of(take)).await {

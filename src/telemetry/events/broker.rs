@@ -216,14 +216,14 @@ impl Telemetry {
         );
     }
 
-    /// What the broker holds cannot be read, although it may have come back with something older.
+    /// What the broker holds from before cannot be read.
     pub fn older_not_read(&self, reason: &str) {
         let reason = shortened(reason, LONGEST_TEXT);
         tracing::warn!(
             target: MQTT,
-            "the broker may have come back with older retained messages, and what it holds cannot be read ({reason}): \
-             rooms and states that are gone may be there again until the gateway is started again. Let the gateway's user \
-             connect with its client id and `.retained` behind it"
+            "the broker may hold older retained messages, and they cannot be read ({reason}): rooms and states that are \
+             gone may be there until that succeeds. It is tried again every ten minutes. Let the gateway's user connect \
+             with its client id and `.retained` behind it"
         );
     }
 

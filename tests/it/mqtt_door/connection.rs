@@ -183,6 +183,7 @@ fn a_place_that_is_taken_before_the_subscription_is_answered_is_no_silence() {
             .await;
             let (log, _guard) = thread_log();
             let it = start(MqttSettings::new(plain_tcp(broker.port)));
+            log.contains(says).await;
             sleep(Duration::from_secs(7)).await;
             assert_eq!(log.text().matches(says).count(), 1, "{}", log.text());
             assert!(broker.connections() <= 6, "{}", broker.connections());

@@ -1,5 +1,6 @@
 //! A broker that is killed and comes back with the messages that it had saved before: what is gone does not stay.
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use poly2mqtt::doors::mqtt::MqttSettings;
@@ -7,7 +8,7 @@ use poly2mqtt::state::{RoomStatus, StateValue};
 use poly2mqtt_test_support::cases::at_the_same_time;
 use poly2mqtt_test_support::client::Client;
 use poly2mqtt_test_support::log::thread_log;
-use poly2mqtt_test_support::raw_mqtt::{Publish, Version, kind, packet};
+use poly2mqtt_test_support::raw_mqtt::{Publish, Version, kind, packet, user_property};
 use poly2mqtt_test_support::scripted_broker::{Script, ScriptedBroker};
 use poly2mqtt_test_support::{Mosquitto, SOON, free_port, mosquitto, plain_tcp, until};
 use rustix::process::{Pid, Signal, kill_process};
@@ -154,5 +155,80 @@ async fn what_only_the_broker_knows_is_found_and_only_own_messages_are_cleared()
     );
     assert_eq!(broker.retained("room/7/call/state").as_deref(), Some("x"));
     assert_eq!(broker.retained(STAYS).as_deref(), Some("online"));
+    it.door.stop(Instant::now() + SOON).await;
+}
+
+/// With this gateway's mark.
+fn marked(topic: &str, payload: &str) -> Publish {
+    let settings = MqttSettings::new(plain_tcp(1883));
+    Publish::new(Version::V5, topic, 1)
+        .packet_id(1)
+        .payload(payload)
+        .properties(&user_property("gateway", settings.gateway_id.as_str()))
+}
+
+/// The broker's queue for one client is full after so many messages of a subscription of QoS 1, as Mosquitto's is
+/// after a thousand.
+const QUEUE: usize = 150;
+const STATES: [&str; 4] = ["audio/muted", "audio/volume", "availability", "calls"];
+
+/// A broker that holds what an earlier run has left of 60 rooms, the last of it without a mark.
+async fn with_many(refuses: &'static str) -> (ScriptedBroker, Vec<String>) {
+    let told = AtomicUsize::new(0);
+    let broker = ScriptedBroker::start(Script {
+        tells_retained: Box::new(move |filter, _| {
+            filter != "room/#" || told.fetch_add(1, Ordering::Relaxed) < QUEUE
+        }),
+        subscribe: Box::new(move |filters| {
+            let grant = |filter: &String| if filter == refuses { 0x87 } else { 1 };
+            Some(filters.iter().map(grant).collect())
+        }),
+        ..Script::default()
+    })
+    .await;
+    let rooms = (1000..1060).map(|n| n.to_string());
+    let topics = rooms.flat_map(|room| STATES.map(|state| format!("room/{room}/{state}")));
+    let topics: Vec<String> = topics.collect();
+    for topic in &topics {
+        broker.retain_copy(marked(topic, "5"));
+    }
+    for state in STATES {
+        broker.retain(&format!("room/nobody/{state}"), "5");
+    }
+    (broker, topics)
+}
+
+#[tokio::test]
+async fn what_an_earlier_run_left_is_cleared_although_the_door_is_told_a_part() {
+    let (log, _guard) = thread_log();
+    let (broker, topics) = with_many("none").await;
+    let it = setup(MqttSettings::new(plain_tcp(broker.port))).await;
+    for topic in &topics {
+        broker.holds(topic, "").await;
+    }
+    for state in STATES {
+        let topic = format!("room/nobody/{state}");
+        assert_eq!(broker.retained(&topic).as_deref(), Some("5"), "{topic}");
+    }
+    log.contains("topics=4").await;
+    let text = log.text();
+    assert!(text.contains("nobody"), "{text}");
+    assert!(!text.contains("WARN"), "{text}");
+    assert_eq!(broker.connections(), 2, "the door, and what reads once");
+    it.door.stop(Instant::now() + SOON).await;
+}
+
+/// A right that is missing is told, and what the door was told is cleared all the same.
+#[tokio::test]
+async fn what_was_told_is_cleared_although_the_rest_cannot_be_read() {
+    let (log, _guard) = thread_log();
+    let (broker, topics) = with_many("room/+/availability").await;
+    let it = setup(MqttSettings::new(plain_tcp(broker.port))).await;
+    for topic in &topics[..QUEUE] {
+        broker.holds(topic, "").await;
+    }
+    log.contains("the broker refuses the subscription to room/+/availability: not authorized")
+        .await;
+    assert_eq!(broker.retained(&topics[QUEUE]).as_deref(), Some("5"));
     it.door.stop(Instant::now() + SOON).await;
 }

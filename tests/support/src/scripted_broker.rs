@@ -224,6 +224,13 @@ impl ScriptedBroker {
         let _ = newest.send(bytes);
     }
 
+    /// Sends bytes to the client that connected first of those that are connected.
+    pub fn send_to_first(&self, bytes: Vec<u8>) {
+        let to_clients = self.seen.to_clients.lock().unwrap();
+        let (_, oldest) = to_clients.first_key_value().expect("a client");
+        let _ = oldest.send(bytes);
+    }
+
     /// Waits until a condition holds.
     pub async fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         watchdog::awaits(what);

@@ -66,18 +66,23 @@ impl Connection {
             return Ok(());
         };
         self.outgoing.results_pending += self.receiver.act(&shared);
-        let found = std::mem::take(&mut shared.lock().found);
-        for found in found {
-            self.outgoing.results_pending += self.receiver.shared_publish(&shared, found);
+        let (found, mut dropped) = {
+            let mut inner = shared.lock();
+            let found = std::mem::take(&mut inner.found);
+            (found, inner.arbiter.take_dropped_results())
+        };
+        if !found.is_empty() {
+            for found in found {
+                self.outgoing.results_pending += self.receiver.shared_publish(&shared, found);
+            }
+            dropped += shared.lock().arbiter.take_dropped_results();
         }
-        let dropped = shared.lock().arbiter.take_dropped_results();
         let pending = &mut self.outgoing.results_pending;
         *pending = pending.saturating_sub(dropped);
         // The filter at which markers come back is asked for first.
         if !session.subscription.is_answered {
             return Ok(());
         }
-        shared.lock().arbiter.hears_markers();
         self.follow_filters(&shared, session, FilterKind::Room)?;
         if self.context.settings.discovery.room_devices.is_some() {
             self.follow_filters(&shared, session, FilterKind::Document)?;
@@ -87,6 +92,16 @@ impl Connection {
             self.check_ready(session);
         }
         Ok(())
+    }
+
+    /// The broker has answered everything that was asked for, the filter at which markers come among it, or nothing was
+    /// to be asked for. Said at that moment: what was released before may have missed its marker.
+    pub(super) fn hear_markers(&self, session: &BrokerSession) {
+        if let Some(shared) = &self.context.settings.shared
+            && session.subscription.is_answered
+        {
+            shared.lock().arbiter.hears_markers();
+        }
     }
 
     /// What time does to shared rooms.

@@ -6,11 +6,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rumqttc::v5::mqttbytes::v5::{Packet, Publish, Unsubscribe};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -20,7 +20,7 @@ use crate::doors::mqtt::broker_memory::BrokerMemory;
 use crate::doors::mqtt::delivery::{DELIVERY_TIMEOUT, DeliveryCheck};
 use crate::doors::mqtt::inflight::SentMessage;
 use crate::doors::mqtt::mark::Mark;
-use crate::doors::mqtt::older_retained::{read_older, rooms};
+use crate::doors::mqtt::older_retained::{CERTAINLY_TOLD, Occasion, read_older, rooms};
 use crate::doors::mqtt::retained_watch::{RetainedWatch, Retention};
 use crate::doors::mqtt::session::BrokerSession;
 use crate::doors::mqtt::subscription::{own_rooms_filter, retained_filter};
@@ -47,8 +47,10 @@ pub(super) struct Upkeep {
     delivery: DeliveryCheck,
     retained: RetainedWatch,
     memory: BrokerMemory,
-    /// The log was told that what the broker holds cannot be read.
-    is_failure_told: Arc<AtomicBool>,
+    /// How many retained messages of rooms have come on this connection, until the broker has told what it retains.
+    retained_of_rooms: usize,
+    /// Reads what the broker holds from before.
+    reading: Option<JoinHandle<()>>,
     /// The gateway's own messages arrive at its own filter.
     is_heard: bool,
     /// The filter by which the gateway's own messages of rooms come is to be given up.
@@ -67,6 +69,7 @@ impl Upkeep {
         self.delivery.connection_ended();
         self.retained.connected(now + SETTLE_TIME);
         self.brings_own = false;
+        self.retained_of_rooms = 0;
         self.repeats.clear();
     }
 
@@ -87,6 +90,8 @@ impl Upkeep {
         let Some(topic) = topic.and_then(|topic| context.settings.prefix.strip(topic)) else {
             return;
         };
+        let is_of_room = Topic::parse(topic).is_some_and(|it| it.room().is_some());
+        self.retained_of_rooms += usize::from(publish.retain && is_of_room);
         if self.retained.is_asked()
             && (topic == GATEWAY_INFO
                 || publish.retain && Topic::parse(topic).is_some_and(|it| it.room().is_none()))
@@ -103,6 +108,23 @@ impl Upkeep {
 }
 
 impl Connection {
+    /// The broker has had time to tell what it retains: what is left over can be cleared. Where it holds much, it may
+    /// have told only a part, so that is read before.
+    pub(super) fn settle(&mut self) {
+        let context = &self.context;
+        let is_part = self.upkeep.retained_of_rooms > CERTAINLY_TOLD;
+        if is_part && self.asked_for_leftovers && context.settings.marks_messages {
+            self.read_older(Occasion::Start);
+        } else {
+            context.subscriber.settle(&context.store, Instant::now());
+        }
+    }
+
+    fn read_older(&mut self, occasion: Occasion) {
+        let reading = read_older(self.context.clone(), occasion);
+        self.upkeep.reading = Some(tokio::spawn(reading.in_current_span()));
+    }
+
     pub(super) fn keep_up(
         &mut self,
         session: &mut BrokerSession,
@@ -124,11 +146,12 @@ impl Connection {
             session.link.put(&Packet::Unsubscribe(unsubscribe))?;
         }
         // Where several gateways share the rooms, each reads what the broker holds of a room when it takes it.
-        let can_read = session.is_ready && !self.outgoing.pace.is_slow();
+        let reading = self.upkeep.reading.as_ref();
+        let is_idle = reading.is_none_or(JoinHandle::is_finished);
+        let can_read = session.is_ready && !self.outgoing.pace.is_slow() && is_idle;
         if self.upkeep.memory.is_due(now) && can_read && self.context.settings.shared.is_none() {
             self.upkeep.memory.asked(now);
-            let reading = read_older(self.context.clone(), self.upkeep.is_failure_told.clone());
-            tokio::spawn(reading.in_current_span());
+            self.read_older(Occasion::CameBack);
         }
         self.ask(session, now)
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{MqttSettings, SharingRules, Survey};
+use crate::doors::mqtt::survey::ROOMS_AT_A_TIME;
 use crate::sleep::ticks;
 use crate::telemetry::Telemetry;
 use crate::topics::{RoomTopics, Topic};
@@ -53,9 +54,13 @@ impl UnknownRooms {
         if filters.is_empty() {
             return Ok(());
         }
-        let left = survey.retained(&filters).await?;
-        let left = left.into_iter().filter(|it| it.id.as_deref() == own);
-        let topics: Vec<String> = left.map(|message| message.topic).collect();
+        let mut topics = Vec::new();
+        // A room has one or two.
+        for some in filters.chunks(ROOMS_AT_A_TIME) {
+            let left = survey.retained(some).await?;
+            let left = left.into_iter().filter(|it| it.id.as_deref() == own);
+            topics.extend(left.map(|message| message.topic));
+        }
         survey.clear(&topics).await?;
         self.telemetry.unknown_rooms_cleared(rooms, topics.len());
         Ok(())

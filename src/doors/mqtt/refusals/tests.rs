@@ -249,3 +249,13 @@ fn a_topic_is_reported_once_for_each_obstacle_and_memory_is_bounded() {
     assert!(refusals.reported.len() <= REMEMBERED_TOPICS);
     assert!(refusals.left_out.len() <= REMEMBERED_TOPICS);
 }
+
+/// `mqtt.max_payload` can be as large as a packet of MQTT, which also has topic and properties.
+#[test]
+fn the_limit_of_mqtt_itself_is_not_told_as_that_of_the_broker() {
+    let told = |limit| Obstacle::MaximumPacketSize(limit).to_string();
+    assert!(told(1000).contains("the broker takes packets of 1000 bytes"));
+    let own = told(LARGEST_MQTT_PACKET);
+    assert!(own.contains("MQTT has at most 268435455 bytes"), "{own}");
+    assert!(!own.contains("broker"), "{own}");
+}
