@@ -65,6 +65,8 @@ pub enum When {
     /// No condition; and also after each call that has ended until the answer has changed, a few times at
     /// most. The class finds what came and went between two reads of the calls.
     AfterCall,
+    /// No condition; and also a moment after a call has begun or ended, since the device changes it then.
+    AroundCalls,
 }
 
 /// One (method, path) of the device.

@@ -152,11 +152,16 @@ impl Device {
         mut to: Download,
         spec: FileSpec,
     ) -> Result<Downloaded, DownloadError> {
+        // While the start trickles in, nothing is written that would show that the receiver has gone.
+        let begun = tokio::select! {
+            begun = self.begun(large, spec) => begun?,
+            () = to.abandoned() => return Err(DownloadError::Abandoned),
+        };
         let LargeResponse {
             size,
             start,
             mut rest,
-        } = match self.begun(large, spec).await? {
+        } = match begun {
             Begun::File(large) => *large,
             Begun::Other(response) => return Ok(Downloaded::Response(response)),
         };

@@ -114,6 +114,7 @@ pub fn read(operation: &Operation) -> &'static str {
         None => "with the log-in",
         Some((_, When::Meters)) => "fast, with poll.meters",
         Some((_, When::AfterCall)) => "slow, and after a call",
+        Some((_, When::AroundCalls)) => "normal, and when a call begins or ends",
         _ if operation.read == Some(ReadBody::SettingNames) => "slow, with settings",
         Some((Class::Fast, When::Always)) => "fast",
         Some((Class::Normal, When::Always)) => "normal",

@@ -59,7 +59,10 @@ pub async fn lacking_reads(device: &Device, setting_names: &[String]) -> Vec<Lac
 
 /// Whether a room reads it whatever happens: outside of calls, too, and whatever is configured.
 fn is_tried(operation: &Operation, setting_names: &[String]) -> bool {
-    let is_always = matches!(operation.poll, Some((_, When::Always | When::AfterCall)));
+    let is_always = matches!(
+        operation.poll,
+        Some((_, When::Always | When::AfterCall | When::AroundCalls))
+    );
     let is_wanted = operation.read != Some(ReadBody::SettingNames) || !setting_names.is_empty();
     let is_own = operation.fallback_for.is_none() && !operation.is_gateways_own();
     is_always && operation.reads() && is_wanted && is_own && !operation.path.contains('{')

@@ -28,6 +28,8 @@ const READS_IN_FAST_INTERVAL: u32 = 6;
 /// While the device rests, a gentle room is read at half of that: little changes, and what wakes the
 /// device is still noticed within minutes.
 const RESTING_FACTOR: u32 = 2;
+/// What a call changes is read so long after its begin or end: the device is busy with that first.
+const AROUND_CALLS_DELAY: Duration = Duration::from_secs(1);
 
 /// The reads of one room.
 #[derive(Debug)]
@@ -140,6 +142,8 @@ impl Schedule {
             if entry.when == When::InCall {
                 entry.due = now;
                 entry.last_body = None;
+            } else if entry.when == When::AroundCalls {
+                entry.due = entry.due.min(now + AROUND_CALLS_DELAY);
             } else if entry.class == Class::Fast {
                 entry.due = entry.due.min(now + fast);
             }
@@ -212,7 +216,7 @@ impl Schedule {
 
     fn wanted(&self, entry: &ScheduledRead) -> bool {
         let now = match entry.when {
-            When::Always | When::Meters | When::AfterCall => true,
+            When::Always | When::Meters | When::AfterCall | When::AroundCalls => true,
             When::InCall => self.in_call,
         };
         let first = entry.fallback_for;

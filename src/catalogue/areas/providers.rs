@@ -7,7 +7,7 @@ use crate::catalogue::command::{Command, Plan, TimeLimit};
 use crate::catalogue::entity::{Enabled, Entity, EntityOptions};
 use crate::catalogue::evidence::MemberKind;
 use crate::catalogue::field::{Field, Rule};
-use crate::catalogue::operation::{Class, Operation, get, post};
+use crate::catalogue::operation::{Class, Operation, When, get, post};
 use crate::catalogue::provider::options;
 use crate::catalogue::quirks::truth;
 use crate::catalogue::state::{Shape, State};
@@ -125,7 +125,8 @@ const fn apps_state(path: &'static str) -> Operation {
             ("inMeeting", MemberKind::Flag),
         ])
         .states(APPS_STATES)
-        .poll(Class::Normal)
+        // The device's own app is in a meeting while a call lasts.
+        .poll_when(Class::Normal, When::AroundCalls)
 }
 
 pub(in crate::catalogue) const OPERATIONS: &[Operation] = &[

@@ -460,3 +460,18 @@ fn a_branch_is_missing_if_nothing_of_it_was_there() {
     schedule.restart(now);
     assert!(!schedule.lacks_branch(call));
 }
+
+#[test]
+fn apps_are_read_when_a_call_has_begun_and_ended() {
+    let start = Instant::now();
+    let mut schedule = schedule(start);
+    let mut end = start + Duration::from_secs(60);
+    reads_until(&mut schedule, start, end, Duration::ZERO);
+    for in_call in [true, false] {
+        let changed = end;
+        schedule.set_in_call(in_call, changed);
+        end += AROUND_CALLS_DELAY * 2;
+        let reads = reads_until(&mut schedule, changed, end, Duration::ZERO);
+        assert_eq!(count(&reads, "/rest/system/apps/state"), 1, "{in_call}");
+    }
+}
