@@ -243,7 +243,9 @@ fn ports_are_free_or_in_use_by_somebody() {
     let mut run = program(&["run", "--config", path.to_str().unwrap()]);
     run.stderr(std::process::Stdio::null());
     let gateway = Running::start(run);
-    [mqtt, http, tcp].map(listening);
+    for port in [mqtt, http, tcp] {
+        listening(port);
+    }
     let running = connect(&path);
     assert_eq!(running.status.code(), Some(0), "{running:?}");
     let own = format!("in use by poly2mqtt (process {})", gateway.id());
