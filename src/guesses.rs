@@ -72,9 +72,10 @@ impl Attempt<'_> {
 
     /// Whose secret it is: of a token nobody's but its own.
     fn owner(&self, identity: u64) -> u64 {
-        match self.is_token() {
-            true => identity,
-            false => SecretDigest::of_login(self.user, b"").prefix(),
+        if self.is_token() {
+            identity
+        } else {
+            SecretDigest::of_login(self.user, b"").prefix()
         }
     }
 

@@ -217,9 +217,10 @@ impl Rooms {
             failed.extend(self.start_some(some, previous_owner));
             tokio::task::yield_now().await;
         }
-        match failed.is_empty() {
-            true => Ok(()),
-            false => Err(failed),
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(failed)
         }
     }
 
@@ -276,9 +277,12 @@ impl Rooms {
         let rooms = self.rooms.read();
         let new = config.rooms.keys().map(RoomId::shared);
         let new = new.filter(|id| !rooms.contains_key(id));
-        let not_running = new.map(|id| match self.owns(&id) {
-            true => (id, NotRunning::Changing),
-            false => (id, NotRunning::Elsewhere),
+        let not_running = new.map(|id| {
+            if self.owns(&id) {
+                (id, NotRunning::Changing)
+            } else {
+                (id, NotRunning::Elsewhere)
+            }
         });
         self.not_running().extend(not_running);
     }

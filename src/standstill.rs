@@ -93,9 +93,10 @@ impl Standstills {
         }
         let awake = now.instant.saturating_duration_since(last.instant);
         let slept = time.saturating_sub(awake) >= SHORTEST_STANDSTILL;
-        let began = match slept {
-            true => now.instant.checked_sub(time.min(LONGEST_WAIT)),
-            false => None,
+        let began = if slept {
+            now.instant.checked_sub(time.min(LONGEST_WAIT))
+        } else {
+            None
         };
         self.last = Some(Standstill {
             time,
@@ -265,9 +266,10 @@ mod tests {
         for reader_is_first in [true, false] {
             let mut it = Fixture::new();
             it.run(0, 1000);
-            match reader_is_first {
-                true => assert_eq!(it.age(71_000), 70_000),
-                false => it.beat(71_000),
+            if reader_is_first {
+                assert_eq!(it.age(71_000), 70_000)
+            } else {
+                it.beat(71_000)
             }
             assert_eq!(it.told(), Some(70_000));
             assert_eq!(it.told(), None, "once");

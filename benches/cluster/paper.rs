@@ -128,9 +128,10 @@ pub fn print(size: Size) {
     let event = |what: &str, here: f64, everywhere: f64, log_in: bool| {
         row(&[
             what.to_owned(),
-            match log_in {
-                true => format!("{:.0} s", here / LOG_INS_AT_ONCE * LOG_IN),
-                false => "all at once".into(),
+            if log_in {
+                format!("{:.0} s", here / LOG_INS_AT_ONCE * LOG_IN)
+            } else {
+                "all at once".into()
             },
             format!("{:.0} s of a core", here * START_PROCESSOR),
             format!("{:.0} s", everywhere * START_MESSAGES / BROKER_MESSAGES),

@@ -72,9 +72,10 @@ impl Audio {
             return ok(&json!([]));
         }
         let newer = self.profile.has(Feature::Lists);
-        let mute = match newer {
-            true => json!(i64::from(self.muted)),
-            false => json!(self.muted),
+        let mute = if newer {
+            json!(i64::from(self.muted))
+        } else {
+            json!(self.muted)
         };
         let microphone = json!({
             "number": 0, "mute": mute, "type": 0,
@@ -82,9 +83,10 @@ impl Audio {
             "swVersion": "1", "parentID": 0, "state": "MIC_STATE_GREEN",
         });
         // The guide's sample is one object; devices send a list.
-        ok(&match newer {
-            true => json!([microphone]),
-            false => microphone,
+        ok(&if newer {
+            json!([microphone])
+        } else {
+            microphone
         })
     }
 

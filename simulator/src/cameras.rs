@@ -32,10 +32,11 @@ const JPEG: &[u8] = include_bytes!("snapshot.jpg");
 pub const ROUTES: &[Route] = &[
     get("cameras/sourceselectable", |_, _| ok(&json!(true))),
     get("cameras/contentstatus", |world, _| {
-        match world.profile.has(Feature::BareWords) {
+        if world.profile.has(Feature::BareWords) {
             // Newer devices send the word without quotes, which is not JSON.
-            true => Ok(DeviceReply::new(200, "application/json", "CONTENT_IDLE")),
-            false => ok(&json!("CONTENT_IDLE")),
+            Ok(DeviceReply::new(200, "application/json", "CONTENT_IDLE"))
+        } else {
+            ok(&json!("CONTENT_IDLE"))
         }
     }),
     get("cameras/near/all", |world, _| {
@@ -217,9 +218,10 @@ impl Cameras {
         // A source that is activated is the one in use. It is no preset.
         if request.object(&KNOWN)?.text("action")? == "activate" {
             self.active = active;
-            match source.content {
-                true => self.content = source.index,
-                false => self.people = source.index,
+            if source.content {
+                self.content = source.index
+            } else {
+                self.people = source.index
             }
         }
         Ok(reply)
@@ -279,9 +281,10 @@ impl Cameras {
         }
         for name in known {
             let asked = position.integer(name, -LARGEST_POSITION, LARGEST_POSITION)?;
-            let from = match is_offset {
-                true => self.position[name].as_i64().unwrap_or(0),
-                false => 0,
+            let from = if is_offset {
+                self.position[name].as_i64().unwrap_or(0)
+            } else {
+                0
             };
             let reached = (from + asked).clamp(-LARGEST_POSITION, LARGEST_POSITION);
             self.position[name] = reached.into();

@@ -72,9 +72,10 @@ impl Collaboration {
             false if self.profile.has(Feature::IdleCollaboration) => ("Local Session", "INACTIVE"),
             false => return Err(not_found()),
         };
-        ok(&match self.profile.has(Feature::ShortCollaboration) {
-            true => json!({"id": id, "state": state}),
-            false => json!({"sessionId": id, "sessionState": state}),
+        ok(&if self.profile.has(Feature::ShortCollaboration) {
+            json!({"id": id, "state": state})
+        } else {
+            json!({"sessionId": id, "sessionState": state})
         })
     }
 

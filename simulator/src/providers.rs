@@ -26,9 +26,10 @@ pub const ROUTES: &[Route] = &[
     get("current/system/mode", |world, _| world.providers.mode()),
     // Known of the other spelling only, unless the device lacks that one.
     post("system/mode", |world, request| {
-        match world.lacks("/rest/current/system/mode") {
-            true => world.providers.switch(request),
-            false => Err(not_allowed()),
+        if world.lacks("/rest/current/system/mode") {
+            world.providers.switch(request)
+        } else {
+            Err(not_allowed())
         }
     }),
     post("current/system/mode", |world, request| {

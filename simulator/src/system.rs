@@ -55,9 +55,10 @@ pub const ROUTES: &[Route] = &[
     get("system/sipservers", |world, _| {
         let server = world.system.server(&world.conditions);
         // The guide's sample is one object; devices send a list.
-        ok(&match world.profile.has(Feature::Lists) {
-            true => json!([server]),
-            false => server,
+        ok(&if world.profile.has(Feature::Lists) {
+            json!([server])
+        } else {
+            server
         })
     }),
     get("system/logs", |_, _| {

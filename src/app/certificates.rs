@@ -79,12 +79,13 @@ fn store_warnings(config: &Config) -> Vec<String> {
         .into_iter()
         .chain(rooms)
         .collect();
-    match needed.is_empty() {
-        true => Vec::new(),
-        false => match Authorities::of_this_machine().roots() {
+    if needed.is_empty() {
+        Vec::new()
+    } else {
+        match Authorities::of_this_machine().roots() {
             Ok(_) => Vec::new(),
             Err(why) => needed.iter().map(|key| format!("{key}: {why}")).collect(),
-        },
+        }
     }
 }
 

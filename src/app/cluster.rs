@@ -291,9 +291,10 @@ impl RunningCluster {
             // Without the next owners' markers, what they are to have is passed on when the door stops.
             let _ = timeout(LEAVING_TIMEOUT, shared.all_left()).await;
         }
-        match self.cluster.view().borrow().has_successor() {
-            true => long,
-            false => deadline,
+        if self.cluster.view().borrow().has_successor() {
+            long
+        } else {
+            deadline
         }
     }
 

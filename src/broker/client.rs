@@ -163,9 +163,10 @@ impl BrokerClient {
         payload: usize,
         properties: PropertySize,
     ) -> Result<(), Denial> {
-        match self.counts_as_retained(topic, payload) {
-            true => self.shared.retained.check(topic, payload, properties),
-            false => Ok(()),
+        if self.counts_as_retained(topic, payload) {
+            self.shared.retained.check(topic, payload, properties)
+        } else {
+            Ok(())
         }
     }
 

@@ -131,9 +131,10 @@ impl GatewayRetained {
         connection: GatewayConnectionNumber,
     ) -> Option<(Arc<str>, Arc<StoredMessage>)> {
         let mut newest = lock(&self.will);
-        match newest.connection == connection {
-            true => newest.message.take(),
-            false => None,
+        if newest.connection == connection {
+            newest.message.take()
+        } else {
+            None
         }
     }
 

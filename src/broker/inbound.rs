@@ -447,9 +447,10 @@ impl InboundPackets {
             self.delivering.remove(&packet_id);
             return PacketVerdict::Pass;
         }
-        match self.delivering.contains(&packet_id) {
-            true => PacketVerdict::Pass,
-            false => PacketVerdict::Answer(Answers::pubrel_unknown(packet_id)),
+        if self.delivering.contains(&packet_id) {
+            PacketVerdict::Pass
+        } else {
+            PacketVerdict::Answer(Answers::pubrel_unknown(packet_id))
         }
     }
 

@@ -127,9 +127,10 @@ impl Replays {
             waiting: waiting.clone(),
             room: room.clone(),
         };
-        let version = match is_mqtt_5 {
-            true => ProtocolVersion::V5,
-            false => ProtocolVersion::V311,
+        let version = if is_mqtt_5 {
+            ProtocolVersion::V5
+        } else {
+            ProtocolVersion::V311
         };
         let replayer = Replayer {
             replays,

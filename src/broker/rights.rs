@@ -283,9 +283,10 @@ impl BrokerRights {
         if let (Some(user), Some(response)) = (user, attempt.response) {
             self.response(user, room, response)?;
         }
-        match known && !attempt.retain {
-            true => Ok(Recipients::Everyone),
-            false => Ok(Recipients::Gateway),
+        if known && !attempt.retain {
+            Ok(Recipients::Everyone)
+        } else {
+            Ok(Recipients::Gateway)
         }
     }
 
@@ -309,9 +310,10 @@ impl BrokerRights {
         let (Some(user), Some(owner)) = (user, self.prefix.response_user(topic)) else {
             return Ok(());
         };
-        match owner == encode_level(&user.name) {
-            true => Ok(()),
-            false => Err(Refusal::OthersResponses),
+        if owner == encode_level(&user.name) {
+            Ok(())
+        } else {
+            Err(Refusal::OthersResponses)
         }
     }
 

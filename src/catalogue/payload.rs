@@ -198,9 +198,10 @@ impl Payload {
             _ => false,
         };
         // A payload that looks empty, or like an object, must be shown.
-        match text.chars().any(is_invisible) && !is_secret {
-            true => format!("{takes}, not \"{}\"", short(text)),
-            false => takes,
+        if text.chars().any(is_invisible) && !is_secret {
+            format!("{takes}, not \"{}\"", short(text))
+        } else {
+            takes
         }
     }
 }

@@ -61,17 +61,18 @@ impl Catalogue {
                 let topic = format!("{}/get", state.pattern());
                 if catalogue.pattern(&topic).is_none() {
                     let shown = state.pattern();
-                    let (plan, about) = match operation.reads() {
-                        true => (
+                    let (plan, about) = if operation.reads() {
+                        (
                             Plan::Read(state.topic),
                             format!(
                                 "Reads `{shown}` from the device now, publishes it, and answers with it."
                             ),
-                        ),
-                        false => (
+                        )
+                    } else {
+                        (
                             Plan::Stored(state.topic),
                             format!("Answers with `{shown}` as it was last published."),
-                        ),
+                        )
                     };
                     let command = Command::new("", "").kind(TopicKind::Query).plan(plan);
                     catalogue.add(topic, &about, operation, command);

@@ -57,9 +57,10 @@ struct Source {
 impl Source {
     fn read(entry: &Value) -> Option<Self> {
         let index = entry.get("cameraIndex").and_then(whole)?;
-        let used_for = match entry["sourceType"] == CONTENT_TYPE {
-            true => SourceUse::Content,
-            false => SourceUse::People,
+        let used_for = if entry["sourceType"] == CONTENT_TYPE {
+            SourceUse::Content
+        } else {
+            SourceUse::People
         };
         Some(Self {
             index,

@@ -123,9 +123,10 @@ impl State {
         let one = |value: Option<Cow<'a, Value>>| {
             let value = value.and_then(present);
             let can_be = |value: &Cow<'a, Value>| self.topic.kind().takes(value);
-            match value.as_ref().is_none_or(can_be) {
-                true => vec![(self.topic.as_str().into(), value)],
-                false => Vec::new(),
+            if value.as_ref().is_none_or(can_be) {
+                vec![(self.topic.as_str().into(), value)]
+            } else {
+                Vec::new()
             }
         };
         match self.pick {

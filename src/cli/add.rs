@@ -154,9 +154,10 @@ impl Add {
     where
         Trial: Future<Output = Result<T, TrialError>>,
     {
-        let patience = self.wait.unwrap_or(match io::stderr().is_terminal() {
-            true => START_OF_A_DEVICE,
-            false => Duration::ZERO,
+        let patience = self.wait.unwrap_or(if io::stderr().is_terminal() {
+            START_OF_A_DEVICE
+        } else {
+            Duration::ZERO
         });
         let mut text = what.to_owned();
         loop {
@@ -204,9 +205,12 @@ impl Add {
     async fn password(&self, stopped: &CancellationToken) -> Result<Secret, CliError> {
         let user = self.user.clone();
         let mode = TerminalMode::of_now();
-        let read = spawn_blocking(move || match io::stdin().is_terminal() {
-            true => rpassword::prompt_password(format!("password of {user} (it is not shown): ")),
-            false => first_line(io::stdin().lock()),
+        let read = spawn_blocking(move || {
+            if io::stdin().is_terminal() {
+                rpassword::prompt_password(format!("password of {user} (it is not shown): "))
+            } else {
+                first_line(io::stdin().lock())
+            }
         });
         let failed = |why: String| CliError::Other(format!("the password cannot be read: {why}"));
         let Some(read) = stopped.run_until_cancelled(read).await else {
@@ -219,11 +223,12 @@ impl Add {
             io::ErrorKind::Interrupted => interrupted(),
             _ => failed(os_error::words(&error)),
         })?;
-        match text.is_empty() {
-            true => Err(CliError::Other(
+        if text.is_empty() {
+            Err(CliError::Other(
                 "no password was given: type it, or send it as a line on standard input".to_owned(),
-            )),
-            false => Ok(Secret::new(text)),
+            ))
+        } else {
+            Ok(Secret::new(text))
         }
     }
 }

@@ -46,9 +46,10 @@ pub struct Clear {
 
 /// Levels of a topic, as the configuration takes them.
 fn levels(text: &str) -> Result<String, String> {
-    match are_levels(text) {
-        true => Ok(text.to_owned()),
-        false => Err(LEVELS_FORM.into()),
+    if are_levels(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(LEVELS_FORM.into())
     }
 }
 

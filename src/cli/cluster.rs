@@ -66,13 +66,15 @@ impl Status {
         let cluster = section(&config)?;
         let report = look(&config, cluster).await?;
         let problems = report.problems();
-        print(&match self.json {
-            true => format!("{}\n", report.document(&problems)),
-            false => report.lines(),
+        print(&if self.json {
+            format!("{}\n", report.document(&problems))
+        } else {
+            report.lines()
         })?;
-        match problems.is_empty() {
-            true => Ok(()),
-            false => Err(CliError::Other(problems.join("\n"))),
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(CliError::Other(problems.join("\n")))
         }
     }
 }

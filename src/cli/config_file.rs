@@ -105,8 +105,9 @@ fn environment() -> Result<Vec<(String, String)>, ConfigErrors> {
             Err(_) => {}
         }
     }
-    match errors.is_empty() {
-        true => Ok(variables),
-        false => Err(ConfigErrors(errors)),
+    if errors.is_empty() {
+        Ok(variables)
+    } else {
+        Err(ConfigErrors(errors))
     }
 }

@@ -259,10 +259,11 @@ impl Demo {
 
 /// Where a program on this machine reaches a listener.
 fn reachable(at: SocketAddr) -> SocketAddr {
-    match at.ip().is_unspecified() {
+    if at.ip().is_unspecified() {
         // One at `[::]` is reached over IPv4 too.
-        true => SocketAddr::from(([127, 0, 0, 1], at.port())),
-        false => at,
+        SocketAddr::from(([127, 0, 0, 1], at.port()))
+    } else {
+        at
     }
 }
 

@@ -52,15 +52,12 @@ impl Discover {
         progress.shown_during(search).await;
         progress.clear();
         printed?;
-        match self.json {
-            true => {
-                let list: Value = found.iter().map(FoundDevice::json).collect();
-                print(&format!("{list}\n"))
-            }
-            false => {
-                eprintln!("{}", self.summary(count, found.len()));
-                Ok(())
-            }
+        if self.json {
+            let list: Value = found.iter().map(FoundDevice::json).collect();
+            print(&format!("{list}\n"))
+        } else {
+            eprintln!("{}", self.summary(count, found.len()));
+            Ok(())
         }
     }
 

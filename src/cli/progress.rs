@@ -146,12 +146,11 @@ fn terminal_width() -> usize {
 /// The text without what would go on in the next row, which could not be taken away again.
 fn on_one_row(text: &str, width: usize) -> String {
     let most = width.saturating_sub(1);
-    match text.chars().count() > most {
-        true => {
-            let start = text.chars().take(most.saturating_sub(1));
-            start.chain(['…']).collect()
-        }
-        false => text.to_owned(),
+    if text.chars().count() > most {
+        let start = text.chars().take(most.saturating_sub(1));
+        start.chain(['…']).collect()
+    } else {
+        text.to_owned()
     }
 }
 

@@ -182,9 +182,10 @@ impl RoomDevices {
 
     /// Its digest as text; empty without rooms.
     pub fn digest(&self) -> String {
-        match self.0.is_empty() {
-            true => String::new(),
-            false => short_digest(&self.to_bytes()),
+        if self.0.is_empty() {
+            String::new()
+        } else {
+            short_digest(&self.to_bytes())
         }
     }
 

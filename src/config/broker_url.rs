@@ -90,9 +90,10 @@ fn host_and_port(url: ServerUrl, default: u16) -> Result<(String, u16), String> 
 
 /// `host:port`, with the brackets of an IPv6 address.
 pub fn host_port(host: &str, port: u16) -> String {
-    match host.contains(':') {
-        true => format!("[{host}]:{port}"),
-        false => format!("{host}:{port}"),
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
     }
 }
 

@@ -168,11 +168,12 @@ impl ClusterConfig {
     /// Why this is not the name of a gateway.
     pub fn check_name(name: &str) -> Result<(), String> {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        match (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(fits) {
-            true => Ok(()),
-            false => Err(format!(
+        if (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(fits) {
+            Ok(())
+        } else {
+            Err(format!(
                 "takes 1 to {LONGEST_NAME} letters, digits, _ and -"
-            )),
+            ))
         }
     }
 

@@ -96,9 +96,10 @@ pub fn with_room(text: &str, room: &NewRoom) -> Result<String, String> {
         }
     }
     let written = document.to_string();
-    Ok(match is_empty {
-        true => format!("{NEW_FILE_HEAD}{}", written.trim_start()),
-        false => written,
+    Ok(if is_empty {
+        format!("{NEW_FILE_HEAD}{}", written.trim_start())
+    } else {
+        written
     })
 }
 

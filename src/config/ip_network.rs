@@ -27,9 +27,10 @@ impl IpNetwork {
     pub fn addresses(&self, most: usize) -> Option<Vec<IpAddr>> {
         let is_ipv4 = self.text.contains('.') && !self.text.contains(':');
         let last = self.first | !self.mask;
-        let (first, last) = match is_ipv4 && last - self.first > 1 {
-            true => (self.first + 1, last - 1),
-            false => (self.first, last),
+        let (first, last) = if is_ipv4 && last - self.first > 1 {
+            (self.first + 1, last - 1)
+        } else {
+            (self.first, last)
         };
         let fits = last - first < u128::try_from(most).ok()?;
         let address = |bits| IpAddr::V6(Ipv6Addr::from_bits(bits)).to_canonical();

@@ -198,9 +198,10 @@ impl<'a> Reader<'a> {
         let converted = convert(&value);
         if converted.is_none() {
             // Of a number that is wanted the value is wrong, not the kind.
-            let given = match value.is_number() {
-                true => "",
-                false => not_what_was_given(&value),
+            let given = if value.is_number() {
+                ""
+            } else {
+                not_what_was_given(&value)
             };
             self.error(key, format!("takes {takes}{given}"));
         }

@@ -59,9 +59,10 @@ fn split(text: &str) -> Option<(f64, &str)> {
 /// A regular expression for the durations in these bounds.
 pub fn duration_pattern(bounds: DurationBounds) -> String {
     let least = with_unit(&DURATION_UNITS, bounds.least.as_millis());
-    match bounds.or_zero {
-        false => least,
-        true => format!("{least}|0|\\s*(0+\\.?0*|\\.0+)\\s*(ms|s|m|min|h)\\s*"),
+    if bounds.or_zero {
+        format!("{least}|0|\\s*(0+\\.?0*|\\.0+)\\s*(ms|s|m|min|h)\\s*")
+    } else {
+        least
     }
 }
 

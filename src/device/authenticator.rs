@@ -210,9 +210,10 @@ impl Authenticator {
             let check = is_valid(&self.endpoint, &session, patience);
             let permit = self.limits.start.permit(self.priority.raised());
             let permit = self.queue_time.track(permit).await;
-            match permit.run_for(LONGEST_START_PERMIT, check).await? {
-                true => self.backoff.lock().session_taken(self.credential),
-                false => stale = Some(session.generation),
+            if permit.run_for(LONGEST_START_PERMIT, check).await? {
+                self.backoff.lock().session_taken(self.credential)
+            } else {
+                stale = Some(session.generation)
             }
         }
         if stale.is_none() {

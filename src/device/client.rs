@@ -247,9 +247,10 @@ impl Device {
         let queued_before = queue_time.total();
         let session = timeout_at(deadline, self.authenticator.session(stale)).await;
         let session = session.map_err(|_| {
-            match queue_time.total().saturating_sub(queued_before) > SHORT_QUEUE_TIME {
-                true => RequestError::NoTurn,
-                false => RequestError::TimedOut { sent: false },
+            if queue_time.total().saturating_sub(queued_before) > SHORT_QUEUE_TIME {
+                RequestError::NoTurn
+            } else {
+                RequestError::TimedOut { sent: false }
             }
         });
         Ok(session??)

@@ -135,9 +135,10 @@ impl Endpoint {
     fn note_throttle(&self, response: &HttpResponse) {
         let (wait, now) = (response.retry_after(), Instant::now());
         let mut throttle = self.throttle.lock();
-        match asks_for_fewer_requests(response.status(), wait) {
-            true => throttle.asked(wait, now),
-            false => throttle.answered(self.timings.quiet_before_faster_reads, now),
+        if asks_for_fewer_requests(response.status(), wait) {
+            throttle.asked(wait, now)
+        } else {
+            throttle.answered(self.timings.quiet_before_faster_reads, now)
         }
     }
 

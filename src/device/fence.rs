@@ -93,9 +93,10 @@ mod tests {
 
     impl Fence for Switch {
         fn check(&self) -> Result<(), FenceClosed> {
-            match self.0.load(Ordering::SeqCst) {
-                true => Ok(()),
-                false => Err(FenceClosed::NotOwner),
+            if self.0.load(Ordering::SeqCst) {
+                Ok(())
+            } else {
+                Err(FenceClosed::NotOwner)
             }
         }
     }

@@ -243,13 +243,12 @@ impl LoginBackoff {
         self.drop_oldest();
         let first = timings.retry_after_refused_login;
         let known = self.known(who);
-        let wait = match std::mem::take(&mut known.was_right) {
-            true => timings.retry_after_doubtful_refusal.min(first),
-            false => {
-                let doubled = first.saturating_mul(2_u32.saturating_pow(known.refusals));
-                known.refusals = known.refusals.saturating_add(1);
-                doubled.min(first.max(LONGEST_LOGIN_WAIT))
-            }
+        let wait = if std::mem::take(&mut known.was_right) {
+            timings.retry_after_doubtful_refusal.min(first)
+        } else {
+            let doubled = first.saturating_mul(2_u32.saturating_pow(known.refusals));
+            known.refusals = known.refusals.saturating_add(1);
+            doubled.min(first.max(LONGEST_LOGIN_WAIT))
         };
         let too_often = self.refused_too_often(who, timings, now);
         wait.max(too_often.map_or(Duration::ZERO, |until| until - now))

@@ -119,9 +119,10 @@ impl SharedSessions for SessionHandle {
             // What else stands there is the newest room's to tell.
             let mut late = entries(text.unwrap_or_default().as_bytes());
             late.retain(|entry| session_id(entry).is_some());
-            match late.is_empty() {
-                true => drop(written.late.remove(&self.number)),
-                false => drop(written.late.insert(self.number, late)),
+            if late.is_empty() {
+                drop(written.late.remove(&self.number))
+            } else {
+                drop(written.late.insert(self.number, late))
             }
         }
         self.store.keep(written.text());

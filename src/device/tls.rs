@@ -81,9 +81,10 @@ fn offline(address: &str, failure: &str) -> Problem {
 
 impl From<CertificateRefusal> for Problem {
     fn from(refusal: CertificateRefusal) -> Self {
-        let code = match refusal.is_other_than_pinned {
-            true => ProblemCode::CertificateChanged,
-            false => ProblemCode::CertificateUnknown,
+        let code = if refusal.is_other_than_pinned {
+            ProblemCode::CertificateChanged
+        } else {
+            ProblemCode::CertificateUnknown
         };
         Self::new(code, refusal.message)
     }

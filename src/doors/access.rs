@@ -103,9 +103,10 @@ impl Access {
     pub fn standing(&self, grant: &Grant) -> Standing {
         let tokens = self.tokens.borrow();
         let Some(token) = &grant.token else {
-            return match tokens.is_empty() {
-                true => Standing::Holds,
-                false => Standing::Gone,
+            return if tokens.is_empty() {
+                Standing::Holds
+            } else {
+                Standing::Gone
             };
         };
         if tokens.contains(token) {
@@ -113,9 +114,10 @@ impl Access {
         }
         // Another name, other rooms or another access.
         let is_same_secret = |other: &Arc<Token>| other.digest == token.digest;
-        match tokens.iter().any(is_same_secret) {
-            true => Standing::Changed,
-            false => Standing::Gone,
+        if tokens.iter().any(is_same_secret) {
+            Standing::Changed
+        } else {
+            Standing::Gone
         }
     }
 

@@ -396,9 +396,10 @@ impl Announcer {
         device.published = Some(document.clone());
         let was_anothers = std::mem::take(&mut device.overwritten);
         // Published again: with the mark of the other gateway, that one would clear it as a leftover of its own.
-        Some(match is_same && self.is_shared && !was_anothers {
-            true => DocumentAction::Keep(id, document),
-            false => DocumentAction::Publish(id, document),
+        Some(if is_same && self.is_shared && !was_anothers {
+            DocumentAction::Keep(id, document)
+        } else {
+            DocumentAction::Publish(id, document)
         })
     }
 

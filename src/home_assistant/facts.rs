@@ -126,9 +126,12 @@ impl RoomFacts {
 
     /// The device has the states of an entity.
     pub fn shows(&self, entity: &CatalogueEntity) -> bool {
-        let is_told = |state: StateTopic| match entity.entity.when_told {
-            true => self.states.contains(state.as_str()),
-            false => self.has(state),
+        let is_told = |state: StateTopic| {
+            if entity.entity.when_told {
+                self.states.contains(state.as_str())
+            } else {
+                self.has(state)
+            }
         };
         let mut needed = entity.entity.needs.iter();
         let has_options =

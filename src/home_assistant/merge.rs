@@ -126,9 +126,10 @@ mod tests {
             let new = document(&json!({"a": new}));
             let merged = merge(new.clone(), Some(&document(&json!({"a": old}))), false);
             assert_eq!(merged.removes, anew, "{old} {new}");
-            let now = match anew {
-                true => json!({"platform": "button"}),
-                false => new["components"]["a"].clone(),
+            let now = if anew {
+                json!({"platform": "button"})
+            } else {
+                new["components"]["a"].clone()
             };
             assert_eq!(merged.document["components"]["a"], now);
             assert_eq!(

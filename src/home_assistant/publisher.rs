@@ -148,9 +148,10 @@ impl Task {
         loop {
             let held_until = hold.looks_at(Instant::now());
             let is_free = held_until.is_none();
-            unread = match is_free {
-                true => self.links.inbound.len().min(unread),
-                false => usize::MAX,
+            unread = if is_free {
+                self.links.inbound.len().min(unread)
+            } else {
+                usize::MAX
             };
             if is_free && unread == 0 {
                 for action in self.due() {
@@ -183,10 +184,7 @@ impl Task {
                     Ok(()) => self.take_limits(),
                     Err(_) => return,
                 },
-                may = is_true(&mut self.links.may_clear), if self.has_leftovers() => match may {
-                    true => self.clear_leftovers(),
-                    false => return,
-                },
+                may = is_true(&mut self.links.may_clear), if self.has_leftovers() => if may { self.clear_leftovers() } else { return },
                 message = self.links.inbound.recv(), if is_free => match message {
                     Some(message) => {
                         unread = unread.saturating_sub(1);

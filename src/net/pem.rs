@@ -55,14 +55,13 @@ pub fn identity(
     if let Some(public) = signer.public_key()
         && !chain.first().is_some_and(|own| belongs(own, &public))
     {
-        let why = match chain.iter().any(|other| belongs(other, &public)) {
-            true => {
-                "the certificate of the key must stand first, before those that signed it".into()
-            }
-            false => format!(
+        let why = if chain.iter().any(|other| belongs(other, &public)) {
+            "the certificate of the key must stand first, before those that signed it".into()
+        } else {
+            format!(
                 "the key in {} belongs to another certificate; both must have been made together",
                 key.display()
-            ),
+            )
         };
         return Err(unusable(certificate, &why));
     }

@@ -16,9 +16,12 @@ pub fn handshake_failure(
     handshakes: &Handshakes,
     words: &ServerWords,
 ) -> Option<String> {
-    let closed = || match handshakes.wants_client_certificate() {
-        true => wants_client_certificate(words),
-        false => format!("closes the connection when TLS begins; {}", words.port_hint),
+    let closed = || {
+        if handshakes.wants_client_certificate() {
+            wants_client_certificate(words)
+        } else {
+            format!("closes the connection when TLS begins; {}", words.port_hint)
+        }
     };
     tls_failure(error, handshakes, words).or_else(|| was_closed(error).then(closed))
 }

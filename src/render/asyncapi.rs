@@ -42,9 +42,10 @@ pub fn document() -> Value {
     }
     for (topic, operation, state) in states() {
         let (method, path) = (operation.method.as_str(), operation.path);
-        let source = match operation.is_gateways_own() {
-            true => format!("From the gateway itself, {}.", read(operation)),
-            false => format!("From `{method} {path}`; read: {}.", read(operation)),
+        let source = if operation.is_gateways_own() {
+            format!("From the gateway itself, {}.", read(operation))
+        } else {
+            format!("From `{method} {path}`; read: {}.", read(operation))
         };
         let about = state.topic.about();
         let id = id(&topic);

@@ -86,9 +86,10 @@ pub async fn run_actor(actor: &mut Actor, stop: &StopSignal) {
     loop {
         actor.start_work(work);
         let only_reads = work == Work::CameraStops && actor.has_only_reads();
-        let end = match only_reads {
-            true => deadline.into_iter().chain([last_reads_end]).min(),
-            false => deadline,
+        let end = if only_reads {
+            deadline.into_iter().chain([last_reads_end]).min()
+        } else {
+            deadline
         };
         let is_late = end.is_some_and(|end| end <= Instant::now());
         if is_late || actor.has_finished(work) {
@@ -98,10 +99,7 @@ pub async fn run_actor(actor: &mut Actor, stop: &StopSignal) {
         tokio::select! {
             biased;
             () = &mut cancelled, if work == Work::All => {
-                work = match stop.hands_over() {
-                    true => Work::Commands,
-                    false => Work::CameraStops,
-                };
+                work = if stop.hands_over() { Work::Commands } else { Work::CameraStops };
                 actor.interrupt_check(Interruption::Stopping);
                 if work == Work::CameraStops {
                     actor.queue.stop();
@@ -319,9 +317,10 @@ impl Actor {
         let retry_at = self.availability.retry_at();
         if work == Work::All && retry_at.is_some_and(|at| at <= now) {
             // Thousands of rooms wait at the same time.
-            match self.availability.waits_for_fence() && self.device.is_fenced_off() {
-                true => self.availability.still_fenced_off(Moment::now()),
-                false => self.connect(),
+            if self.availability.waits_for_fence() && self.device.is_fenced_off() {
+                self.availability.still_fenced_off(Moment::now())
+            } else {
+                self.connect()
             }
         }
         self.queue.expire(now, self.in_flight.has_file());
@@ -441,9 +440,10 @@ impl Actor {
             let response = device.send(&request, LARGEST_JSON_ANSWER, deadline).await;
             Done::Polled { poll, response }
         };
-        match self.poller.is_complete() {
-            true => self.run_beside(read),
-            false => self.run_beside(self.first_reads.read(read)),
+        if self.poller.is_complete() {
+            self.run_beside(read)
+        } else {
+            self.run_beside(self.first_reads.read(read))
         }
     }
 

@@ -84,9 +84,10 @@ impl Rooms {
         let elsewhere = elsewhere.map(|id| (id.shared(), NotRunning::Elsewhere));
         *self.not_running() = cannot_start.chain(elsewhere).collect();
         self.publish_info(config);
-        match failed.is_empty() {
-            true => Ok(()),
-            false => Err(failed.into_iter().map(|(_, error)| error).collect()),
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(failed.into_iter().map(|(_, error)| error).collect())
         }
     }
 
@@ -148,9 +149,10 @@ impl Rooms {
         *rooms = unchanged;
         // Before the lock is released: a command must not find the room missing.
         let not_running = changed.keys().map(|id| {
-            let why = match config.rooms.contains_key(&**id) {
-                true => NotRunning::Changing,
-                false => NotRunning::Ending,
+            let why = if config.rooms.contains_key(&**id) {
+                NotRunning::Changing
+            } else {
+                NotRunning::Ending
             };
             (id.clone(), why)
         });

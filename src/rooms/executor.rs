@@ -324,9 +324,12 @@ impl Executor<'_> {
                     .await;
                 let asks =
                     operation.method == Method::Get || command.kind == Some(TopicKind::Query);
-                sent.map_err(|error| match asks {
-                    true => self.fail(error, request.repeatable),
-                    false => self.fail_command(error, request.repeatable),
+                sent.map_err(|error| {
+                    if asks {
+                        self.fail(error, request.repeatable)
+                    } else {
+                        self.fail_command(error, request.repeatable)
+                    }
                 })?
             }
         };

@@ -78,9 +78,10 @@ impl ModeLock {
 
     /// Why the device will refuse this request, if it is known to.
     pub fn refusal_of(&self, request: &Request) -> Option<Failure> {
-        match self.is_lasting {
-            true => self.refused.get(&Target::of(request)).cloned(),
-            false => None,
+        if self.is_lasting {
+            self.refused.get(&Target::of(request)).cloned()
+        } else {
+            None
         }
     }
 

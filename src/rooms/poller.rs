@@ -135,9 +135,10 @@ impl Poller {
                 tracing::debug!(?error, "a state may not be read");
                 self.refused(poll.index, &error, now);
                 let by_mode = matches!(error, RequestError::ModeLocked(_));
-                match self.schedule.refused(poll.index, by_mode, now) {
-                    true => self.not_there(poll.index, by_mode),
-                    false => Polled::Failed,
+                if self.schedule.refused(poll.index, by_mode, now) {
+                    self.not_there(poll.index, by_mode)
+                } else {
+                    Polled::Failed
                 }
             }
             Err(error) => {

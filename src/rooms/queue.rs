@@ -202,9 +202,10 @@ impl Waiting {
             .into_iter()
             .map(|older| (older, superseded_failure()))
             .collect();
-        let capacity = match ticket.is_urgent() {
-            true => ROOM_QUEUE_CAPACITY + URGENT_CAPACITY,
-            false => ROOM_QUEUE_CAPACITY,
+        let capacity = if ticket.is_urgent() {
+            ROOM_QUEUE_CAPACITY + URGENT_CAPACITY
+        } else {
+            ROOM_QUEUE_CAPACITY
         };
         if self.tickets.len() >= capacity {
             answered.push((ticket, full_failure()));
@@ -290,12 +291,11 @@ fn full_failure() -> Failure {
 }
 
 fn expired_failure(waited_for_file: bool) -> Failure {
-    let message = match waited_for_file {
-        true => {
-            "the room's device sends or gets one file at a time, and another one took too long; ask for this one \
+    let message = if waited_for_file {
+        "the room's device sends or gets one file at a time, and another one took too long; ask for this one \
              again later"
-        }
-        false => "the command was too old when its turn came, so it was not carried out",
+    } else {
+        "the command was too old when its turn came, so it was not carried out"
     };
     Failure::new(ErrorCode::Expired, message)
 }

@@ -116,9 +116,10 @@ impl Reading {
             ReadOutcome::Failed(failure) => Some(failure.clone()),
             ReadOutcome::Unsupported(status) => Some(unsupported(*status)),
             ReadOutcome::Value(value) if self.evidence == Evidence::NotPoly => {
-                let message = match is_nothing(value) {
-                    true => EMPTY_ANSWER,
-                    false => "the device's answer lacks what a Poly device says here",
+                let message = if is_nothing(value) {
+                    EMPTY_ANSWER
+                } else {
+                    "the device's answer lacks what a Poly device says here"
                 };
                 Some(invalid_body(200, message.into()))
             }

@@ -158,9 +158,10 @@ impl Supervisor {
     async fn end(&self, stops: &mut CameraStops) {
         self.queue.stop();
         self.stop_cameras(stops).await;
-        match self.stop.hands_over() {
-            true => self.device.hand_over(),
-            false => self.device.close().await,
+        if self.stop.hands_over() {
+            self.device.hand_over()
+        } else {
+            self.device.close().await
         }
     }
 }

@@ -245,9 +245,10 @@ impl Understanding {
     }
 
     fn look_at_losses(&mut self, now: Instant) {
-        self.most_fail_since = match self.most_fail() {
-            true => self.most_fail_since.or(Some(now)),
-            false => None,
+        self.most_fail_since = if self.most_fail() {
+            self.most_fail_since.or(Some(now))
+        } else {
+            None
         };
     }
 
@@ -321,9 +322,12 @@ impl Understanding {
     fn most_fail(&self) -> bool {
         let known = self.endpoints.iter().filter(|endpoint| endpoint.is_known);
         let is_distrusted = self.distrusted_since.is_some();
-        let is_bad = |endpoint: &&Endpoint| match is_distrusted {
-            true => endpoint.lost > 0 || endpoint.newest.is_none(),
-            false => endpoint.lost >= LOST_READS,
+        let is_bad = |endpoint: &&Endpoint| {
+            if is_distrusted {
+                endpoint.lost > 0 || endpoint.newest.is_none()
+            } else {
+                endpoint.lost >= LOST_READS
+            }
         };
         let bad = known.clone().filter(is_bad).count();
         let all = known.count();
@@ -371,12 +375,11 @@ impl Understanding {
     /// for everything, since each refusal costs a log-in.
     pub fn problem(&mut self, online: bool, complete: bool, now: Instant) -> Option<Problem> {
         let often = |endpoint: &Endpoint| endpoint.failed >= FAILED_READS;
-        let is_certain = match online {
-            true => self.endpoints.iter().any(often),
-            false => {
-                let refused = self.forbidden >= u32::from(FAILED_READS);
-                refused || (complete && self.failed > 0)
-            }
+        let is_certain = if online {
+            self.endpoints.iter().any(often)
+        } else {
+            let refused = self.forbidden >= u32::from(FAILED_READS);
+            refused || (complete && self.failed > 0)
         };
         let what = match self.recognised() {
             _ if self.is_long_ago(self.postponed_since, now) => {

@@ -56,9 +56,10 @@ impl OneTimeCode {
         if SecretDigest::of(plain.as_bytes()) == self.digest {
             return CodeCheck::Right;
         }
-        match self.wrong.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_WRONG_CODES {
-            true => CodeCheck::Spent,
-            false => CodeCheck::Wrong,
+        if self.wrong.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_WRONG_CODES {
+            CodeCheck::Spent
+        } else {
+            CodeCheck::Wrong
         }
     }
 }

@@ -107,9 +107,10 @@ impl SetupFile {
     }
 
     fn text(&self) -> Result<String, ConfigErrors> {
-        match self.exists() {
-            true => config::read_file(&self.path),
-            false => Ok(self.start.clone()),
+        if self.exists() {
+            config::read_file(&self.path)
+        } else {
+            Ok(self.start.clone())
         }
     }
 
@@ -184,9 +185,10 @@ fn write_new(beside: &Path, old: &Path, folder: &Path, text: &str) -> io::Result
 fn mode_for_gateway(folder: &fs::Metadata) -> u32 {
     let shared = folder.uid() == 0 && folder.gid() != 0;
     let closed = folder.mode() & OTHERS_ENTER == 0;
-    match shared && closed && folder.mode() & GROUP_ENTERS != 0 {
-        true => GROUP_READS_MODE,
-        false => NEW_FILE_MODE,
+    if shared && closed && folder.mode() & GROUP_ENTERS != 0 {
+        GROUP_READS_MODE
+    } else {
+        NEW_FILE_MODE
     }
 }
 

@@ -24,9 +24,10 @@ impl DeviceAddress {
     /// What would be an address.
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let url = match text.contains("://") {
-            true => device_url(text),
-            false => device_url(&format!("https://{text}")),
+        let url = if text.contains("://") {
+            device_url(text)
+        } else {
+            device_url(&format!("https://{text}"))
         }
         .map_err(|takes| format!("the device's address {takes}"))?;
         let text = url.as_str().trim_end_matches('/').to_owned();

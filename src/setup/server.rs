@@ -147,12 +147,11 @@ fn routes(state: Arc<SetupState>) -> Router {
 }
 
 async fn check_origin(request: Request, next: Next) -> Response {
-    match is_from_own_page(&request) {
-        true => next.run(request).await,
-        false => {
-            let why = "this request is for another host, or comes from another page";
-            Refusal(StatusCode::FORBIDDEN, why.to_owned()).into_response()
-        }
+    if is_from_own_page(&request) {
+        next.run(request).await
+    } else {
+        let why = "this request is for another host, or comes from another page";
+        Refusal(StatusCode::FORBIDDEN, why.to_owned()).into_response()
     }
 }
 

@@ -31,9 +31,10 @@ impl From<StateValue> for StoredValue {
             return Self::Short(Vec::from(value.payload).into_boxed_slice());
         }
         let compressed = compressed(&value.payload);
-        match compressed.len() <= value.payload.len() / 2 {
-            true => Self::Compressed(compressed.into()),
-            false => Self::Whole(Box::new(value)),
+        if compressed.len() <= value.payload.len() / 2 {
+            Self::Compressed(compressed.into())
+        } else {
+            Self::Whole(Box::new(value))
         }
     }
 }

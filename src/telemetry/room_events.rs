@@ -64,9 +64,10 @@ impl Telemetry {
         let code = failure.code.as_str();
         room_span(&room)
             .in_scope(|| tracing::info!(target: ROOMS, command, code, reason, "command failed"));
-        let text = match is_of_the_room {
-            true => reason.to_owned(),
-            false => format!("room \"{room}\": {reason}"),
+        let text = if is_of_the_room {
+            reason.to_owned()
+        } else {
+            format!("room \"{room}\": {reason}")
         };
         self.log.push(NewEntry {
             level: Level::WARN,
@@ -99,14 +100,11 @@ impl Telemetry {
 
     /// A room's device has begun to ask for fewer requests. `is_gentle`: the room is read at the gentle pace already.
     pub fn room_throttled(&self, room: &str, is_gentle: bool) {
-        let text = match is_gentle {
-            true => {
-                "the device asks for fewer requests, and gets fewer: its states are read more rarely for a while"
-            }
-            false => {
-                "the device asks for fewer requests, and gets fewer: its states are read more rarely for a while; if it \
+        let text = if is_gentle {
+            "the device asks for fewer requests, and gets fewer: its states are read more rarely for a while"
+        } else {
+            "the device asks for fewer requests, and gets fewer: its states are read more rarely for a while; if it \
                  does so often, set poll = \"gentle\" for the room"
-            }
         };
         self.pace_changed(Level::WARN, room, text);
     }
@@ -212,9 +210,10 @@ fn event_text(name: &str, details: &Value) -> String {
     });
     let members: Vec<_> = members.collect();
     let name = name.replace('_', " ");
-    match members.is_empty() {
-        true => name,
-        false => format!("{name}: {}", members.join(", ")),
+    if members.is_empty() {
+        name
+    } else {
+        format!("{name}: {}", members.join(", "))
     }
 }
 
@@ -227,9 +226,10 @@ fn last_call_text(call: &Value) -> Option<String> {
         .flatten()
         .collect();
     with.dedup();
-    let with = match with.is_empty() {
-        true => "unknown".to_owned(),
-        false => with.join(", "),
+    let with = if with.is_empty() {
+        "unknown".to_owned()
+    } else {
+        with.join(", ")
     };
     let mut text = format!(
         "call log: {}call with {with}",

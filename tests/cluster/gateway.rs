@@ -100,9 +100,10 @@ impl Gateway {
     pub fn configure_some(&self, shared: &Shared, rooms: Range<usize>) {
         let [fast, normal, slow] = shared.poll;
         let is_member = shared.is_cluster && self.number != ALONE;
-        let mut own = match is_member {
-            true => String::new(),
-            false => format!("client_id = \"{}\"\n", self.name),
+        let mut own = if is_member {
+            String::new()
+        } else {
+            format!("client_id = \"{}\"\n", self.name)
         };
         if let Some(prefix) = self.topic_prefix {
             // Writing to a String cannot fail.

@@ -93,9 +93,10 @@ pub async fn kill(world: &World, gateway: usize, with_leader: bool) {
         Kind::Kill
     };
     let number = world.timeline.begin(kind, &[gateway], name.clone());
-    let leader = match with_leader {
-        true => Some(world.kill_leader().await),
-        false => None,
+    let leader = if with_leader {
+        Some(world.kill_leader().await)
+    } else {
+        None
     };
     world.gateway(gateway).await.kill();
     let killed = clock::now();

@@ -68,9 +68,10 @@ async fn only_what_the_page_names_is_answered_without_a_token() {
     let mut answered = BTreeSet::new();
     for path in paths() {
         let filled = path.replace("{room}", "1").replace("{name}", "192.png");
-        let topics: &[&str] = match path.starts_with("/gateway/") {
-            true => &["availability", "health", "info"],
-            false => &["availability", "audio/volume", "audio/volume/get"],
+        let topics: &[&str] = if path.starts_with("/gateway/") {
+            &["availability", "health", "info"]
+        } else {
+            &["availability", "audio/volume", "audio/volume/get"]
         };
         for topic in topics {
             let asked = filled.replace("{*topic}", topic);

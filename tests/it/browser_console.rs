@@ -159,9 +159,10 @@ async fn the_console_begins_with_the_value_of_now_and_copies_run_as_they_are() {
         assert_eq!(login, "token TOKEN");
         assert!(!line.contains('\n'), "{line}");
         let sent = line.strip_prefix("room/1/call/dial ").unwrap();
-        let sent = match payload.contains('\n') {
-            true => serde_json::from_str(sent).unwrap(),
-            false => sent.to_owned(),
+        let sent = if payload.contains('\n') {
+            serde_json::from_str(sent).unwrap()
+        } else {
+            sent.to_owned()
         };
         assert_eq!(sent, payload);
         let action = copy("Home Assistant").await;

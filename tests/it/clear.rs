@@ -61,9 +61,10 @@ impl<'a> File<'a> {
         let file = ["clear", "--config", path.to_str().unwrap()];
         let output = output(program(&[&file, words].concat()));
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        match output.status.success() {
-            true => Ok(text(output.stdout)),
-            false => Err(text(output.stderr)),
+        if output.status.success() {
+            Ok(text(output.stdout))
+        } else {
+            Err(text(output.stderr))
         }
     }
 }

@@ -198,9 +198,10 @@ async fn an_honest_client_comes_in_beside_many_silent_ones() {
         } else {
             Doors::start_with(limits, |_| {}).await
         };
-        let greeting = match tokens {
-            true => format!("token {TOKEN}\nping\n"),
-            false => "ping\n".to_owned(),
+        let greeting = if tokens {
+            format!("token {TOKEN}\nping\n")
+        } else {
+            "ping\n".to_owned()
         };
         let addr = doors.service.tcp_addr().unwrap();
         let mut early = Lines::connect(addr).await;

@@ -162,9 +162,10 @@ async fn before_the_token_there_is_little_time_and_few_lines() {
     for endless in [&b"\r\n"[..], b"\xff\xfd\x06", b" \n"] {
         let mut tcp = doors.tcp().await;
         tcp.send_bytes(&endless.repeat(100)).await;
-        let answers = match endless.starts_with(b"\xff") {
-            true => 64 * 3,
-            false => 0,
+        let answers = if endless.starts_with(b"\xff") {
+            64 * 3
+        } else {
+            0
         };
         tcp.bytes(answers).await;
         refused(tcp).await;
@@ -241,9 +242,10 @@ async fn help_says_what_there_is_and_names_no_room_of_others() {
 #[tokio::test]
 async fn other_protocols_are_told_where_they_are_spoken() {
     for guarded_door in [false, true] {
-        let doors = match guarded_door {
-            false => Doors::start().await,
-            true => guarded(ClientLimits::default()).await,
+        let doors = if guarded_door {
+            guarded(ClientLimits::default()).await
+        } else {
+            Doors::start().await
         };
         for (bytes, wanted) in [
             (

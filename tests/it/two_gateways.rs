@@ -308,9 +308,10 @@ async fn a_second_gateway_by_mistake_leaves_nothing_behind() {
             runtime.block_on(async {
                 let app = start(&mistake).await;
                 let _ = ends.await;
-                match is_killed {
-                    true => std::mem::forget(app),
-                    false => app.stop().await,
+                if is_killed {
+                    std::mem::forget(app)
+                } else {
+                    app.stop().await
                 }
             });
             runtime.shutdown_background();

@@ -244,9 +244,10 @@ async fn each_command_gets_one_result_and_too_many_are_busy() {
         let result = ws.until(|frame| frame["id"].is_u64()).await;
         let id = usize::try_from(result["id"].as_u64().unwrap()).unwrap();
         assert!(codes[id].is_null(), "a second result for {id}");
-        codes[id] = match result["payload"]["ok"] == true {
-            true => "ok".into(),
-            false => result["payload"]["error"]["code"].clone(),
+        codes[id] = if result["payload"]["ok"] == true {
+            "ok".into()
+        } else {
+            result["payload"]["error"]["code"].clone()
         };
     }
     assert!(codes.iter().any(|code| code == "busy"), "{codes:?}");

@@ -394,9 +394,10 @@ impl Follower {
                 continue;
             }
             let is_heir = view.heir(shard).is_some_and(|heir| *heir.name == *view.me);
-            let role = match is_heir {
-                true => ShardRole::Deputy,
-                false => ShardRole::None,
+            let role = if is_heir {
+                ShardRole::Deputy
+            } else {
+                ShardRole::None
             };
             if told == Told::Role(role) {
                 continue;

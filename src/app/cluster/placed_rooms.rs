@@ -200,10 +200,13 @@ impl PlacedRooms {
         let now = Instant::now();
         let longest = now + HAND_OVER_TIMEOUT;
         let leaving = self.state.read().leaving;
-        leaving.map_or(longest, |leaving| match now < leaving.ordinary {
-            true => longest.min(leaving.ordinary),
-            // One that waited for a long command.
-            false => longest.min(leaving.long),
+        leaving.map_or(longest, |leaving| {
+            if now < leaving.ordinary {
+                longest.min(leaving.ordinary)
+            } else {
+                // One that waited for a long command.
+                longest.min(leaving.long)
+            }
         })
     }
 

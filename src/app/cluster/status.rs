@@ -153,9 +153,12 @@ impl ClusterStatus {
         let shared = self.shared.as_ref();
         let (remembered, forgotten) = shared.map(|it| it.remembered()).unwrap_or_default();
         // The fence was set by the sending of the last heartbeat.
-        let heartbeat_age = (closes_at.as_nanos() > 0).then(|| match is_open {
-            true => FENCE.saturating_sub(closes_at.since(now)),
-            false => FENCE + now.since(closes_at),
+        let heartbeat_age = (closes_at.as_nanos() > 0).then(|| {
+            if is_open {
+                FENCE.saturating_sub(closes_at.since(now))
+            } else {
+                FENCE + now.since(closes_at)
+            }
         });
         ClusterSample {
             state: state_word(view.state),

@@ -152,10 +152,7 @@ fn nothing_of_clients_is_retained_below_the_gateways_topics_and_no_will_is_there
                 other => other,
             };
             assert_eq!(rights.publish(name, &retained), expected, "{topic}");
-            let expected = match below {
-                true => Err(Refusal::Will),
-                false => expected,
-            };
+            let expected = if below { Err(Refusal::Will) } else { expected };
             assert_eq!(rights.publish(name, &will), expected, "{topic}");
         }
     }

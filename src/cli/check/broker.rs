@@ -43,9 +43,10 @@ fn report(config: &Config, trial: BrokerTrial) -> String {
         Some(user) => format!("MQTT 5, logged in as \"{user}\""),
         None => "MQTT 5, without user".to_owned(),
     };
-    let rights = match trial.problems.is_empty() {
-        true => vec!["the gateway may subscribe and publish".to_owned()],
-        false => trial.problems,
+    let rights = if trial.problems.is_empty() {
+        vec!["the gateway may subscribe and publish".to_owned()]
+    } else {
+        trial.problems
     };
     let parts = [connected].into_iter().chain(rights).chain(trial.limits);
     parts.collect::<Vec<_>>().join("; ")

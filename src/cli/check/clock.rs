@@ -51,10 +51,7 @@ pub fn of_machine(now: i64, ahead: &[i64]) -> MachineClock {
         return MachineClock::Plausible;
     }
     let is_behind = later > earlier;
-    let word = match is_behind {
-        true => "ahead of",
-        false => "behind",
-    };
+    let word = if is_behind { "ahead of" } else { "behind" };
     let told = format!(
         "the clocks of {count} devices of {} are {word} this machine's by more than a minute: check whether it \
          gets its time from a time server",
@@ -81,10 +78,7 @@ pub fn of_device(machine: &MachineClock, ahead: i64) -> Option<String> {
         return None;
     }
     let time = time_in_words(ahead.unsigned_abs());
-    let word = match ahead > 0 {
-        true => "ahead of",
-        false => "behind",
-    };
+    let word = if ahead > 0 { "ahead of" } else { "behind" };
     Some(format!(
         "its clock is {time} {word} this machine's: check the device's time server, or send system/time/set"
     ))

@@ -75,9 +75,10 @@ async fn rights(cluster: &ClusterConfig) -> Result<String, String> {
     };
     let others = survey.members.iter();
     let others: Vec<&str> = others.map(|member| &*member.name).collect();
-    let members = match others.is_empty() {
-        true => "no gateway is there yet".to_owned(),
-        false => format!("gateways there: {}", others.join(", ")),
+    let members = if others.is_empty() {
+        "no gateway is there yet".to_owned()
+    } else {
+        format!("gateways there: {}", others.join(", "))
     };
     Ok(format!(
         "{login}; the gateway may read and write; {members}"

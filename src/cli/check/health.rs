@@ -151,14 +151,13 @@ fn verdict(readiness: &Readiness, wanted: Health) -> Result<String, String> {
         parts.push(format!("{} not tried yet", counted(starting, "room")));
     }
     let parts = parts.join(", ");
-    match readiness.ready {
-        true => Ok(format!("the gateway runs and is ready: {parts}")),
-        false => {
-            let line = format!("the gateway runs but is not ready: {parts}");
-            match wanted {
-                Health::Alive => Ok(line),
-                Health::Ready => Err(line),
-            }
+    if readiness.ready {
+        Ok(format!("the gateway runs and is ready: {parts}"))
+    } else {
+        let line = format!("the gateway runs but is not ready: {parts}");
+        match wanted {
+            Health::Alive => Ok(line),
+            Health::Ready => Err(line),
         }
     }
 }

@@ -142,9 +142,10 @@ mod tests {
     }
 
     fn message(topic: &str, client: Option<&str>) -> RetainedMessage {
-        let availability = match topic.starts_with("homeassistant/device/poly2mqtt-av") {
-            true => "av/gateway/availability",
-            false => "gateway/availability",
+        let availability = if topic.starts_with("homeassistant/device/poly2mqtt-av") {
+            "av/gateway/availability"
+        } else {
+            "gateway/availability"
         };
         let document = json!({"availability": [{"topic": availability}]});
         RetainedMessage {

@@ -153,9 +153,10 @@ impl ClusterReport {
         if record.rooms != self.digest {
             parts.push("its rooms are configured otherwise than in this file".into());
         }
-        parts.push(match self.is_silent(member) {
-            true => "no heartbeat".into(),
-            false => "alive".into(),
+        parts.push(if self.is_silent(member) {
+            "no heartbeat".into()
+        } else {
+            "alive".into()
         });
         let address = shown(&record.advertise);
         format!("gateway {}\t{address}\t{}", member.name, parts.join(", "))
@@ -308,9 +309,10 @@ fn endpoint_json(endpoint: &EtcdEndpoint) -> Value {
 
 /// A sentence about a member of etcd; many errors name it already.
 fn about(url: &str, why: &str) -> String {
-    match why.contains(url) {
-        true => why.to_owned(),
-        false => format!("etcd at {url}: {why}"),
+    if why.contains(url) {
+        why.to_owned()
+    } else {
+        format!("etcd at {url}: {why}")
     }
 }
 

@@ -54,9 +54,10 @@ where
     }
 
     fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
-        match self.wants(metadata) {
-            true => Interest::always(),
-            false => Interest::never(),
+        if self.wants(metadata) {
+            Interest::always()
+        } else {
+            Interest::never()
         }
     }
 

@@ -81,9 +81,10 @@ impl LogWriter {
 
     /// Writes what a thread panicked with, and waits a moment for it: the end of the program may follow.
     pub fn panicked(&self, text: &str) {
-        self.0.push(&match self.0.json {
-            true => json_line("ERROR", json!({"message": text})),
-            false => text_line("ERROR", text),
+        self.0.push(&if self.0.json {
+            json_line("ERROR", json!({"message": text}))
+        } else {
+            text_line("ERROR", text)
         });
         self.finish();
     }
@@ -204,9 +205,10 @@ fn write_line(out: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
 /// The line that stands where lines were lost.
 fn missing_lines(count: u64, json: bool) -> Vec<u8> {
     let message = "lines are missing here, because standard error was not read";
-    match json {
-        true => json_line("WARN", json!({"message": message, "count": count})),
-        false => text_line("WARN", &format!("{message} count={count}")),
+    if json {
+        json_line("WARN", json!({"message": message, "count": count}))
+    } else {
+        text_line("WARN", &format!("{message} count={count}"))
     }
 }
 
@@ -315,9 +317,10 @@ mod tests {
             };
             assert_eq!(*last, line(3 * most));
             let lost = 3 * most - waited;
-            let count = match json {
-                true => format!("\"count\":{lost}"),
-                false => format!("count={lost}\n"),
+            let count = if json {
+                format!("\"count\":{lost}")
+            } else {
+                format!("count={lost}\n")
             };
             assert!(
                 missing.contains(&count) && missing.ends_with('\n'),

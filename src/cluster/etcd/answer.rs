@@ -84,9 +84,10 @@ pub async fn cannot_send(
             .filter(|_| error.is_connect() || handshakes.wants_client_certificate())
             .unwrap_or_else(|| cause_words(&error)),
     };
-    match error.is_connect() {
-        true => unreachable(endpoint, &why),
-        false => RegistryError::InDoubt(format!("etcd at {endpoint}: {why}")),
+    if error.is_connect() {
+        unreachable(endpoint, &why)
+    } else {
+        RegistryError::InDoubt(format!("etcd at {endpoint}: {why}"))
     }
 }
 

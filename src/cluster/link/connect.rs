@@ -276,9 +276,10 @@ const ANOTHER_CONNECTION: &str = "it proved that it is this gateway, and the nex
 
 /// Why a connection to a member broke.
 fn broken(error: &hyper::Error) -> String {
-    match error.is_incomplete_message() || error.is_canceled() {
-        true => "it closed the connection".into(),
-        false => error.to_string(),
+    if error.is_incomplete_message() || error.is_canceled() {
+        "it closed the connection".into()
+    } else {
+        error.to_string()
     }
 }
 

@@ -293,9 +293,10 @@ impl RoomsElsewhere {
             Some(Reads::ElsewhereFirst) => self.store.get(topic).is_none(),
             Some(Reads::OwnFirst) => self.own.get(topic).is_some(),
         };
-        match is_own {
-            true => self.own.get(topic),
-            false => self.store.get(topic),
+        if is_own {
+            self.own.get(topic)
+        } else {
+            self.store.get(topic)
         }
     }
 

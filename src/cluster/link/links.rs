@@ -420,9 +420,10 @@ async fn silence(received: &Mutex<bool>) -> String {
     let mut silent = Duration::ZERO;
     while silent < LONGEST_SILENCE {
         looks.tick().await;
-        match std::mem::take(&mut *lock(received)) {
-            true => silent = Duration::ZERO,
-            false => silent += LISTEN_INTERVAL,
+        if std::mem::take(&mut *lock(received)) {
+            silent = Duration::ZERO
+        } else {
+            silent += LISTEN_INTERVAL
         }
     }
     "it has not answered a ping".into()

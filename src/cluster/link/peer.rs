@@ -211,9 +211,10 @@ impl Link {
         unanswered.sort_unstable_by_key(|(id, _)| *id);
         let mut ended = UnansweredCommands::default();
         for (_, Unanswered { passed, sent, .. }) in unanswered {
-            match sent {
-                true => ended.sent.push(passed),
-                false => ended.unsent.push(passed),
+            if sent {
+                ended.sent.push(passed)
+            } else {
+                ended.unsent.push(passed)
             }
         }
         ended

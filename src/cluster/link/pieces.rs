@@ -100,9 +100,10 @@ struct LargeFrame {
 impl LargeFrame {
     /// Takes the next piece.
     fn cut(&mut self) -> Bytes {
-        let rest = match self.head.is_empty() {
-            true => &mut self.body,
-            false => &mut self.head,
+        let rest = if self.head.is_empty() {
+            &mut self.body
+        } else {
+            &mut self.head
         };
         let bytes = rest.split_to(rest.len().min(PIECE_BYTES));
         let head = FrameHead::Piece {
@@ -268,9 +269,10 @@ impl ReceivedPieces {
         }
         self.begun.entry(of).or_default().extend_from_slice(bytes);
         if !last {
-            return match self.begun.len() > MOST_ALTERNATING {
-                true => Err(NoFrame),
-                false => Ok(None),
+            return if self.begun.len() > MOST_ALTERNATING {
+                Err(NoFrame)
+            } else {
+                Ok(None)
             };
         }
         let whole = self.begun.remove(&of).unwrap_or_default();

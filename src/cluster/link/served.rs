@@ -345,9 +345,10 @@ impl ServedMember {
     /// What is sent next, if there is something: what is small first.
     fn try_next_message(&self) -> Option<Bytes> {
         let mut pieces = self.pieces.lock();
-        let next = |pieces: &OutgoingPieces| match pieces.is_empty() {
-            true => self.outbox.try_next(),
-            false => {
+        let next = |pieces: &OutgoingPieces| {
+            if pieces.is_empty() {
+                self.outbox.try_next()
+            } else {
                 let may_go = |item: &Item<_>| pieces.may_go(item.room(), &content(item));
                 self.outbox.try_next_of(may_go)
             }

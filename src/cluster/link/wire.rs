@@ -217,9 +217,10 @@ impl SuccessHead {
             return Err(NoFrame);
         }
         let answer = body.split_to(self.answer_bytes);
-        let answer = match answer.is_empty() {
-            true => Value::Null,
-            false => serde_json::from_slice(&answer).map_err(|_| NoFrame)?,
+        let answer = if answer.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&answer).map_err(|_| NoFrame)?
         };
         let file = self.file.map(|file| FileAnswer {
             topic: file.topic,

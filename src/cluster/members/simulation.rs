@@ -308,11 +308,12 @@ impl Simulation {
                     for held in stop {
                         let time = self.random.below(self.processes[at].stop_time);
                         let shard = u16::try_from(held.shard.index()).unwrap();
-                        let event = match self.busy.contains(&held.shard)
+                        let event = if self.busy.contains(&held.shard)
                             || self.faults_until > self.now && self.random.one_in(8)
                         {
-                            true => Event::Postponed(at, shard, held.period),
-                            false => Event::Stopped(at, shard, held.period),
+                            Event::Postponed(at, shard, held.period)
+                        } else {
+                            Event::Stopped(at, shard, held.period)
                         };
                         self.at(self.now + time, event);
                     }

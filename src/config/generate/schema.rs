@@ -107,15 +107,16 @@ fn of_kind(key: &Key) -> Value {
             let longer = DurationBounds::at_least(LONGEST_DURATION + Duration::from_millis(1));
             let too_long =
                 json!({"type": "string", "pattern": whole(&units::duration_pattern(longer))});
-            match bounds.or_zero {
-                false => json!({"type": "string", "pattern": pattern, "not": too_long}),
-                true => json!({
+            if bounds.or_zero {
+                json!({
                     "type": ["string", "integer"],
                     "pattern": pattern,
                     "not": too_long,
                     "minimum": 0,
                     "maximum": 0,
-                }),
+                })
+            } else {
+                json!({"type": "string", "pattern": pattern, "not": too_long})
             }
         }
         KeyType::Size(min, max) => json!({

@@ -90,13 +90,15 @@ impl Reader<'_> {
     /// itself where the name of its file is wanted.
     pub(super) fn not_beside_file(&self, written: &str) -> String {
         let folder = self.sources.beside_file("");
-        let folder = match folder.as_os_str().is_empty() {
-            true => "the working directory".into(),
-            false => folder.to_string_lossy(),
+        let folder = if folder.as_os_str().is_empty() {
+            "the working directory".into()
+        } else {
+            folder.to_string_lossy()
         };
-        let hint = match written.starts_with('~') || written.contains('$') {
-            true => "; ~ and variables are not replaced",
-            false => "",
+        let hint = if written.starts_with('~') || written.contains('$') {
+            "; ~ and variables are not replaced"
+        } else {
+            ""
         };
         format!("there is no such file; relative paths begin in {folder}{hint}")
     }

@@ -226,9 +226,10 @@ struct Switch(std::sync::atomic::AtomicBool);
 
 impl crate::device::fence::Fence for Switch {
     fn check(&self) -> Result<(), FenceClosed> {
-        match self.0.load(std::sync::atomic::Ordering::SeqCst) {
-            true => Ok(()),
-            false => Err(FenceClosed::NoCluster),
+        if self.0.load(std::sync::atomic::Ordering::SeqCst) {
+            Ok(())
+        } else {
+            Err(FenceClosed::NoCluster)
         }
     }
 }

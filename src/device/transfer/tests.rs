@@ -219,9 +219,10 @@ async fn a_file_that_waits_for_its_turn_does_not_give_way() {
             if head.contains(" /rest/slow ") {
                 tokio::time::sleep(Duration::from_millis(2500)).await;
             }
-            let body = match head.contains(" /rest/session ") {
-                true => r#"{"success":true,"session":{"sessionId":"s"}}"#,
-                false => r#"{"activePersona":"Poly"}"#,
+            let body = if head.contains(" /rest/session ") {
+                r#"{"success":true,"session":{"sessionId":"s"}}"#
+            } else {
+                r#"{"activePersona":"Poly"}"#
             };
             send(&mut connection, &ok(body)).await;
         }

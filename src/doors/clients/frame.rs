@@ -142,10 +142,11 @@ fn never_matches(text: &str) -> Option<String> {
     }
     if levels.len() < text.split('/').count() {
         let all = text.ends_with('/') && !text.starts_with('/');
-        let whole = match all {
+        let whole = if all {
             // Where `#` in an address is not written %23, the rest of it is cut off.
-            true => format!("{}/#", levels.join("/")),
-            false => levels.join("/"),
+            format!("{}/#", levels.join("/"))
+        } else {
+            levels.join("/")
         };
         let hint = meant(&whole);
         return Some(format!(

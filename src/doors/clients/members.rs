@@ -96,9 +96,10 @@ fn case_hint(members: &[&str]) -> &'static str {
         let lower = member.to_ascii_lowercase();
         VERBS.contains(&&*lower) || matches!(&*lower, "payload" | "id")
     };
-    match members.iter().any(known) {
-        true => "; all members are in lower case",
-        false => "",
+    if members.iter().any(known) {
+        "; all members are in lower case"
+    } else {
+        ""
     }
 }
 

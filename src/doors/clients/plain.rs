@@ -38,13 +38,14 @@ pub fn parse(line: &str) -> Option<RequestFrame> {
         return None;
     }
     let (word, rest) = first_word(line);
-    let filters = || match rest.is_empty() {
-        true => {
+    let filters = || {
+        if rest.is_empty() {
             let verb = word.to_ascii_lowercase();
             let message = format!("{verb} takes topic filters, such as {verb} room/1/#");
             Err(FrameError::invalid(message))
+        } else {
+            parse_filters(rest.split_ascii_whitespace())
         }
-        false => parse_filters(rest.split_ascii_whitespace()),
     };
     let request = match &*word.to_ascii_lowercase() {
         "subscribe" => filters().map(FrameRequest::Subscribe),

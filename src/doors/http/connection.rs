@@ -88,9 +88,10 @@ pub async fn serve(
             .clone()
             .map(|proxy| (reads.payer.clone(), proxy));
         async move {
-            let mut response = match too_large {
-                true => head_too_large(),
-                false => hyper::service::Service::call(&router, request).await?,
+            let mut response = if too_large {
+                head_too_large()
+            } else {
+                hyper::service::Service::call(&router, request).await?
             };
             if is_long && unread.is_unread() {
                 let headers = response.headers_mut();

@@ -114,9 +114,10 @@ fn metrics_format(headers: &HeaderMap) -> MetricsFormat {
         weights.fold(0.0, f32::max)
     };
     let open_metrics = weight("application/openmetrics-text");
-    match open_metrics > 0.0 && open_metrics >= weight("text/plain") {
-        true => MetricsFormat::OpenMetrics,
-        false => MetricsFormat::Text,
+    if open_metrics > 0.0 && open_metrics >= weight("text/plain") {
+        MetricsFormat::OpenMetrics
+    } else {
+        MetricsFormat::Text
     }
 }
 

@@ -186,9 +186,10 @@ fn host<B>(request: &http::Request<B>) -> Result<Option<Authority>, Refused> {
     let header = single(request.headers(), &HOST, "a request has one Host header")?;
     let Some(header) = header else {
         let may_lack_host = request.version() < Version::HTTP_11 && request.uri().host().is_none();
-        return match may_lack_host {
-            true => Ok(None),
-            false => Err(Refused::Malformed("a Host header is needed")),
+        return if may_lack_host {
+            Ok(None)
+        } else {
+            Err(Refused::Malformed("a Host header is needed"))
         };
     };
     let header = header.to_str().ok().and_then(Authority::parse);

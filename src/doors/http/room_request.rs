@@ -79,9 +79,10 @@ impl<'a> RoomRequest<'a> {
     /// For a state: the command that sets it, if there is one.
     pub fn set_hint(&self) -> String {
         let set = format!("{}/set", self.topic);
-        match CATALOGUE.is_command(&set) {
-            true => format!("; POST it to {set} to change it"),
-            false => String::new(),
+        if CATALOGUE.is_command(&set) {
+            format!("; POST it to {set} to change it")
+        } else {
+            String::new()
         }
     }
 

@@ -245,9 +245,10 @@ fn parameters(query: &str) -> Result<Bytes, String> {
         }
         pairs.insert(name.into_owned(), value.into_owned().into());
     }
-    Ok(match pairs.is_empty() {
-        true => Bytes::new(),
-        false => Value::Object(pairs).to_string().into(),
+    Ok(if pairs.is_empty() {
+        Bytes::new()
+    } else {
+        Value::Object(pairs).to_string().into()
     })
 }
 

@@ -130,9 +130,10 @@ impl Backoff {
             self.delay = FIRST_RECONNECT_DELAY;
             return false;
         }
-        match is_counted {
-            true => self.brief += 1,
-            false => self.unexplained += 1,
+        if is_counted {
+            self.brief += 1
+        } else {
+            self.unexplained += 1
         }
         let is_told = match self.since_told {
             None => {
@@ -141,9 +142,10 @@ impl Backoff {
             }
             Some(since) => since + 1 >= BRIEF_CONNECTIONS_TOLD_AGAIN,
         };
-        self.since_told = match is_told {
-            true => Some(0),
-            false => self.since_told.map(|since| since + 1),
+        self.since_told = if is_told {
+            Some(0)
+        } else {
+            self.since_told.map(|since| since + 1)
         };
         is_told
     }

@@ -74,9 +74,12 @@ impl BrokerLink {
     ) -> Result<(Self, Option<ConnAckProperties>), ConnectionLost> {
         self.put(&connect_packet(settings))?;
         let in_tls = matches!(settings.broker, BrokerAddress::Tls { .. });
-        let closed = || match in_tls {
-            true => ConnectionLost::ClosedBeforeConnackInTls,
-            false => ConnectionLost::ClosedBeforeConnack,
+        let closed = || {
+            if in_tls {
+                ConnectionLost::ClosedBeforeConnackInTls
+            } else {
+                ConnectionLost::ClosedBeforeConnack
+            }
         };
         let packet = loop {
             if let Some(protocol) = other_protocol(&self.packets.arrived, in_tls) {

@@ -122,9 +122,10 @@ impl Postponed {
             *at > now
         });
         for (at, item) in std::mem::take(&mut self.others) {
-            match at <= now {
-                true => due.push(item),
-                false => self.others.push_back((at, item)),
+            if at <= now {
+                due.push(item)
+            } else {
+                self.others.push_back((at, item))
             }
         }
         due

@@ -165,9 +165,10 @@ impl Presence {
             RemainingGateways::HaveRooms => false,
             _ => timeout_at(deadline, self.end_rooms(remaining)).await == Ok(Ok(true)),
         };
-        self.become_role(match is_last || remaining == RemainingGateways::None {
-            true => Role::LastWords,
-            false => Role::Ended,
+        self.become_role(if is_last || remaining == RemainingGateways::None {
+            Role::LastWords
+        } else {
+            Role::Ended
         });
         if timeout_at(deadline, self.task).await.is_err() {
             abort.abort();
@@ -390,9 +391,10 @@ impl PresenceSession {
                     if let BrokerPacket::PubAck(ack) = packet
                         && ack.packet_id == last
                     {
-                        return match self.is_refused_for_now(&mut unanswered, ack) {
-                            true => Err(ConnectionLost::Silent),
-                            false => Ok(()),
+                        return if self.is_refused_for_now(&mut unanswered, ack) {
+                            Err(ConnectionLost::Silent)
+                        } else {
+                            Ok(())
                         };
                     }
                 }
@@ -434,9 +436,10 @@ impl PresenceSession {
         let (telemetry, at) = (&self.telemetry, self.settings.prefix.add(topic));
         telemetry.broker_refused_message();
         let obstacle = Obstacle::Refused(reason, words);
-        match reason.passes() {
-            true => telemetry.message_postponed(&at, 0, &obstacle, is_new),
-            false => telemetry.message_left_out(&at, 0, &obstacle, is_new),
+        if reason.passes() {
+            telemetry.message_postponed(&at, 0, &obstacle, is_new)
+        } else {
+            telemetry.message_left_out(&at, 0, &obstacle, is_new)
         }
         reason.passes()
     }

@@ -83,9 +83,10 @@ enum RetainFlag {
 
 impl RetainFlag {
     fn of(publish: &Publish) -> Self {
-        match publish.retain {
-            true => Self::Retained,
-            false => Self::Live,
+        if publish.retain {
+            Self::Retained
+        } else {
+            Self::Live
         }
     }
 }
@@ -112,9 +113,10 @@ impl Receiver {
     /// Hands in the commands that were held, or refuses them.
     pub fn first_commands_over(&mut self) {
         let held = self.first_commands.over();
-        let retain_flag = match held.may_be_retained {
-            true => RetainFlag::Unknown,
-            false => RetainFlag::Live,
+        let retain_flag = if held.may_be_retained {
+            RetainFlag::Unknown
+        } else {
+            RetainFlag::Live
         };
         for command in held.commands {
             self.command(command, retain_flag, None);
@@ -360,9 +362,10 @@ impl Receiver {
                 continue;
             }
             let reason = refused_filter(not.reason, &ack.words);
-            let effect = match not.is_commands {
-                true => NO_COMMANDS,
-                false => self.effect(&not.filter),
+            let effect = if not.is_commands {
+                NO_COMMANDS
+            } else {
+                self.effect(&not.filter)
             };
             telemetry.broker_refused_subscription(&not.filter, &reason, effect);
         }

@@ -80,9 +80,10 @@ impl Obstacle {
             Self::NotAcknowledged => (size, SizeCause::Possible),
             Self::RefusedBefore { from: 0, .. } => (0, SizeCause::No),
             Self::RefusedBefore { from, is_by_size } => {
-                let cause = match is_by_size {
-                    true => SizeCause::Certain,
-                    false => SizeCause::Possible,
+                let cause = if *is_by_size {
+                    SizeCause::Certain
+                } else {
+                    SizeCause::Possible
                 };
                 (size.min(*from), cause)
             }

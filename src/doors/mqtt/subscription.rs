@@ -112,9 +112,10 @@ impl FilterEnds {
 /// The filters, in the order of the SUBSCRIBE. Retained messages below the rooms are asked for if
 /// `with_retained`, those of the others always.
 pub fn filters(context: &DoorContext, with_retained: bool) -> Vec<Filter> {
-    let retained = match with_retained {
-        true => RetainForwardRule::OnEverySubscribe,
-        false => RetainForwardRule::Never,
+    let retained = if with_retained {
+        RetainForwardRule::OnEverySubscribe
+    } else {
+        RetainForwardRule::Never
     };
     let rooms = Filter {
         retain_forward_rule: retained,
@@ -241,9 +242,10 @@ impl Subscription {
         // A filter at which a connection ended comes after the others: when they are answered and it
         // is not, it is the cause.
         filters.sort_by_key(|filter| ends.ends.get(&filter.path).map(|ends| ends.last));
-        let waiting: VecDeque<Vec<Filter>> = match ends.one_by_one {
-            true => filters.into_iter().map(|filter| vec![filter]).collect(),
-            false => VecDeque::from([filters]),
+        let waiting: VecDeque<Vec<Filter>> = if ends.one_by_one {
+            filters.into_iter().map(|filter| vec![filter]).collect()
+        } else {
+            VecDeque::from([filters])
         };
         let commands = commands.unwrap_or_default();
         Self {

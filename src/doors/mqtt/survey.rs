@@ -114,9 +114,10 @@ impl Survey {
         let began = Instant::now();
         let (mut messages, mut is_answered, mut told) = (Vec::new(), false, began);
         loop {
-            let silence = match is_answered {
-                true => SILENCE,
-                false => ACKNOWLEDGE_TIMEOUT,
+            let silence = if is_answered {
+                SILENCE
+            } else {
+                ACKNOWLEDGE_TIMEOUT
             };
             let end = (told + silence).min(began + LONGEST_ANSWER);
             let Ok(packet) = timeout_at(end, self.packet()).await else {

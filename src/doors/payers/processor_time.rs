@@ -98,9 +98,12 @@ pub async fn paid<F: Future>(work: F, payer: &Arc<Payer>) -> F::Output {
 /// Waits until what was polled last wakes this task.
 async fn woken() {
     let mut is_woken = false;
-    poll_fn(|_| match std::mem::replace(&mut is_woken, true) {
-        true => Poll::Ready(()),
-        false => Poll::Pending,
+    poll_fn(|_| {
+        if std::mem::replace(&mut is_woken, true) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     })
     .await;
 }
@@ -291,9 +294,10 @@ pub async fn admit(payer: &Arc<Payer>) -> Admitted {
     }
     if let Some(total) = &payer.shared.total {
         // Who has no time of its own has waited for some of the others' who have none. It waits for the turn alone.
-        turns.push(match from_shared {
-            true => total.turn.clone().lock_owned().await,
-            false => total.take_turn().await,
+        turns.push(if from_shared {
+            total.turn.clone().lock_owned().await
+        } else {
+            total.take_turn().await
         });
     }
     Admitted {

@@ -454,9 +454,10 @@ mod tests {
             tokio::task::yield_now().await;
             assert!(!reader.is_finished());
             let begun = Instant::now();
-            match trusted {
-                true => payer.is_trusted(),
-                false => payer.becomes(payers.of(PayerId::Token(1))),
+            if trusted {
+                payer.is_trusted()
+            } else {
+                payer.becomes(payers.of(PayerId::Token(1)))
             }
             let reads = reader.await.unwrap();
             assert_eq!(begun.elapsed(), Duration::ZERO);

@@ -58,9 +58,10 @@ impl LineParser {
             if self.line.len() > max_line {
                 return Some(Parsed::TooLong);
             }
-            let parsed = match bytes.is_empty() {
-                true => None,
-                false => self.take(bytes.get_u8()),
+            let parsed = if bytes.is_empty() {
+                None
+            } else {
+                self.take(bytes.get_u8())
             };
             if self.line.len() > max_line {
                 return Some(Parsed::TooLong);

@@ -39,9 +39,10 @@ impl Task {
                 return;
             }
         }
-        let document: Option<Value> = match message.payload.is_empty() {
-            true => None,
-            false => Some(serde_json::from_slice(&message.payload).unwrap_or_default()),
+        let document: Option<Value> = if message.payload.is_empty() {
+            None
+        } else {
+            Some(serde_json::from_slice(&message.payload).unwrap_or_default())
         };
         let author = match (message.owner, &document) {
             (MessageOwner::AnotherGateway, _) => Author::AnotherGateway,

@@ -107,9 +107,10 @@ fn read_file(file: &Path) -> Result<RootCertStore, String> {
             )
         })?;
     }
-    match roots.is_empty() {
-        true => Err(unusable(file, &"it holds no certificate")),
-        false => Ok(roots),
+    if roots.is_empty() {
+        Err(unusable(file, &"it holds no certificate"))
+    } else {
+        Ok(roots)
     }
 }
 

@@ -202,9 +202,10 @@ impl Finding<'_> {
 
     /// What holds the trusted authorities.
     fn authorities(&self) -> &str {
-        match self.untrusted.is_store {
-            true => "this machine's certificate store",
-            false => self.words.authorities_key,
+        if self.untrusted.is_store {
+            "this machine's certificate store"
+        } else {
+            self.words.authorities_key
         }
     }
 

@@ -66,9 +66,10 @@ impl Verifier {
         // be verified work too.
         let is_valid = matches!(self.trust, Trust::Anything)
             || X509::parse(certificate).is_some_and(|x509| is_signature_of(x509.key));
-        match is_valid {
-            true => Ok(HandshakeSignatureValid::assertion()),
-            false => Err(self.refuse(false, self.words.no_proof())),
+        if is_valid {
+            Ok(HandshakeSignatureValid::assertion())
+        } else {
+            Err(self.refuse(false, self.words.no_proof()))
         }
     }
 }

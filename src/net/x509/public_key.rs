@@ -44,11 +44,10 @@ impl<'a> PublicKey<'a> {
         if algorithm == RSA_ENCRYPTION {
             let bits = self.rsa_bits().unwrap_or_default();
             let (least, most) = (RSA_BITS.start(), RSA_BITS.end());
-            return (!RSA_BITS.contains(&bits)).then(|| match bits < *least {
-                true => {
+            return (!RSA_BITS.contains(&bits)).then(|| {
+                if bits < *least {
                     format!("an RSA key of {bits} bits, which is too short ({least} are needed)")
-                }
-                false => {
+                } else {
                     format!("an RSA key of {bits} bits, which is too long ({most} is the most)")
                 }
             });

@@ -45,9 +45,10 @@ pub fn of_known_kind(operation: &Operation, state: &State) -> Option<Value> {
         ValueKind::Count(Some(max)) => json!({"type": "integer", "minimum": 0, "maximum": max}),
         ValueKind::Words(words) => json!({"enum": words}),
     };
-    let payload = match operation.absent {
-        true => json!({"anyOf": [schema, {"const": "none"}]}),
-        false => schema,
+    let payload = if operation.absent {
+        json!({"anyOf": [schema, {"const": "none"}]})
+    } else {
+        schema
     };
     Some(json!({"title": state.topic.as_str(), "summary": state.topic.about(), "payload": payload}))
 }

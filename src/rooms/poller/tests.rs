@@ -100,9 +100,10 @@ fn what_a_command_can_read_is_read_again() {
     while poller.schedule.is_read(index) {
         now = now.max(poller.next_due().unwrap());
         let (poll, _) = poller.begin(None, now).unwrap();
-        let (status, body) = match poll.index == index {
-            true => (404, ""),
-            false => (200, AUDIO),
+        let (status, body) = if poll.index == index {
+            (404, "")
+        } else {
+            (200, AUDIO)
         };
         poller.finish(poll, response(status, body), now);
     }

@@ -142,15 +142,16 @@ pub fn calendar(status: &StateReading) -> Option<Check> {
         if status.is_empty() || is_word(status, CALENDAR_UNUSED) {
             return None;
         }
-        Some(match is_word(status, UP) {
-            true => Check::passed("calendar", format!("the calendar is {status}")),
-            false => Check::failed(
+        Some(if is_word(status, UP) {
+            Check::passed("calendar", format!("the calendar is {status}"))
+        } else {
+            Check::failed(
                 "calendar",
                 format!(
                     "the calendar is {status}; check its server, and the account in the device's \
                      settings"
                 ),
-            ),
+            )
         })
     })
 }

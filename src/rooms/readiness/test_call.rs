@@ -140,9 +140,10 @@ impl TestCall {
             } else {
                 1
             };
-            return match self.clear_looks >= wanted {
-                true => CallStep::End,
-                false => CallStep::Look(LOOK_INTERVAL),
+            return if self.clear_looks >= wanted {
+                CallStep::End
+            } else {
+                CallStep::Look(LOOK_INTERVAL)
             };
         }
         self.hang_ups += 1;
@@ -155,9 +156,10 @@ impl TestCall {
             self.ending = Some(Ending::Checked(Check::failed(NAME, message)));
             return CallStep::End;
         }
-        match left.is_empty() {
-            true => CallStep::Look(LOOK_INTERVAL),
-            false => CallStep::HangUp(left),
+        if left.is_empty() {
+            CallStep::Look(LOOK_INTERVAL)
+        } else {
+            CallStep::HangUp(left)
         }
     }
 

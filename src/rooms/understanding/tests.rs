@@ -104,9 +104,10 @@ const ALL: usize = 8;
 /// Reads everything; so many are good.
 fn read(device: &mut Understanding, good: usize) {
     for index in 0..ALL {
-        match index < good {
-            true => poly(device, index),
-            false => fail(device, index),
+        if index < good {
+            poly(device, index)
+        } else {
+            fail(device, index)
         }
     }
 }

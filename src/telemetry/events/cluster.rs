@@ -128,16 +128,15 @@ impl Telemetry {
     /// These other gateways have another configuration of the rooms than this one; none any more if it is empty.
     pub fn configurations_differ(&self, gateways: &[&str]) {
         let gateways = gateways.join(", ");
-        match gateways.is_empty() {
-            true => {
-                tracing::info!(target: CLUSTER, "the rooms are configured in the same way everywhere again");
-            }
-            false => tracing::warn!(
+        if gateways.is_empty() {
+            tracing::info!(target: CLUSTER, "the rooms are configured in the same way everywhere again");
+        } else {
+            tracing::warn!(
                 target: CLUSTER,
                 gateways,
                 "these gateways have another configuration of the rooms than this one: give all the same \
                  [rooms] and [defaults], and reload them"
-            ),
+            )
         }
     }
 
@@ -145,17 +144,16 @@ impl Telemetry {
     /// of this gateway with the other gateway's name.
     pub fn device_conflicts(&self, rooms: &[String]) {
         let first_rooms = rooms.get(..CONFLICTS_IN_LOG).unwrap_or(rooms).join(", ");
-        match rooms.is_empty() {
-            true => {
-                tracing::info!(target: CLUSTER, "each device has the same name everywhere again")
-            }
-            false => tracing::warn!(
+        if rooms.is_empty() {
+            tracing::info!(target: CLUSTER, "each device has the same name everywhere again")
+        } else {
+            tracing::warn!(
                 target: CLUSTER,
                 rooms = rooms.len(),
                 first_rooms,
                 "other gateways have the devices of these rooms under other names. A device stays with the gateway that \
                  has it; a room that is new here waits until the configurations are the same: reload all gateways"
-            ),
+            )
         }
     }
 

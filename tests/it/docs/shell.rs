@@ -321,13 +321,12 @@ impl Bench {
         for (from, to) in &self.replaced {
             line = line.replace(from, to);
         }
-        let mut shell = match is_endless(command) {
-            true => {
-                let mut timeout = Command::new("timeout");
-                timeout.args([GOES_ON, "bash"]);
-                timeout
-            }
-            false => Command::new("bash"),
+        let mut shell = if is_endless(command) {
+            let mut timeout = Command::new("timeout");
+            timeout.args([GOES_ON, "bash"]);
+            timeout
+        } else {
+            Command::new("bash")
         };
         let path = std::env::var("PATH").unwrap_or_default();
         // A variable that one line of a block sets is there in the next.
@@ -341,9 +340,10 @@ impl Bench {
             .env("PATH", format!("{}:{path}", self.stand_ins().display()))
             .env("TOKEN", "a-long-random-token")
             // Somebody could type into what goes on.
-            .stdin(match is_endless(command) {
-                true => Stdio::piped(),
-                false => Stdio::null(),
+            .stdin(if is_endless(command) {
+                Stdio::piped()
+            } else {
+                Stdio::null()
             });
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("POLY2MQTT_") {

@@ -126,9 +126,10 @@ fn the_rendered_site_is_whole_and_asks_nobody() {
         }
         for address in values(text, "href") {
             let loaded = text.contains(&format!("<link rel=\"stylesheet\" href=\"{address}\""));
-            let fine = match is_other(address) {
-                true => !loaded,
-                false => leads(&site, path, address),
+            let fine = if is_other(address) {
+                !loaded
+            } else {
+                leads(&site, path, address)
             };
             if !fine {
                 wrong.push(format!("{}: {address}", path.display()));

@@ -27,9 +27,12 @@ pub fn run(data: &[u8]) {
     let filled: Vec<&str> = route
         .topic
         .split('/')
-        .map(|level| match level.starts_with('{') {
-            true => values.next().unwrap_or("3"),
-            false => level,
+        .map(|level| {
+            if level.starts_with('{') {
+                values.next().unwrap_or("3")
+            } else {
+                level
+            }
         })
         .collect();
     parse(&filled.join("/"));

@@ -89,9 +89,12 @@ fn a_refusal_costs_one_message_whatever_it_looks_like() {
         println!("{way}");
         let (log, _guard) = thread_log();
         let script = Script {
-            publish: Box::new(move |publish| match publish.payload.len() >= LIMIT {
-                true if is_bad(publish) => refuse(publish),
-                _ => TAKEN,
+            publish: Box::new(move |publish| {
+                if publish.payload.len() >= LIMIT && is_bad(publish) {
+                    refuse(publish)
+                } else {
+                    TAKEN
+                }
             }),
             ..Script::default()
         };
@@ -150,9 +153,12 @@ fn a_refusal_costs_one_message_whatever_it_looks_like() {
 async fn many_messages_that_end_the_connection_are_all_found() {
     let (log, _guard) = thread_log();
     let script = Script {
-        publish: Box::new(|publish| match is_bad(publish) {
-            true => Answer::Close,
-            false => TAKEN,
+        publish: Box::new(|publish| {
+            if is_bad(publish) {
+                Answer::Close
+            } else {
+                TAKEN
+            }
         }),
         ..Script::default()
     };
@@ -196,10 +202,9 @@ fn a_kind_of_topic_that_ends_the_connection_costs_nothing_else() {
             let (log, _guard) = thread_log();
             let ends = answer.clone();
             let script = Script {
-                publish: Box::new(move |publish| match is_bad(publish) {
-                    true => ends.clone(),
-                    false => TAKEN,
-                }),
+                publish: Box::new(
+                    move |publish| if is_bad(publish) { ends.clone() } else { TAKEN },
+                ),
                 ..Script::default()
             };
             let broker = ScriptedBroker::start(script).await;
@@ -241,9 +246,12 @@ fn a_result_that_is_refused_is_followed_by_one_that_says_so() {
         |(way, answer)| async move {
             println!("{way}");
             let script = Script {
-                publish: Box::new(move |publish| match publish.payload.len() >= LIMIT {
-                    true => answer.clone(),
-                    false => TAKEN,
+                publish: Box::new(move |publish| {
+                    if publish.payload.len() >= LIMIT {
+                        answer.clone()
+                    } else {
+                        TAKEN
+                    }
                 }),
                 ..Script::default()
             };

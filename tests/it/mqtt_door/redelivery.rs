@@ -32,16 +32,18 @@ fn with_dup(publish: &Publish) -> Vec<u8> {
 fn ends_once(reads_acknowledgement: bool, is_resumed: bool) -> Script {
     let results = Arc::<AtomicUsize>::default();
     Script {
-        connack: match is_resumed {
-            true => session_present(),
-            false => connack(0, &[]),
+        connack: if is_resumed {
+            session_present()
+        } else {
+            connack(0, &[])
         },
         publish: Box::new(move |publish| {
             let is_result = publish.topic == RESULT.as_bytes();
             let is_first = is_result && results.fetch_add(1, Ordering::SeqCst) == 0;
-            match is_first && !reads_acknowledgement {
-                true => Answer::Close,
-                false => TAKEN,
+            if is_first && !reads_acknowledgement {
+                Answer::Close
+            } else {
+                TAKEN
             }
         }),
         ..Script::default()
@@ -87,9 +89,10 @@ async fn a_repeat_after_a_lost_connection_is_told_from_the_next_press() {
             .until("connected again", |broker| broker.connections() == 2)
             .await;
         connected(&it.door).await;
-        broker.send(match dup {
-            true => with_dup(&press(1)),
-            false => press(1).bytes(),
+        broker.send(if dup {
+            with_dup(&press(1))
+        } else {
+            press(1).bytes()
         });
         // Another one shows that it was read.
         let last = Publish::new(Version::V5, "room/1/last", 1).packet_id(3);

@@ -63,9 +63,10 @@ fn refuses_first(
         let mut seen = seen.lock().unwrap();
         let count = seen.entry(publish.topic.clone()).or_default();
         *count += 1;
-        match *count <= times {
-            true => refusal(publish),
-            false => TAKEN,
+        if *count <= times {
+            refusal(publish)
+        } else {
+            TAKEN
         }
     }
 }
@@ -82,9 +83,10 @@ fn above(
             *second = (Clock::now(), 0);
         }
         second.1 += 1;
-        match second.1 <= rate {
-            true => TAKEN,
-            false => otherwise(publish),
+        if second.1 <= rate {
+            TAKEN
+        } else {
+            otherwise(publish)
         }
     }
 }
@@ -331,9 +333,12 @@ async fn everything_arrives_at_a_broker_that_is_silent_above_a_rate() {
 #[tokio::test]
 async fn a_topic_that_is_always_refused_for_now_holds_nothing_up() {
     let (log, _guard) = thread_log();
-    let answers = |publish: &Publish| match publish.topic.starts_with(b"room/1/bad") {
-        true => Answer::PubAck(0x97),
-        false => TAKEN,
+    let answers = |publish: &Publish| {
+        if publish.topic.starts_with(b"room/1/bad") {
+            Answer::PubAck(0x97)
+        } else {
+            TAKEN
+        }
     };
     let broker = broker_that(answers).await;
     let it = setup(MqttSettings::new(plain_tcp(broker.port))).await;

@@ -12,12 +12,13 @@ const AVAILABILITY: &str = "gateway/availability";
 async fn speaker(reason: u8, first: usize) -> (ScriptedBroker, Presence) {
     let refused = AtomicUsize::new(0);
     let broker = ScriptedBroker::start(Script {
-        publish: Box::new(
-            move |_| match refused.fetch_add(1, Ordering::Relaxed) < first {
-                true => Answer::PubAck(reason),
-                false => TAKEN,
-            },
-        ),
+        publish: Box::new(move |_| {
+            if refused.fetch_add(1, Ordering::Relaxed) < first {
+                Answer::PubAck(reason)
+            } else {
+                TAKEN
+            }
+        }),
         ..Script::default()
     })
     .await;

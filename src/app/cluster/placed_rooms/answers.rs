@@ -63,10 +63,13 @@ impl State {
         match self.seen.members.get(place) {
             // It was this gateway's, and the table does not say otherwise yet.
             Some(Some(member)) if *member.name == *me => Holder::Moving,
-            Some(Some(member)) => match self.is_ownerless(room) {
-                true => Holder::Nobody(not_configured(&member.name)),
-                false => Holder::Member(member.clone()),
-            },
+            Some(Some(member)) => {
+                if self.is_ownerless(room) {
+                    Holder::Nobody(not_configured(&member.name))
+                } else {
+                    Holder::Member(member.clone())
+                }
+            }
             _ => Holder::Nobody("the address that its gateway advertises is no URL".into()),
         }
     }
@@ -152,13 +155,12 @@ impl RoomHolders for PlacedRooms {
         let state = self.state.read();
         let changes = &state.changes;
         let are_all = look < changes.of_configuration.max(1);
-        let rooms = match are_all {
-            true => state.rooms.keys().map(RoomId::shared).collect(),
-            false => {
-                let changed = Shard::all().filter(|shard| changes.of_shards[shard.index()] > look);
-                let rooms = changed.filter_map(|shard| state.by_shard.get(&shard));
-                rooms.flatten().cloned().collect()
-            }
+        let rooms = if are_all {
+            state.rooms.keys().map(RoomId::shared).collect()
+        } else {
+            let changed = Shard::all().filter(|shard| changes.of_shards[shard.index()] > look);
+            let rooms = changed.filter_map(|shard| state.by_shard.get(&shard));
+            rooms.flatten().cloned().collect()
         };
         HolderChanges {
             look: changes.count,

@@ -9,9 +9,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// A response whose body is this, or begins with it and goes on with nothing.
 fn response(start: &'static str, is_whole: bool) -> Response<Body> {
     let chunks = stream::iter([Ok::<_, CutOff>(Bytes::from(start))]);
-    let body = match is_whole {
-        true => Body::from_stream(chunks),
-        false => Body::from_stream(chunks.chain(stream::pending())),
+    let body = if is_whole {
+        Body::from_stream(chunks)
+    } else {
+        Body::from_stream(chunks.chain(stream::pending()))
     };
     let response = Response::builder().header(CONTENT_TYPE, "text/plain");
     response.body(body).unwrap()

@@ -143,9 +143,10 @@ struct AsksOnce(bool);
 
 impl FrameSource for AsksOnce {
     async fn next(&mut self) -> Incoming {
-        match std::mem::replace(&mut self.0, true) {
-            false => Incoming::Text("ping".into()),
-            true => std::future::pending().await,
+        if std::mem::replace(&mut self.0, true) {
+            std::future::pending().await
+        } else {
+            Incoming::Text("ping".into())
         }
     }
     async fn drain(&mut self) {}

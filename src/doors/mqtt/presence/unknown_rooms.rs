@@ -136,9 +136,10 @@ mod tests {
         let (cleared, fails) = (AtomicUsize::new(0), AtomicBool::new(false));
         let clear = || async {
             cleared.fetch_add(1, Ordering::Relaxed);
-            match fails.load(Ordering::Relaxed) {
-                true => Err("no connection".to_owned()),
-                false => Ok(()),
+            if fails.load(Ordering::Relaxed) {
+                Err("no connection".to_owned())
+            } else {
+                Ok(())
             }
         };
         let mut clearing = Box::pin(when_agreed(&gateways, clear));

@@ -315,9 +315,10 @@ impl Receiver {
                 let lane = lane(publish.qos);
                 let mut inner = shared.lock();
                 for room in marker.rooms {
-                    match is_own {
-                        true => inner.arbiter.own_marker(&room, lane),
-                        false => inner.arbiter.others_marker(&room, lane, says, now),
+                    if is_own {
+                        inner.arbiter.own_marker(&room, lane)
+                    } else {
+                        inner.arbiter.others_marker(&room, lane, says, now)
                     }
                     shared.follow(&mut inner, &Arc::from(room));
                 }

@@ -240,9 +240,10 @@ impl Model {
 
     fn next_id(&mut self) -> u16 {
         let is_free = |id: &u16| !self.unacknowledged.iter().any(|(_, it)| it.pkid == *id);
-        let first = match self.kind.takes_lowest_id {
-            true => 1,
-            false => self.last_id + 1,
+        let first = if self.kind.takes_lowest_id {
+            1
+        } else {
+            self.last_id + 1
         };
         self.last_id = (first..).find(is_free).unwrap();
         self.last_id
@@ -306,9 +307,10 @@ impl Model {
         for (press, publish) in &self.unacknowledged {
             self.to_gateway.push_back(ToGateway::Press {
                 press: *press,
-                publish: Box::new(match with_flag {
-                    true => with_dup(publish),
-                    false => publish.clone(),
+                publish: Box::new(if with_flag {
+                    with_dup(publish)
+                } else {
+                    publish.clone()
                 }),
             });
         }

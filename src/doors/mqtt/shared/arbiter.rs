@@ -237,9 +237,10 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
     /// next owner may have settled the command and answered.
     pub fn answered_for_other(&mut self, room: &str, id: C::Id, result: R) {
         let subscribed = self.rooms.get_mut(room);
-        match subscribed.is_some_and(|subscribed| subscribed.memory.take_early(id)) {
-            true => self.dropped_results += 1,
-            false => self.actions.push_back(CommandAction::Publish(result)),
+        if subscribed.is_some_and(|subscribed| subscribed.memory.take_early(id)) {
+            self.dropped_results += 1
+        } else {
+            self.actions.push_back(CommandAction::Publish(result))
         }
     }
 
@@ -286,9 +287,10 @@ impl<C: RoomCommand, R> CommandArbiter<C, R> {
                     self.actions.extend(late);
                     let parked = std::mem::take(&mut subscribed.parked);
                     for (since, result) in parked {
-                        match is_late(&since, LOST_TIMEOUT) {
-                            true => self.actions.push_back(CommandAction::Publish(result)),
-                            false => subscribed.parked.push((since, result)),
+                        if is_late(&since, LOST_TIMEOUT) {
+                            self.actions.push_back(CommandAction::Publish(result))
+                        } else {
+                            subscribed.parked.push((since, result))
                         }
                     }
                 }

@@ -70,12 +70,11 @@ impl MemoryUse {
     }
 
     fn freed<C>(&mut self, command: &RememberedCommand<C>) {
-        match command.is_shortened {
-            true => self.shortened -= 1,
-            false => {
-                self.whole -= 1;
-                self.bytes -= command.size;
-            }
+        if command.is_shortened {
+            self.shortened -= 1
+        } else {
+            self.whole -= 1;
+            self.bytes -= command.size;
         }
     }
 }

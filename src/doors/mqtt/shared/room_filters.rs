@@ -150,10 +150,11 @@ impl RoomFilters {
         let harmless = self.unasked.iter();
         let harmless = harmless.filter(|room| !self.suspects.contains_key(*room));
         let harmless: Vec<_> = harmless.take(most).cloned().collect();
-        let rooms = match harmless.is_empty() {
-            false => fitting(harmless, &fits),
+        let rooms = if harmless.is_empty() {
             // The others are answered by now, so if the connection ends, it is this one.
-            true => first(&self.unasked, 1),
+            first(&self.unasked, 1)
+        } else {
+            fitting(harmless, &fits)
         };
         for room in &rooms {
             self.unasked.remove(room);

@@ -85,9 +85,10 @@ impl KnownRoom {
             _ => None,
         };
         let is_wanted = want_all || self.wanted > 0 || self.unwanted_since.is_some();
-        let depth = match is_wanted {
-            true => Depth::All,
-            false => Depth::Availability,
+        let depth = if is_wanted {
+            Depth::All
+        } else {
+            Depth::Availability
         };
         let is_same_link = match (&self.asked, &link) {
             (Some(asked), Some(link)) => Arc::ptr_eq(&asked.link, link),

@@ -209,9 +209,10 @@ impl Model {
                 Step::Told
             }
             Step::Told => {
-                match stays_deputy {
-                    true => self.gateways[old].arbiter.deputize(&room(), self.now),
-                    false => self.gateways[old].arbiter.unsubscribe(ROOM),
+                if stays_deputy {
+                    self.gateways[old].arbiter.deputize(&room(), self.now)
+                } else {
+                    self.gateways[old].arbiter.unsubscribe(ROOM)
                 }
                 self.owner = new;
                 Step::Settled
