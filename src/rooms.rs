@@ -17,7 +17,7 @@
 //! wrong, `understanding` tells whether it is a Poly device, and `lacking` what it does not answer. What its commands
 //! get: `refusal` is the error for a device's refusal, `mode_lock` what another provider refuses, `long_commands` who
 //! takes long; `readiness` checks the room. At its end: `stop_signal` asks its task to stop, `ending` waits for it,
-//! `replacement` says which room starts when.
+//! `replacement` says which room starts when, and `left_stops` gives its camera stops to a room that stays.
 
 mod actor;
 mod applying;
@@ -110,8 +110,8 @@ pub struct Rooms {
     rooms: RwLock<BTreeMap<Arc<str>, RunningRoom>>,
     /// The rooms that a new configuration has taken out of `rooms`, and that still finish what they began.
     ending: EndingRooms,
-    /// The newest one: rooms start with it that arrive while others are applied, and `gateway/info` shows it. Locked with
-    /// `rooms` alone, so no room starts with a configuration that has been replaced.
+    /// The newest one: rooms start with it that arrive while others are applied, and `gateway/info` shows it. Locked
+    /// with `rooms` alone, so no room starts with a configuration that has been replaced.
     config: Mutex<Arc<Config>>,
     /// The rooms that are known, but do not run.
     not_running: Mutex<BTreeMap<Arc<str>, NotRunning>>,

@@ -202,6 +202,7 @@ async fn read_token(
     source: &mut LineSource,
     sink: &mut LineSink,
 ) -> Result<Option<String>, CloseReason> {
+    let mut token = None;
     for _ in 0..MOST_BEFORE_TOKEN {
         let next = match source.next().now_or_never() {
             Some(next) => next,
@@ -212,11 +213,15 @@ async fn read_token(
         };
         match next {
             Incoming::Text(line) if plain::is_blank(&line) => {}
-            Incoming::Text(line) => return Ok(plain::token(&line).map(str::to_owned)),
+            Incoming::Text(line) => {
+                token = plain::token(&line).map(str::to_owned);
+                break;
+            }
             Incoming::Ping => {}
             Incoming::End(reason) => return Err(reason),
             Incoming::NoText(_) | Incoming::Binary(_) | Incoming::KeepAlive => break,
         }
     }
-    Ok(None)
+    sink.flush().await.map_err(|_| CloseReason::ClientLeft)?;
+    Ok(token)
 }
