@@ -225,6 +225,8 @@ async fn a_panel_serves_its_room_with_a_token_for_that_room() {
             "document.querySelector(\"{MIC}\").ariaPressed === 'false'"
         ))
         .await;
+    // It may have tried to connect while the gateway was gone.
+    browser.errors().await;
 
     // The tablet restarts: the tab is gone, the token is not.
     browser
