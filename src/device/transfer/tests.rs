@@ -174,6 +174,27 @@ async fn a_download_streams_to_its_end_and_leaves_the_connection_usable() {
 }
 
 #[tokio::test]
+async fn a_download_that_nobody_takes_ends_while_its_start_trickles_in() {
+    let start = "HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nabc";
+    let unreading = UnreadingDevice::start(start).await;
+    let device = unreading.test.client();
+    let (download, arrival) = Download::new();
+    let request = request(Method::Get);
+    let deadline = device.deadline(TimeLimit::Ordinary);
+    let mut downloaded = std::pin::pin!(device.download(&request, download, TEXT, deadline));
+    // Whenever it is, it ends; with the start of the file there it is what this is about.
+    let early = timeout(Duration::from_millis(200), &mut downloaded).await;
+    assert!(early.is_err());
+    drop(arrival);
+    let result = downloaded.await;
+    assert!(
+        matches!(result, Err(DownloadError::Abandoned)),
+        "{result:?}"
+    );
+    unreading.sees_the_connection_ended().await;
+}
+
+#[tokio::test]
 async fn a_download_that_is_cut_off_is_broken_and_one_that_nobody_takes_abandoned() {
     let test = TestDevice::start(|mut connection| async move {
         until_a_request_for("/rest/file", &mut connection).await;
