@@ -112,8 +112,16 @@ async fn a_client_gets_all_states_of_a_room_though_an_earlier_answer_is_on_its_w
     // It is open after 400 ms, and the answer comes after another 400 ms. At any other time nothing is tried, but
     // nothing fails.
     tokio::time::sleep(Duration::from_millis(600)).await;
-    let volume = get(&cluster.url("a", "/room/2/audio/volume")).await;
-    assert_eq!(volume.status(), 200);
+    // On a busy machine the link can take longer than a client is kept waiting; what is wrong is another answer.
+    let mut status = 504;
+    for _ in 0..5 {
+        let volume = get(&cluster.url("a", "/room/2/audio/volume")).await;
+        status = volume.status().as_u16();
+        if status != 504 {
+            break;
+        }
+    }
+    assert_eq!(status, 200);
     cluster.stop().await;
 }
 
