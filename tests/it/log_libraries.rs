@@ -16,7 +16,7 @@ async fn a_filter_that_names_a_library_shows_its_lines() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("poly2mqtt.toml");
     let config = format!(
-        "[mqtt]\nurl = \"embedded://127.0.0.1:{}\"\n[rooms.1]\nurl = \"{}\"\npassword = \"456\"\n\
+        "[mqtt]\nurl = \"embedded://127.0.0.1:{}\"\n[http]\nlisten = \"off\"\n[rooms.1]\nurl = \"{}\"\npassword = \"456\"\n\
          certificate = \"{}\"\n",
         free_port(),
         device.url(),
