@@ -17,7 +17,7 @@
 //! wrong, `understanding` tells whether it is a Poly device, and `lacking` what it does not answer. What its commands
 //! get: `refusal` is the error for a device's refusal, `mode_lock` what another provider refuses, `long_commands` who
 //! takes long; `readiness` checks the room. At its end: `stop_signal` asks its task to stop, `ending` waits for it,
-//! `replacement` says which room starts when, and `left_stops` gives its camera stops to a room that stays.
+//! `replacement` says which room starts when, and `left_stops` gives its camera stops to the next room of its device.
 
 mod actor;
 mod applying;
@@ -83,7 +83,6 @@ use crate::device::{DeviceTimings, LoginLimiter, SessionWriters, SharedLimits};
 use crate::state::{StateStore, StateValue};
 use crate::telemetry::{RoomSample, Telemetry};
 use crate::topics::GATEWAY_INFO;
-use camera_stops::CameraStops;
 use dispatch::NotRunning;
 use ending::EndingRooms;
 use room::Room;
@@ -172,7 +171,6 @@ impl Rooms {
         rooms: &mut BTreeMap<Arc<str>, RunningRoom>,
         id: &Arc<str>,
         config: &Config,
-        stops: CameraStops,
         previous_owner: PreviousOwner,
     ) -> Result<(), String> {
         let Some(room) = config.rooms.get(&**id) else {
@@ -183,7 +181,7 @@ impl Rooms {
         }
         let max_payload = config.mqtt.max_payload;
         let settings = self.settings(id.clone(), room, max_payload);
-        match Room::start(settings, self.store.clone(), stops, previous_owner) {
+        match Room::start(settings, self.store.clone(), previous_owner) {
             Ok(started) => {
                 let running = RunningRoom {
                     config: room.clone(),
@@ -228,10 +226,7 @@ impl Rooms {
     fn start_some(&self, some: &[Arc<str>], previous_owner: PreviousOwner) -> Vec<String> {
         let mut rooms = self.rooms.write();
         let config = self.config().clone();
-        let start = |room| {
-            let stops = CameraStops::default();
-            self.start(&mut rooms, room, &config, stops, previous_owner)
-        };
+        let start = |room| self.start(&mut rooms, room, &config, previous_owner);
         some.iter().map(start).filter_map(Result::err).collect()
     }
 

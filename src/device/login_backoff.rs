@@ -270,6 +270,7 @@ impl LoginBackoff {
         let refused = self.refused.iter();
         let own = refused.filter(|refused| refused.who == who || refused.who.is_known_by_tag());
         let own: Vec<_> = own.collect();
+        // Lists beside each other: gateways of an earlier version read the first one.
         let refused: Vec<_> = own.iter().map(|refused| ago(refused.at)).collect();
         let ids: Vec<_> = own.iter().map(|refused| refused.id).collect();
         let tags: Vec<_> = own.iter().map(|refused| refused.who.tag()).collect();

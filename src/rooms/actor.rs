@@ -290,7 +290,6 @@ impl Actor {
 
     /// The camera stops that are still to be sent.
     pub fn take_stops(&mut self) -> CameraStops {
-        self.stops.append(self.left_stops.take());
         std::mem::take(&mut self.stops)
     }
 

@@ -56,7 +56,8 @@ impl Rooms {
         let mut failed = Vec::new();
         loop {
             for some in successors.take_ready().chunks(ROOMS_STARTED_AT_ONCE) {
-                failed.extend(self.start_successors(some, config, &mut stops));
+                failed.extend(self.start_successors(some, config));
+                self.leave_stops(&mut stops);
                 tokio::task::yield_now().await;
             }
             let ended = tokio::select! {
@@ -76,7 +77,7 @@ impl Rooms {
         }
         self.sessions.remove_unused(config);
         self.session_writers.remove_unused();
-        self.leave_stops(stops);
+        self.leave_stops(&mut stops);
         let cannot_start = failed
             .iter()
             .map(|(id, _)| (id.clone(), NotRunning::CannotStart));
@@ -102,34 +103,25 @@ impl Rooms {
         Successors::new(starting, &ending.collect::<Vec<_>>())
     }
 
-    /// Starts these rooms, the first of each device with the camera stops that the rooms of before have left there.
-    /// Returns why those do not run that cannot be started.
-    fn start_successors(
-        &self,
-        some: &[Arc<str>],
-        config: &Config,
-        stops: &mut BTreeMap<DeviceAddress, CameraStops>,
-    ) -> Vec<(Arc<str>, String)> {
+    /// Starts these rooms. Returns why those do not run that cannot be started.
+    fn start_successors(&self, some: &[Arc<str>], config: &Config) -> Vec<(Arc<str>, String)> {
         let mut rooms = self.rooms.write();
         let failed = some.iter().filter_map(|room| {
-            let url = config.rooms.get(&**room).map(|room| &room.url);
-            let url = url.filter(|_| self.owns(room));
-            let stops = url.and_then(|url| stops.remove(&DeviceAddress::of(url)));
-            let stops = stops.unwrap_or_default();
-            let started = self.start(&mut rooms, room, config, stops, PreviousOwner::Nobody);
+            let started = self.start(&mut rooms, room, config, PreviousOwner::Nobody);
             Some((room.clone(), started.err()?))
         });
         failed.collect()
     }
 
-    /// Gives camera stops whose device no starting room had to the room that has it all the time.
-    fn leave_stops(&self, stops: BTreeMap<DeviceAddress, CameraStops>) {
-        let stops = stops.into_iter().filter(|(_, stops)| !stops.is_empty());
-        let rooms = self.rooms.read();
-        for (device, stops) in stops {
-            let mut running = rooms.values();
-            if let Some(heir) = running.find(|it| DeviceAddress::of(&it.config.url) == device) {
-                heir.room.leave_stops(stops);
+    /// Gives the camera stops that rooms have left to the room that has their device now, if one runs.
+    fn leave_stops(&self, stops: &mut BTreeMap<DeviceAddress, CameraStops>) {
+        stops.retain(|_, stops| !stops.is_empty());
+        if stops.is_empty() {
+            return;
+        }
+        for running in self.rooms.read().values() {
+            if let Some(left) = stops.remove(&DeviceAddress::of(&running.config.url)) {
+                running.room.leave_stops(left);
             }
         }
     }

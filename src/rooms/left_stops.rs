@@ -1,4 +1,4 @@
-//! The camera stops that ended rooms leave to a running room of the same device.
+//! The camera stops that ended rooms leave to the room that has their device now.
 //!
 //! Sends nothing: the room's task takes them, as if it had started the cameras itself.
 

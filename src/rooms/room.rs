@@ -50,15 +50,13 @@ pub struct RoomEntrance {
 }
 
 impl Room {
-    /// Starts the room's task, which connects by itself. `stops` are those that the room which this
-    /// one replaces has left.
+    /// Starts the room's task, which connects by itself.
     ///
     /// # Errors
     /// TLS settings that cannot be used.
     pub fn start(
         settings: RoomSettings,
         store: Arc<StateStore>,
-        stops: CameraStops,
         previous_owner: PreviousOwner,
     ) -> Result<Self, String> {
         let device = Device::new(settings.device.clone())?;
@@ -96,7 +94,7 @@ impl Room {
             entrance: Arc::new(entrance),
             stop,
             left_stops,
-            task: tokio::spawn(supervisor::run(supervisor, stops).instrument(span)),
+            task: tokio::spawn(supervisor::run(supervisor).instrument(span)),
         })
     }
 

@@ -48,11 +48,12 @@ pub struct Supervisor {
     pub left_stops: Arc<LeftStops>,
 }
 
-/// Runs a room until it is asked to stop. Begins with the camera stops that an earlier task of the
-/// room left, and returns those that are still to be sent.
+/// Runs a room until it is asked to stop. Each task begins with the camera stops that the one before left. Returns
+/// those that are still to be sent.
 ///
 /// `supervisor` is on the heap, since a future holds its arguments besides what they are moved to, as long as it runs.
-pub async fn run(supervisor: Box<Supervisor>, mut stops: CameraStops) -> CameraStops {
+pub async fn run(supervisor: Box<Supervisor>) -> CameraStops {
+    let mut stops = CameraStops::default();
     let mut delay = FIRST_RESTART_DELAY;
     loop {
         let began = Instant::now();
@@ -66,6 +67,7 @@ pub async fn run(supervisor: Box<Supervisor>, mut stops: CameraStops) -> CameraS
         if let Some(actor) = &mut actor {
             stops = actor.take_stops();
         }
+        stops.append(supervisor.left_stops.take());
         if ended.is_ok() {
             return stops;
         }
@@ -277,7 +279,8 @@ mod tests {
         let start = Call::parse("camera/move", &start, &mut None).unwrap();
         let motion = Motion::of(&start).unwrap();
         stops.schedule(&motion, Instant::now() + Duration::from_secs(300));
-        let task = tokio::spawn(run(Box::new(supervisor), stops));
+        supervisor.left_stops.leave(stops);
+        let task = tokio::spawn(run(Box::new(supervisor)));
         let text = |topic: &str| {
             let value = store.get(topic)?;
             Some(String::from_utf8(value.payload.to_vec()).unwrap())

@@ -273,7 +273,7 @@ fn the_future_of_a_rooms_task_holds_little() {
         publisher,
         settings,
     };
-    let task = supervisor::run(Box::new(supervisor), CameraStops::default());
+    let task = supervisor::run(Box::new(supervisor));
     assert!(size_of_val(&task) <= 384, "{}", size_of_val(&task));
     let mut room = Fixture::connecting();
     let stop = StopSignal::default();
